@@ -1,0 +1,76 @@
+/**
+ * Where bytes come from and go to. The core knows only these two interfaces; the file system,
+ * HTTP and the browser's file objects implement them.
+ */
+
+/** Random access to bytes of known length. */
+export interface ByteSource {
+  /** A name for messages: path, URL or file name. */
+  readonly name: string;
+  readonly size: number;
+  /** Exactly `end - begin` bytes; rejects when they are not there. */
+  read(begin: number, end: number): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/** Sequential output. Nothing is visible under the final name before `commit`. */
+export interface ByteSink {
+  readonly written: number;
+  write(bytes: Uint8Array): Promise<void>;
+  /** Flushes to stable storage and gives the output its final name. */
+  commit(): Promise<void>;
+  /** Drops everything that was written. Safe to call twice, and after `commit` it does nothing. */
+  abort(): Promise<void>;
+}
+
+/** A folder of named sources, such as a Hugging Face model. Names use `/` and never leave the folder. */
+export interface Folder {
+  readonly name: string;
+  list(): Promise<readonly string[]>;
+  has(file: string): Promise<boolean>;
+  open(file: string): Promise<ByteSource>;
+}
+
+/** A source over bytes in memory. */
+export function memorySource(name: string, bytes: Uint8Array): ByteSource {
+  return {
+    name,
+    size: bytes.byteLength,
+    read: async (begin, end) => {
+      if (begin < 0 || end > bytes.byteLength || begin > end) throw new RangeError(`read [${begin}, ${end}) of ${bytes.byteLength} bytes`);
+      return bytes.slice(begin, end);
+    },
+    close: async () => {},
+  };
+}
+
+/** A source over a Blob or File, for the browser. */
+export function blobSource(name: string, blob: Blob): ByteSource {
+  return {
+    name,
+    size: blob.size,
+    read: async (begin, end) => {
+      if (begin < 0 || end > blob.size || begin > end) throw new RangeError(`read [${begin}, ${end}) of ${blob.size} bytes`);
+      return new Uint8Array(await blob.slice(begin, end).arrayBuffer());
+    },
+    close: async () => {},
+  };
+}
+
+/** A sink that keeps its bytes; `bytes()` after `commit` gives them joined. */
+export function memorySink(): ByteSink & { bytes(): Uint8Array } {
+  let chunks: Uint8Array[] = [];
+  let written = 0;
+  return {
+    get written() { return written; },
+    write: async (bytes) => { chunks.push(bytes.slice()); written += bytes.byteLength; },
+    commit: async () => {},
+    abort: async () => { chunks = []; written = 0; },
+    bytes: () => {
+      const joined = new Uint8Array(written);
+      let at = 0;
+      for (const chunk of chunks) { joined.set(chunk, at); at += chunk.byteLength; }
+      return joined;
+    },
+  };
+}
