@@ -90,3 +90,27 @@ export function memoryTensor(name: string, type: TensorType, shape: readonly num
 export function floatTensor(name: string, shape: readonly number[], values: Float32Array): TensorRef {
   return memoryTensor(name, 'f32', shape, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
 }
+
+/** A tensor about to be written: its size is known up front, its bytes are made in order when asked, once. */
+export interface TensorOut {
+  readonly name: string;
+  readonly type: TensorType;
+  readonly shape: readonly number[];
+  readonly byteLength: number;
+  chunks(): AsyncIterable<Uint8Array>;
+}
+
+/** Bytes per chunk when a tensor is streamed: large enough for the disk, small beside any model. */
+export const chunkBytes = 8 * 1024 * 1024;
+
+/** A tensor written as it was read. */
+export function copyTensor(tensor: TensorRef, name = tensor.name): TensorOut {
+  return {
+    name, type: tensor.type, shape: tensor.shape, byteLength: tensor.byteLength,
+    async *chunks() {
+      for (let begin = 0; begin < tensor.byteLength; begin += chunkBytes) {
+        yield await tensor.read(begin, Math.min(begin + chunkBytes, tensor.byteLength));
+      }
+    },
+  };
+}
