@@ -16,6 +16,11 @@ export interface ByteSource {
 /** Sequential output. Nothing is visible under the final name before `commit`. */
 export interface ByteSink {
   readonly written: number;
+  /**
+   * Announces a unit of `byteLength` bytes that comes next. True when an interrupted run already left these
+   * very bytes: the writer then skips making them. Sinks without this method hold nothing from earlier runs.
+   */
+  resume?(byteLength: number): boolean;
   write(bytes: Uint8Array): Promise<void>;
   /** Flushes to stable storage and gives the output its final name. */
   commit(): Promise<void>;

@@ -1,0 +1,41 @@
+/**
+ * A recipe is a published method as a value: what it needs, the steps it takes, what it can be
+ * written as. The runner interprets the steps; a recipe holds no code of its own.
+ */
+
+/** What a recipe must be given besides the weights. */
+export type Need = 'sample inputs' | 'labels' | 'batch normalization' | 'training';
+
+/** How a weight matrix becomes codes. */
+export type Rounder = 'nearest' | 'scale-search' | 'importance' | 'gptq' | 'awq' | 'hqq';
+
+/** How the range of an activation is found. */
+export type RangeMethod = 'minmax' | 'ema' | 'percentile' | 'entropy' | 'mse';
+
+export type Step =
+  /** Batch normalization goes into the weights before it. */
+  | { readonly step: 'fold-batchnorm' }
+  /** Cross-layer equalization of neighbouring layers. */
+  | { readonly step: 'equalize' }
+  /** Moves activation outliers into the weights (SmoothQuant), `alpha` of them. */
+  | { readonly step: 'smooth'; readonly alpha: number }
+  /** Ranges of activations, per tensor. */
+  | { readonly step: 'observe-ranges'; readonly method: RangeMethod }
+  /** Weights become codes. */
+  | { readonly step: 'round'; readonly rounder: Rounder }
+  /** Output means are restored through the bias. */
+  | { readonly step: 'correct-bias' };
+
+export interface Recipe {
+  readonly name: string;
+  /** One sentence: what it minimises, or what it is for. */
+  readonly summary: string;
+  /** Where it was published; absent for everyday baselines. */
+  readonly paper?: { readonly title: string; readonly arxiv: string };
+  readonly needs: readonly Need[];
+  readonly steps: readonly Step[];
+  /** Number formats it was made for; empty when any will do. */
+  readonly formats: readonly string[];
+  /** Targets whose files can carry the result. */
+  readonly exports: readonly ('onnx' | 'gguf' | 'transformers.js' | 'safetensors')[];
+}
