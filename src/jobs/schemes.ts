@@ -1,0 +1,106 @@
+/**
+ * What one output file is made of: a target, a number format for weights, and how activations are
+ * treated. The table says what `--bits N` means for each target and kind of model.
+ */
+import { defineErrors } from '../errors.ts';
+import { parseFormat } from '../formats/registry.ts';
+
+export type Target = 'onnx' | 'gguf' | 'transformers.js' | 'safetensors';
+export const targets: readonly Target[] = ['onnx', 'gguf', 'transformers.js', 'safetensors'];
+
+/** `lm`: a language model that we build; `onnx`: any other graph. */
+export type ModelKind = 'lm' | 'onnx';
+
+export interface Scheme {
+  /** Short name for tables and file names: `int8-static`, `q4_k`, `q4f16`. */
+  readonly label: string;
+  /** Canonical spelling of the weights' format; `f32` and `f16` keep floats. */
+  readonly weights: string;
+  /** `static` needs sample inputs for its ranges; `dynamic` measures each input as it comes. */
+  readonly activations: 'float' | 'static' | 'dynamic';
+  /** Type of what stays float. */
+  readonly compute: 'f32' | 'f16';
+}
+
+const scheme = (label: string, weights: string, activations: Scheme['activations'] = 'float', compute: Scheme['compute'] = 'f32'): Scheme =>
+  ({ label, weights, activations, compute });
+
+/** `--bits N` without more. Rows: bits; cells: the scheme per target and kind. */
+const defaults: Readonly<Record<number, Partial<Record<`${Target}:${ModelKind}`, Scheme>>>> = {
+  32: {
+    'onnx:lm': scheme('fp32', 'f32'),
+    'transformers.js:lm': scheme('fp32', 'f32'),
+    'gguf:lm': scheme('f32', 'f32'),
+  },
+  16: {
+    'onnx:onnx': scheme('fp16', 'f16', 'float', 'f16'),
+    'onnx:lm': scheme('fp16', 'f16', 'float', 'f16'),
+    'transformers.js:lm': scheme('fp16', 'f16', 'float', 'f16'),
+    'gguf:lm': scheme('f16', 'f16'),
+  },
+  8: {
+    'onnx:onnx': scheme('int8', 'int8/channel', 'static'),
+    'onnx:lm': scheme('int8', 'int8/channel', 'dynamic'),
+    'transformers.js:lm': scheme('q8', 'int8/channel', 'dynamic'),
+    'gguf:lm': scheme('q8_0', 'q8_0'),
+    'safetensors:lm': scheme('w8a16', 'int8/channel'),
+  },
+  6: { 'gguf:lm': scheme('q6_k', 'q6_k') },
+  5: { 'gguf:lm': scheme('q5_k', 'q5_k') },
+  4: {
+    'onnx:onnx': scheme('int4', 'int4/channel'),
+    'onnx:lm': scheme('int4', 'int4/g32'),
+    'transformers.js:lm': scheme('q4', 'int4/g32'),
+    'gguf:lm': scheme('q4_k', 'q4_k'),
+    'safetensors:lm': scheme('w4a16', 'int4/g128'),
+  },
+  3: {
+    'onnx:lm': scheme('int3', 'int3/g32'),
+    'gguf:lm': scheme('q3_k', 'q3_k'),
+  },
+  2: {
+    'onnx:lm': scheme('int2', 'uint2/g32'),
+    'transformers.js:lm': scheme('q2', 'uint2/g32'),
+    'gguf:lm': scheme('q2_k', 'q2_k'),
+  },
+};
+
+const errors = defineErrors('scheme', {
+  noDefault: (f: { bits: number; target: string; kind: string; known: string }) => [
+    `${f.target} has no default for ${f.bits} bits on this kind of model`,
+    `bits with a default there: ${f.known}; or name a format with --weights`,
+  ],
+  notForTarget: (f: { weights: string; target: string }) => [
+    `${f.target} files cannot hold ${f.weights} weights`,
+    f.target === 'gguf' ? 'name a GGUF type such as q4_k, or another target' : 'name an integer or table format such as int4/g32, or the target gguf',
+  ],
+  staticNeedsData: (f: { target: string }) => [
+    `static activation ranges for ${f.target} need sample inputs`,
+    'give some with --data, or choose --activations dynamic',
+  ],
+});
+
+export function schemeForBits(bits: number, target: Target, kind: ModelKind): Scheme {
+  const found = defaults[bits]?.[`${target}:${kind}`];
+  if (found === undefined) {
+    const known = Object.keys(defaults).filter((key) => defaults[Number(key)][`${target}:${kind}`] !== undefined).join(', ');
+    throw errors.noDefault({ bits, target, kind, known: known === '' ? 'none' : known });
+  }
+  return found;
+}
+
+/** A scheme from `--weights` and `--activations`; the label is the spelling itself. */
+export function schemeForFormat(weights: string, activations: Scheme['activations'] | undefined, target: Target): Scheme {
+  const format = parseFormat(weights);
+  const isBlockType = format.family === 'ggml';
+  const fits = format.family === 'float' || (target === 'gguf' ? isBlockType : !isBlockType);
+  if (!fits) throw errors.notForTarget({ weights: format.name, target });
+  const label = format.name.replaceAll('/', '-').replaceAll('@', '-');
+  const suffix = activations === undefined || activations === 'float' ? '' : `-${activations}`;
+  return scheme(label + suffix, format.name, activations ?? 'float', format.name === 'f16' ? 'f16' : 'f32');
+}
+
+/** Throws when a static scheme has no data to calibrate on. */
+export function requireData(scheme: Scheme, target: Target, hasData: boolean): void {
+  if (scheme.activations === 'static' && !hasData) throw errors.staticNeedsData({ target });
+}
