@@ -1,0 +1,62 @@
+import type { CliCommand } from '../command.ts';
+import { papers, type Paper } from '../../recipes/catalogue.ts';
+import { recipes } from '../../recipes/registry.ts';
+import type { Recipe } from '../../recipes/recipe.ts';
+import { printJson } from '../output.ts';
+
+interface Entry {
+  readonly name: string;
+  readonly runnable: boolean;
+  readonly area: string;
+  readonly summary: string;
+  readonly title?: string;
+  readonly arxiv?: string | null;
+  readonly published?: string | null;
+  readonly needs: readonly string[];
+  readonly exports: readonly string[];
+}
+
+const fromRecipe = (recipe: Recipe): Entry => ({
+  name: recipe.name, runnable: true, area: 'baseline', summary: recipe.summary,
+  title: recipe.paper?.title, arxiv: recipe.paper?.arxiv, needs: recipe.needs, exports: recipe.exports,
+});
+
+function fromPaper(paper: Paper): Entry {
+  const recipe = recipes.find((candidate) => candidate.name === paper.name);
+  return { ...paper, runnable: recipe !== undefined, needs: recipe?.needs ?? [], exports: recipe?.exports ?? [] };
+}
+
+/** Baselines first, then the papers, newest first. */
+export function catalogue(words: readonly string[]): Entry[] {
+  const named = new Set(papers.map((paper) => paper.name));
+  const all = [...recipes.filter((recipe) => !named.has(recipe.name)).map(fromRecipe), ...papers.map(fromPaper)];
+  const wanted = words.map((word) => word.toLowerCase());
+  return all.filter((entry) => {
+    const text = [entry.name, entry.area, entry.summary, entry.title ?? '', entry.arxiv ?? ''].join(' ').toLowerCase();
+    return wanted.every((word) => text.includes(word));
+  });
+}
+
+export const recipesCommand: CliCommand = {
+  usage: 'recipes [words...]',
+  summary: 'the catalogue of methods: what runs today, what is still to come',
+  example: 'fewbit recipes diffusion',
+  options: (command) => {
+    command.option('--runnable', 'only those that run today').option('--json', 'one JSON document on standard output');
+  },
+  async run([words], options) {
+    const found = catalogue(words as string[]).filter((entry) => options.runnable !== true || entry.runnable);
+    if (options.json === true) return printJson(found);
+    const out: string[] = [];
+    for (const entry of found) {
+      const year = entry.published?.slice(0, 4) ?? '';
+      out.push(`${entry.runnable ? '●' : '○'} ${entry.name}  ${entry.area}${year === '' ? '' : `, ${year}`}${entry.arxiv ? `, arXiv:${entry.arxiv}` : ''}`);
+      if (entry.title !== undefined) out.push(`    ${entry.title}`);
+      out.push(`    ${entry.summary}`);
+      if (entry.needs.length > 0) out.push(`    needs ${entry.needs.join(', ')}`);
+    }
+    const runnable = found.filter((entry) => entry.runnable).length;
+    out.push('', `${found.length} found, ${runnable} run today (●), ${found.length - runnable} still to come (○)`);
+    process.stdout.write(`${out.join('\n')}\n`);
+  },
+};

@@ -1,0 +1,87 @@
+/**
+ * What a run is asked to do, after everything a user may write has been brought into one form.
+ * The command line and the library API both end here; the rest of the program has no optional anything.
+ */
+import { z } from 'zod';
+import { defineErrors } from '../errors.ts';
+import { targets } from './schemes.ts';
+
+const list = <T extends z.ZodType>(item: T) =>
+  z.union([z.string().transform((text) => text.split(',').map((part) => part.trim()).filter((part) => part !== '')), z.array(z.any())])
+    .pipe(z.array(item).min(1));
+
+export const quantizeSettings = z.strictObject({
+  /** File, folder, `hf:owner/name` or URL of the float model. */
+  model: z.string().min(1),
+  /** Kinds of files to write. */
+  to: list(z.enum(targets as [string, ...string[]])).default(['onnx']),
+  /** Folder for the output; made when missing. */
+  output: z.string().min(1),
+  /** Bits per weight, one file per target and number; each target has its own default format for it. */
+  bits: list(z.coerce.number()).optional(),
+  /** Formats by name instead of `bits`, such as `int4/g32` or `q4_k`. */
+  weights: list(z.string()).optional(),
+  /** How activations are treated where `weights` names the format. */
+  activations: z.enum(['float', 'static', 'dynamic']).optional(),
+  /** How weights are rounded; by default the best of what the data allows. */
+  recipe: z.string().optional(),
+  /** Real inputs: text, images, arrays. Split into calibration and evaluation unless `evalData` is given. */
+  data: z.string().optional(),
+  /** Labels beside `data`: a CSV, a .npy of class indices, or a folder of detection labels. */
+  labels: z.string().optional(),
+  evalData: z.string().optional(),
+  evalLabels: z.string().optional(),
+  /** How files become input tensors, as in `rgb 224 crop, /255, mean=…, std=…, nchw`. */
+  input: z.string().optional(),
+  task: z.string().optional(),
+  /** Samples (windows of text, images) that calibrate, and that judge. */
+  calibrationSamples: z.coerce.number().int().positive().default(64),
+  evaluationSamples: z.coerce.number().int().positive().default(512),
+  /** How safetensors folders are laid out. */
+  layout: z.enum(['compressed-tensors', 'gptq', 'awq']).default('compressed-tensors'),
+  /** Layers left float, by name or `*` pattern. */
+  keep: list(z.string()).default([]),
+  /** llama.cpp importance matrix to weigh columns with, instead of measuring one. */
+  imatrix: z.string().optional(),
+  seed: z.coerce.number().int().default(0),
+  threads: z.coerce.number().int().positive().max(256).default(2),
+  dryRun: z.boolean().default(false),
+  resume: z.boolean().default(false),
+  overwrite: z.boolean().default(false),
+  verdict: z.boolean().default(true),
+  allowFallback: z.boolean().default(false),
+  allowRequantize: z.boolean().default(false),
+  maxKl: z.coerce.number().nonnegative().optional(),
+  minAgreement: z.coerce.number().min(0).max(1).optional(),
+  /** `METRIC=X`: the metric may fall by at most X against the float model. */
+  maxDrop: z.string().regex(/^[\w-]+=\d*\.?\d+$/, 'must look like accuracy=0.5').optional(),
+  /** Bytes, or with a unit: 20MB. */
+  maxSize: z.string().regex(/^\d+(\.\d+)?\s*([kMG]B)?$/i, 'must look like 20MB').optional(),
+});
+
+export type QuantizeSettings = z.output<typeof quantizeSettings>;
+export type QuantizeRequest = z.input<typeof quantizeSettings>;
+
+const errors = defineErrors('settings', {
+  invalid: (f: { path: string; problem: string; value: unknown }) =>
+    `${f.path === '' ? 'settings' : `--${f.path.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`}: ${f.problem} (given: ${JSON.stringify(f.value)})`,
+});
+
+/** Checks a request; the first thing that is wrong is told with the value that was given. */
+export function parseSettings(request: QuantizeRequest): QuantizeSettings {
+  const parsed = quantizeSettings.safeParse(request);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  let value: unknown = request;
+  for (const key of issue.path) value = (value as Record<PropertyKey, unknown> | undefined)?.[key];
+  const problem = issue.message.charAt(0).toLowerCase() + issue.message.slice(1);
+  throw errors.invalid({ path: String(issue.path[0] ?? ''), problem, value });
+}
+
+const unitBytes: Readonly<Record<string, number>> = { '': 1, kb: 1e3, mb: 1e6, gb: 1e9 };
+
+/** Bytes of a size such as `20MB`; the settings have checked its form. */
+export function parseSize(text: string): number {
+  const [, amount, unit = ''] = /^([\d.]+)\s*([a-z]*)$/i.exec(text.trim()) ?? [];
+  return Number(amount) * unitBytes[unit.toLowerCase()];
+}
