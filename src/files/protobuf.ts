@@ -12,8 +12,10 @@ export type Parsing<T> = Generator<number, T, void>;
 
 export const wireTypes = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
 
-/** Real models have tens of thousands of fields; beyond this a file only costs time. */
+/** Fields and list entries together. Real models have some hundred thousand; beyond this a file only costs time and memory. */
 const maxFields = 8_000_000;
+/** All names and texts together. */
+const maxTextBytes = 64 * 1024 * 1024;
 /** Enough for the disk, small beside the memory of any machine. */
 const windowBytes = 256 * 1024;
 /** A tag of at most 5 bytes and a varint or a fixed-width value of at most 10. */
@@ -27,7 +29,9 @@ const errors = defineErrors('protobuf', {
   tag: (f: { file: string; at: number; tag: number }) => `${f.file}: byte ${f.at}: ${f.tag} is not a protobuf field tag`,
   wireType: (f: { file: string; at: number; field: number; found: number; expected: number }) =>
     `${f.file}: byte ${f.at}: field ${f.field} has wire type ${f.found}, expected ${f.expected}`,
-  tooManyFields: (f: { file: string; limit: number }) => `${f.file}: more than ${f.limit} fields`,
+  tooManyFields: (f: { file: string; limit: number }) => `${f.file}: more than ${f.limit} fields and list entries`,
+  tooMuchText: (f: { file: string; limit: number }) => `${f.file}: more than ${f.limit} bytes of names and texts`,
+  longList: (f: { file: string; at: number; limit: number }) => `${f.file}: byte ${f.at}: a list of more than ${f.limit} entries`,
   longText: (f: { file: string; at: number; length: number; limit: number }) =>
     `${f.file}: byte ${f.at}: text of ${f.length} bytes (limit ${f.limit})`,
   badText: (f: { file: string; at: number }) => `${f.file}: byte ${f.at}: text is not UTF-8`,
@@ -42,6 +46,8 @@ export class Wire {
   /** Of the field last read by `next`. */
   field = 0;
   type = 0;
+  /** Where the payload of the current field begins. */
+  valueAt = 0;
   /** End of the payload of a length-delimited field; equals `at` for the others. */
   stop = 0;
   /** Value of a varint or fixed field, as two unsigned 32-bit halves. */
@@ -52,6 +58,7 @@ export class Wire {
   #view = new DataView(this.#window.buffer);
   #begin = 0;
   #fields = 0;
+  #textBytes = 0;
 
   constructor(source: ByteSource) {
     this.source = source;
@@ -77,7 +84,7 @@ export class Wire {
   /** Reads the header of the next field of a message that ends at `end`; false at the end. */
   *next(end: number): Parsing<boolean> {
     if (this.at >= end) return false;
-    if (++this.#fields > maxFields) throw errors.tooManyFields({ file: this.source.name, limit: maxFields });
+    this.#spend(1);
     const wanted = Math.min(headerBytes, this.source.size - this.at);
     if (!this.#has(wanted)) yield wanted;
     const start = this.at;
@@ -85,6 +92,7 @@ export class Wire {
     const tag = this.low;
     this.field = tag >>> 3;
     this.type = tag & 7;
+    this.valueAt = this.at;
     if (this.high !== 0 || this.field === 0) throw errors.tag({ file: this.source.name, at: start, tag });
     switch (this.type) {
       case wireTypes.varint:
@@ -108,6 +116,11 @@ export class Wire {
     }
     this.stop = this.at;
     return true;
+  }
+
+  #spend(count: number): void {
+    this.#fields += count;
+    if (this.#fields > maxFields) throw errors.tooManyFields({ file: this.source.name, limit: maxFields });
   }
 
   #varint(end: number): void {
@@ -171,6 +184,8 @@ export class Wire {
   *bytes(limit: number): Parsing<Uint8Array> {
     this.expect(wireTypes.bytes);
     const length = this.stop - this.at;
+    this.#textBytes += length;
+    if (this.#textBytes > maxTextBytes) throw errors.tooMuchText({ file: this.source.name, limit: maxTextBytes });
     if (length > limit) throw errors.longText({ file: this.source.name, at: this.at, length, limit });
     if (!this.#has(length)) yield length;
     const copy = this.#window.slice(this.at - this.#begin, this.stop - this.#begin);
@@ -192,13 +207,14 @@ export class Wire {
   /** Signed integers of a repeated field, whether packed or one by one; at most `limit` are appended to `into`. */
   *ints(into: number[], limit: number): Parsing<void> {
     if (this.type === wireTypes.varint) {
-      if (into.length >= limit) throw errors.tooManyFields({ file: this.source.name, limit });
+      if (into.length >= limit) throw errors.longList({ file: this.source.name, at: this.at, limit });
       into.push(this.int());
       return;
     }
     const end = this.message();
     while (this.at < end) {
-      if (into.length >= limit) throw errors.tooManyFields({ file: this.source.name, limit });
+      if (into.length >= limit) throw errors.longList({ file: this.source.name, at: this.at, limit });
+      this.#spend(1);
       const wanted = Math.min(headerBytes, this.source.size - this.at);
       if (!this.#has(wanted)) yield wanted;
       this.#varint(end);
@@ -209,12 +225,14 @@ export class Wire {
   /** Floats of a repeated field, whether packed or one by one. */
   *floats(into: number[], limit: number): Parsing<void> {
     if (this.type === wireTypes.fixed32) {
-      if (into.length >= limit) throw errors.tooManyFields({ file: this.source.name, limit });
+      if (into.length >= limit) throw errors.longList({ file: this.source.name, at: this.at, limit });
       into.push(this.float());
       return;
     }
     const start = this.at;
-    const bytes = yield* this.bytes(4 * (limit - into.length));
+    if (this.stop - this.at > 4 * (limit - into.length)) throw errors.longList({ file: this.source.name, at: this.at, limit });
+    this.#spend((this.stop - this.at) / 4);
+    const bytes = yield* this.bytes(this.stop - this.at);
     if (bytes.byteLength % 4 !== 0) throw errors.truncated({ file: this.source.name, at: start });
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     for (let at = 0; at < bytes.byteLength; at += 4) into.push(view.getFloat32(at, true));

@@ -44,6 +44,10 @@ export function float32Tensor(name: string, values: number | readonly number[]):
   return floatTensor(name, typeof values === 'number' ? [] : [list.length], Float32Array.from(list));
 }
 
+/** The same tensor under another name. */
+export const renamed = (value: TensorRef, name: string): TensorRef =>
+  (name === value.name ? value : { ...value, name, read: (begin, end) => value.read(begin, end) });
+
 export interface OpOptions {
   readonly domain?: string;
   /** Names of the outputs, or how many there are; default one, named after the operator. */
@@ -66,18 +70,22 @@ export class GraphBuilder {
   #counts = new Map<string, number>();
   /** Values that became graph outputs under another name; both names may be used. */
   #aliases = new Map<string, string>();
-  #outer: ReadonlySet<string> | undefined;
+  #outer: GraphBuilder | undefined;
 
   /** `outer` builds the body of an If, Loop or Scan that may use the values of that builder. */
   constructor(name: string, opset = 21, outer?: GraphBuilder) {
     this.name = name;
     this.opset = new Map([['', opset]]);
-    this.#outer = outer?.#names;
+    this.#outer = outer;
+  }
+
+  #has(name: string): boolean {
+    return this.#names.has(name) || (this.#outer !== undefined && this.#outer.#has(name));
   }
 
   /** A name not yet in use: `stem`, then `stem_1`, `stem_2`, … */
   fresh(stem: string): string {
-    return this.#unique(stem, (name) => this.#names.has(name) || this.#outer?.has(name) === true);
+    return this.#unique(stem, (name) => this.#has(name));
   }
 
   #unique(stem: string, isTaken: (name: string) => boolean): string {
@@ -92,7 +100,7 @@ export class GraphBuilder {
   }
 
   #declare(name: string): string {
-    if (name === '' || this.#names.has(name) || this.#outer?.has(name)) throw errors.taken({ value: name });
+    if (name === '' || this.#has(name)) throw errors.taken({ value: name });
     this.#names.add(name);
     return name;
   }
@@ -106,7 +114,7 @@ export class GraphBuilder {
   /** Adds an initializer under the tensor's own name, or one derived from it where that is taken. */
   weight(value: TensorRef): string {
     const name = this.fresh(value.name === '' ? 'weight' : value.name);
-    this.#weights.set(this.#declare(name), name === value.name ? value : { ...value, name, read: (begin, end) => value.read(begin, end) });
+    this.#weights.set(this.#declare(name), renamed(value, name));
     return name;
   }
 
@@ -125,7 +133,7 @@ export class GraphBuilder {
   op(type: string, inputs: readonly string[], attributes: Readonly<Record<string, Attribute>>, options: OpOptions): string[];
   op(type: string, inputs: readonly string[], attributes: Readonly<Record<string, Attribute>> = {}, options: OpOptions = {}): string | string[] {
     for (const value of inputs) {
-      if (value !== '' && !this.#names.has(value) && !this.#outer?.has(value)) throw errors.unknownValue({ op: type, value });
+      if (value !== '' && !this.#has(value)) throw errors.unknownValue({ op: type, value });
     }
     const name = this.#unique(options.name ?? type, (candidate) => this.#nodeNames.has(candidate));
     this.#nodeNames.add(name);
@@ -147,7 +155,7 @@ export class GraphBuilder {
 
   /** Declares a graph output; a new `name` renames the value through an Identity when something else made it. */
   output(value: string, name = value, type?: ElementType, shape?: readonly Dim[]): string {
-    if (!this.#names.has(value) && !this.#outer?.has(value)) throw errors.unknownValue({ op: 'output', value });
+    if (!this.#has(value)) throw errors.unknownValue({ op: 'output', value });
     if (name !== value && !this.#rename(value, name)) this.op('Identity', [value], {}, { outputs: [name] });
     const known = this.#values.get(name);
     this.#outputs.push({ name, type: type ?? known?.type, shape: shape ?? known?.shape });
