@@ -13,7 +13,7 @@ export interface Quantized {
   readonly cols: number;
   /**
    * Integer formats: the signed or unsigned integer. Minifloats: the bit pattern. Codebooks: the index.
-   * Row-major [rows, cols]; empty for ggml block types.
+   * Row-major [rows, cols]; empty for ggml block types. Floats: their little-endian bytes, [rows, cols · bytes].
    */
   readonly codes: Int8Array | Uint8Array;
   /** One scale per group, row-major [scaleRows, scaleCols] (a tensor scale is [1, 1], a channel scale [rows, 1]). */
@@ -23,8 +23,19 @@ export interface Quantized {
   readonly zeros?: Int8Array | Uint8Array | Float32Array;
   /** Second-level multiplier (NVFP4's tensor scale); absent means 1. */
   readonly tensorScale?: number;
-  /** Levels that `codes` index; absent when the format fixes them. */
+  /** Levels that `codes` index, ascending, one set per scale, [scaleRows · scaleCols, levels]; absent when the format fixes them. */
   readonly codebook?: Float32Array;
+  /** Scales that were quantized themselves (NF4's double quantization); `scales` then holds what they decode to. */
+  readonly doubleQuantized?: {
+    /** One per scale: index into `map`. */
+    readonly codes: Uint8Array;
+    readonly map: Float32Array;
+    /** One per `block` scales. */
+    readonly scales: Float32Array;
+    readonly block: number;
+    /** Added to every scale: their mean. */
+    readonly offset: number;
+  };
   /** Packed bytes of a ggml block type, row by row. */
   readonly blocks?: Uint8Array;
   /** Sum over all values of (decoded − value)², accumulated in float64 in index order. */

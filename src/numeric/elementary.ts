@@ -8,8 +8,8 @@ const double = new Float64Array(1);
 const words = new Uint32Array(double.buffer);
 
 /** ln 2 in two parts: the first has 21 trailing zero bits, so that k·ln2High is exact for |k| ≤ 1100. */
-const ln2High = 6.93147180369123816490e-1;
-const ln2Low = 1.90821492927058770002e-10;
+const ln2High = 0.6931471803691238;
+const ln2Low = 1.9082149292705877e-10;
 const ln2 = 0.6931471805599453;
 
 /** 2^k, exact, for integer k; infinity above 1023 and zero below −1074. */

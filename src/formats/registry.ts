@@ -1,0 +1,191 @@
+/**
+ * The one place where spellings become formats: `head/granularity@scale-type`. Case, spaces, hyphens and underscores
+ * do not matter on the way in; `format.name` is the canonical spelling and parses back to an equal format.
+ */
+import { defineErrors } from '../errors.ts';
+import { binaryFormat } from './binary.ts';
+import { blockFormats as blocks } from './block-formats.ts';
+import { floatFormats } from './float.ts';
+import type { NumberFormat } from './format.ts';
+import type { Granularity } from './granularity.ts';
+import { integerFormat } from './integer.ts';
+import { kmeansFormat } from './kmeans.ts';
+import { microscalingFormats } from './microscaling.ts';
+import { miniFloat } from './minifloat-code.ts';
+import { miniFloatFormat } from './minifloat.ts';
+import { nf4Format } from './normal-float.ts';
+import { scaleTypes, type ScaleType } from './scale-type.ts';
+import { ternaryFormat } from './ternary.ts';
+
+/** A spelling cut at its marks; parts are absent where the user left them out. */
+interface Parts {
+  readonly spelling: string;
+  readonly granularity?: string;
+  readonly scaleType?: string;
+  readonly extra?: string;
+}
+
+/** Spellings that stand for each family in help and in errors; every one parses. */
+const examples: readonly (readonly [spelling: string, meaning: string])[] = [
+  ['f32', 'float32, as it is'],
+  ['f16', 'half precision'],
+  ['bf16', 'bfloat16'],
+  ['int8/channel', 'symmetric integers (int2 … int8), one scale per row'],
+  ['int8/tensor', 'one scale for the tensor'],
+  ['int8/token', 'one scale per token, for activations'],
+  ['int4/g128', 'one scale per 128 values along the row'],
+  ['int4-full/g128', 'symmetric with all 16 codes, as compressed-tensors has it'],
+  ['uint4/g32', 'integers with a zero point (uint1 … uint8)'],
+  ['e4m3/tensor', 'FP8; any eXmY of up to 8 bits: e5m2, e2m3, e3m2, e2m1, e3m4, …'],
+  ['e4m3/128x128', 'one scale per 128 by 128 block'],
+  ['e2m1/b16@ue5m3', 'FP4 in blocks of 16 with UE5M3 scales; scale types: f32, f16, bf16, e4m3, ue5m3, e8m0'],
+  ['mxfp4', 'OCP MX: blocks of 32, power-of-two scales'],
+  ['mxfp6_e2m3', 'OCP MX FP6'],
+  ['mxfp6_e3m2', 'OCP MX FP6, wider range'],
+  ['mxfp8_e4m3', 'OCP MX FP8'],
+  ['mxfp8_e5m2', 'OCP MX FP8, wider range'],
+  ['mxint8', 'OCP MX integers'],
+  ['nvfp4', 'FP4 in blocks of 16, E4M3 scales, one float32 scale'],
+  ['nvfp4-4over6', 'NVFP4, each block scaled to 6 or to 4'],
+  ['nf4/b64', 'the 4-bit normal table of bitsandbytes, blocks of 64'],
+  ['nf4/b64+dq', 'the same with 8-bit block scales'],
+  ['kmeans4/tensor', 'a codebook of 16 learned levels (kmeans1 … kmeans8), per tensor or channel'],
+  ['ternary/g128', 'three levels, scale from the mean magnitude'],
+  ['ternary-amax/g128', 'three levels, scale from the extreme'],
+  ['binary/channel', 'signs'],
+];
+
+const errors = defineErrors('format', {
+  unknown: (f: { spelling: string; known: string }) => `unknown format: ${f.spelling} (known: ${f.known})`,
+  granularity: (f: { spelling: string; granularity: string; known: string }) =>
+    `unknown granularity in ${f.spelling}: ${f.granularity} (known: ${f.known})`,
+  scaleType: (f: { spelling: string; scaleType: string; known: string }) =>
+    `unknown scale type in ${f.spelling}: ${f.scaleType} (known: ${f.known})`,
+  extra: (f: { spelling: string; part: string; head: string }) => `${f.spelling}: ${f.head} takes no ${f.part}`,
+});
+
+/** What a user may write for each canonical head. */
+const aliases: Readonly<Record<string, string>> = {
+  float32: 'f32', fp32: 'f32', float16: 'f16', fp16: 'f16', half: 'f16', bfloat16: 'bf16',
+  fp8: 'e4m3', fp8e4m3: 'e4m3', float8e4m3fn: 'e4m3', e4m3fn: 'e4m3', fp8e5m2: 'e5m2', float8e5m2: 'e5m2',
+  fp6e2m3: 'e2m3', fp6e3m2: 'e3m2', fp4: 'e2m1', fp4e2m1: 'e2m1', float4e2m1: 'e2m1',
+  mxfp6: 'mxfp6e2m3', mxfp8: 'mxfp8e4m3', nvfp4fouroversix: 'nvfp44over6', normalfloat4: 'nf4', int1: 'binary',
+};
+
+const squeeze = (text: string): string => text.toLowerCase().replace(/[\s_-]/g, '');
+const bare = new Map<string, NumberFormat>([...Object.values(floatFormats), ...Object.values(microscalingFormats)].map((f) => [squeeze(f.name), f]));
+const blockFormats = new Map<string, NumberFormat>(blocks.map((f) => [squeeze(f.name), f]));
+
+/** Bits and kind of the heads with numbers in them; undefined when the head is none of these. */
+function familyOf(head: string, parts: Parts): NumberFormat | undefined {
+  let match = /^(u?)int([1-8])(full)?$/.exec(head);
+  if (match && !(match[1] === 'u' && match[3])) {
+    const bits = Number(match[2]);
+    const kind = match[1] === 'u' ? 'asymmetric' : match[3] ? 'full' : 'restricted';
+    noExtra(head, parts);
+    return integerFormat(bits, kind, granularityOf(parts, bits > 4 ? { kind: 'channel' } : { kind: 'group', size: 128 }), scaleTypeOf(parts));
+  }
+  match = /^e([1-7])m([0-6])$/.exec(head);
+  if (match && Number(match[1]) + Number(match[2]) <= 7) {
+    noExtra(head, parts);
+    const granularity = granularityOf(parts, { kind: 'tensor' });
+    const scaleType = scaleTypeOf(parts);
+    const mx = granularity.kind === 'group' && granularity.size === 32 && scaleType === scaleTypes.e8m0
+      ? Object.values(microscalingFormats).find((f) => f.scaleType === scaleType && f.name.endsWith(head === 'e2m1' ? 'mxfp4' : `_${head}`))
+      : undefined;
+    return mx ?? miniFloatFormat(miniFloat(Number(match[1]), Number(match[2])), granularity, scaleType);
+  }
+  match = /^kmeans([1-8])$/.exec(head);
+  if (match) {
+    noExtra(head, parts);
+    const { kind } = granularityOf(parts, { kind: 'tensor' });
+    if (kind !== 'tensor' && kind !== 'channel') throw errors.granularity({ spelling: parts.spelling, granularity: parts.granularity ?? '', known: 'tensor, channel' });
+    if (parts.scaleType !== undefined) throw errors.extra({ spelling: parts.spelling, part: 'scale type', head });
+    return kmeansFormat(Number(match[1]), kind);
+  }
+  switch (head) {
+    case 'nf4': {
+      const granularity = granularityOf(parts, { kind: 'flat', size: 64 }, true);
+      if (parts.scaleType !== undefined) throw errors.extra({ spelling: parts.spelling, part: 'scale type', head });
+      if (parts.extra !== undefined && parts.extra !== 'dq') throw errors.extra({ spelling: parts.spelling, part: `+${parts.extra}`, head });
+      return nf4Format(granularity, parts.extra === 'dq');
+    }
+    case 'ternary':
+    case 'ternaryamax':
+      noExtra(head, parts);
+      return ternaryFormat(granularityOf(parts, { kind: 'tensor' }), scaleTypeOf(parts), head === 'ternaryamax');
+    case 'binary':
+      noExtra(head, parts);
+      return binaryFormat(granularityOf(parts, { kind: 'channel' }), scaleTypeOf(parts));
+    default: return undefined;
+  }
+}
+
+function noExtra(head: string, { spelling, extra }: Parts): void {
+  if (extra !== undefined) throw errors.extra({ spelling, part: `+${extra}`, head });
+}
+
+/** `flat` formats read `b64` as blocks of the flattened tensor; the others as groups along the row. */
+function granularityOf({ spelling, granularity }: Parts, otherwise: Granularity, flat = false): Granularity {
+  if (granularity === undefined) return otherwise;
+  const known = `tensor, channel, token, ${flat ? 'b64, g64' : 'g128, 128x128'}`;
+  const unknown = () => errors.granularity({ spelling, granularity, known });
+  const sizes = [...granularity.matchAll(/\d+/g)].map((m) => Number(m[0]));
+  if (sizes.some((size) => size < 1 || size > 2 ** 24)) throw unknown();
+  switch (granularity.replace(/\d+/g, '#')) {
+    case 'tensor':
+    case 'pertensor': return { kind: 'tensor' };
+    case 'channel':
+    case 'perchannel':
+    case 'row': return { kind: 'channel' };
+    case 'token':
+    case 'pertoken': return { kind: 'token' };
+    case 'g#':
+    case 'group#': return { kind: 'group', size: sizes[0] };
+    case 'b#':
+    case 'block#': return { kind: flat ? 'flat' : 'group', size: sizes[0] };
+    case '#x#': return { kind: 'block', rows: sizes[0], cols: sizes[1] };
+    default: throw unknown();
+  }
+}
+
+function scaleTypeOf({ spelling, scaleType }: Parts): ScaleType {
+  if (scaleType === undefined) return scaleTypes.f32;
+  const name = aliases[scaleType] ?? scaleType;
+  if (!Object.hasOwn(scaleTypes, name)) throw errors.scaleType({ spelling, scaleType, known: Object.keys(scaleTypes).join(', ') });
+  return scaleTypes[name as keyof typeof scaleTypes];
+}
+
+const parsed = new Map<string, NumberFormat>();
+
+/**
+ * The format of a spelling. `prefer: 'ggml'` reads `mxfp4` and `nvfp4`, which name both a microscaling format and a
+ * GGUF block type, as the block type; the block types are also `ggml-mxfp4` and `ggml-nvfp4`.
+ */
+export function parseFormat(spelling: string, prefer?: 'ggml'): NumberFormat {
+  const key = squeeze(spelling);
+  const cached = parsed.get(`${prefer ?? ''} ${key}`);
+  if (cached !== undefined) return cached;
+  const match = /^([^/@+]+)(?:\/([^/@+]+))?(?:@([^/@+]+))?(?:\+([^/@+]+))?$/.exec(key);
+  if (match === null) throw errors.unknown({ spelling, known: formatNames().join(', ') });
+  const head = aliases[match[1]] ?? match[1];
+  const parts: Parts = { spelling, granularity: match[2], scaleType: match[3], extra: match[4] };
+  const whole = (prefer === 'ggml' ? blockFormats.get(`ggml${head}`) : undefined) ?? bare.get(head) ?? blockFormats.get(head) ?? blockFormats.get(head.replace(/^ggml/, ''));
+  if (whole !== undefined) {
+    if (parts.granularity !== undefined) throw errors.extra({ spelling, part: 'granularity', head: whole.name });
+    if (parts.scaleType !== undefined) throw errors.extra({ spelling, part: 'scale type', head: whole.name });
+    noExtra(whole.name, parts);
+  }
+  const format = whole ?? familyOf(head, parts);
+  if (format === undefined) throw errors.unknown({ spelling, known: formatNames().join(', ') });
+  parsed.set(`${prefer ?? ''} ${key}`, format);
+  return format;
+}
+
+/** Spellings to show in help: one or more per family, and every GGUF block type. */
+export const formatNames = (): string[] => [...examples.map(([spelling]) => spelling), ...[...blockFormats.values()].map((f) => f.name)];
+
+/** The same with one line each; block types have no line of their own. */
+export const formatHelp = (): readonly (readonly [spelling: string, meaning: string])[] => [
+  ...examples, ...[...blockFormats.values()].map((f) => [f.name, `GGUF block type, ${f.bitsPerWeight(1, 256)} bits a weight`] as const),
+];

@@ -1,0 +1,34 @@
+/** What scales are stored as. Rounding to the type happens before codes are chosen, so codes fit the scale that is kept. */
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../numeric/half.ts';
+import { decodeE8M0, decodeMiniFloat, e4m3, encodeE8M0, encodeMiniFloat, ue5m3 } from './minifloat-code.ts';
+
+export interface ScaleType {
+  readonly name: 'f32' | 'f16' | 'bf16' | 'e4m3' | 'ue5m3' | 'e8m0';
+  readonly bits: number;
+  readonly min: number;
+  readonly max: number;
+  /** Nearest representable scale to a positive number: never zero, saturating at `max`. */
+  round(x: number): number;
+}
+
+function scaleType(name: ScaleType['name'], bits: number, min: number, max: number, nearest: (x: number) => number): ScaleType {
+  return {
+    name, bits, min, max,
+    round(x) {
+      if (x >= max) return max;
+      const rounded = nearest(x);
+      return rounded > min ? rounded : min;
+    },
+  };
+}
+
+export const scaleTypes = {
+  f32: scaleType('f32', 32, 2 ** -149, 3.4028234663852886e38, Math.fround),
+  f16: scaleType('f16', 16, 2 ** -24, 65504, (x) => f16ToF32(f32ToF16(x))),
+  bf16: scaleType('bf16', 16, 2 ** -133, 3.3895313892515355e38, (x) => bf16ToF32(f32ToBf16(x))),
+  e4m3: scaleType('e4m3', 8, 2 ** -9, 448, (x) => decodeMiniFloat(encodeMiniFloat(x, e4m3), e4m3)),
+  ue5m3: scaleType('ue5m3', 8, 2 ** -17, 114688, (x) => decodeMiniFloat(encodeMiniFloat(x, ue5m3), ue5m3)),
+  e8m0: scaleType('e8m0', 8, 2 ** -127, 2 ** 127, (x) => decodeE8M0(encodeE8M0(x))),
+} as const satisfies Record<string, ScaleType>;
+
+export type ScaleTypeName = keyof typeof scaleTypes;
