@@ -1,0 +1,127 @@
+/**
+ * Element types and shapes of every value, found in one pass from the inputs and weights. Symbolic dimensions keep their
+ * names; the contents of small integer tensors (results of Shape and what is computed from them) are followed, so that
+ * exported Reshape chains resolve. What cannot be known stays undefined.
+ */
+import { isBlockType, type ElementType } from '../files/tensor.ts';
+import type { Attribute, Dim, Graph, Node, ValueInfo } from './graph.ts';
+import { contentOf } from './infer-content.ts';
+import { shapesOf } from './infer-shapes.ts';
+import { typesOf } from './infer-types.ts';
+import { readNumbers } from './values.ts';
+
+/** What is known of a value. */
+export interface Known {
+  readonly type: ElementType | 'string' | undefined;
+  readonly shape: readonly Dim[] | undefined;
+  /** Entries of an integer scalar or vector. */
+  readonly content?: readonly Dim[];
+}
+
+export const unknown: Known = { type: undefined, shape: undefined };
+
+/** One node and what is known of its surroundings, as rules see it. */
+export interface Site {
+  readonly node: Node;
+  /** Operator set of the node's domain. */
+  readonly opset: number;
+  /** Known facts of input `index`; an omitted input is undefined. */
+  input(index: number): Known | undefined;
+  int(name: string, fallback: number): number;
+  ints(name: string): readonly number[] | undefined;
+  text(name: string): string | undefined;
+  attribute(name: string): Attribute | undefined;
+  /** Outputs of a body, inferred with the given facts for its inputs. */
+  body(attribute: string, inputs: readonly (Known | undefined)[]): readonly Known[];
+}
+
+/** Integer tensors up to this many entries are followed; shapes and axes are shorter. */
+const contentLimit = 64;
+
+/** The graph with the type, and where possible the shape, of every value noted in `values` and on its outputs. */
+export async function inferTypes(graph: Graph): Promise<Graph> {
+  const contents = new Map<Graph, ReadonlyMap<string, readonly number[]>>();
+  await readContents(graph, contents);
+  return inferGraph(graph, new Map(), [], contents);
+}
+
+/** Entries of the small integer weights of a graph and its bodies, read before the pass so that rules are plain functions. */
+async function readContents(graph: Graph, into: Map<Graph, ReadonlyMap<string, readonly number[]>>): Promise<void> {
+  const found = new Map<string, readonly number[]>();
+  for (const [name, weight] of graph.weights) {
+    const count = weight.shape.reduce((product, dim) => product * dim, 1);
+    const isInteger = weight.type === 'i64' || weight.type === 'i32';
+    if ((isInteger || weight.type === 'f32') && weight.shape.length <= 1 && count <= contentLimit) found.set(name, await readNumbers(weight));
+  }
+  into.set(graph, found);
+  for (const node of graph.nodes) {
+    for (const value of Object.values(node.attributes)) if (value.kind === 'graph') await readContents(value.value, into);
+  }
+}
+
+function inferGraph(
+  graph: Graph, outer: ReadonlyMap<string, Known>, given: readonly (Known | undefined)[],
+  contents: ReadonlyMap<Graph, ReadonlyMap<string, readonly number[]>>,
+): Graph {
+  const known = new Map(outer);
+  for (const [i, input] of graph.inputs.entries()) known.set(input.name, merge({ type: input.type, shape: input.shape }, given[i] ?? unknown));
+  for (const [name, weight] of graph.weights) {
+    known.set(name, { type: isBlockType(weight.type) ? undefined : weight.type, shape: weight.shape, content: contents.get(graph)?.get(name) });
+  }
+  for (const node of graph.nodes) {
+    const outputs = inferNode(node, graph, known, contents);
+    for (const [i, name] of node.outputs.entries()) {
+      if (name === '') continue;
+      const noted = graph.values.get(name) ?? graph.outputs.find((output) => output.name === name);
+      known.set(name, merge(outputs[i] ?? unknown, noted ?? unknown));
+    }
+  }
+  const info = (name: string): ValueInfo => {
+    const { type, shape } = known.get(name) ?? unknown;
+    return { name, type, shape };
+  };
+  const values = new Map<string, ValueInfo>();
+  const edges = new Set(graph.outputs.map((output) => output.name));
+  for (const node of graph.nodes) {
+    for (const name of node.outputs) {
+      if (name === '' || edges.has(name)) continue;
+      const found = info(name);
+      if (found.type !== undefined || found.shape !== undefined) values.set(name, found);
+    }
+  }
+  return { ...graph, values, outputs: graph.outputs.map((output) => info(output.name)) };
+}
+
+/** Facts found and facts noted in the file; where both speak of a dimension, a number wins, then what the file says. */
+function merge(found: Known, noted: Known): Known {
+  const type = found.type ?? noted.type;
+  if (found.shape === undefined) return { ...found, type, shape: noted.shape };
+  if (noted.shape?.length !== found.shape.length) return { ...found, type };
+  const shape = found.shape.map((dim, i) => (typeof dim === 'number' ? dim : noted.shape![i] ?? dim));
+  return { ...found, type, shape };
+}
+
+function inferNode(
+  node: Node, graph: Graph, known: ReadonlyMap<string, Known>, contents: ReadonlyMap<Graph, ReadonlyMap<string, readonly number[]>>,
+): readonly Known[] {
+  const attribute = (name: string): Attribute | undefined => node.attributes[name];
+  const site: Site = {
+    node, attribute,
+    opset: graph.opset.get(node.domain) ?? 1,
+    input: (index) => ((node.inputs[index] ?? '') === '' ? undefined : known.get(node.inputs[index]) ?? unknown),
+    int: (name, fallback) => { const found = attribute(name); return found?.kind === 'int' ? found.value : fallback; },
+    ints: (name) => { const found = attribute(name); return found?.kind === 'ints' ? found.value : undefined; },
+    text: (name) => { const found = attribute(name); return found?.kind === 'string' ? found.value : undefined; },
+    body: (name, inputs) => {
+      const found = attribute(name);
+      return found?.kind === 'graph' ? inferGraph(found.value, known, inputs, contents).outputs : [];
+    },
+  };
+  const types = typesOf(site);
+  const shapes = shapesOf(site);
+  const content = contentOf(site);
+  return node.outputs.map((_, i) => ({
+    type: types[i], shape: shapes[i],
+    ...(i === 0 && content !== undefined && content.length <= contentLimit ? { content } : {}),
+  }));
+}
