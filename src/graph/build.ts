@@ -31,10 +31,17 @@ export const strings = (value: readonly string[]): Attribute => ({ kind: 'string
 export const tensor = (value: TensorRef): Attribute => ({ kind: 'tensor', value });
 export const subgraph = (value: Graph): Attribute => ({ kind: 'graph', value });
 
+const int64Max = 2n ** 63n - 1n;
+/** A number as int64; 2^63, the nearest double to "as far as there is", becomes the largest value. */
+export const toInt64 = (value: number): bigint => {
+  const exact = BigInt(value);
+  return exact > int64Max ? int64Max : exact < -int64Max - 1n ? -int64Max - 1n : exact;
+};
+
 /** An int64 tensor; a number gives a scalar, a list a vector. */
 export function int64Tensor(name: string, values: number | readonly number[]): TensorRef {
   const list = typeof values === 'number' ? [values] : values;
-  const data = BigInt64Array.from(list, (value) => BigInt(value));
+  const data = BigInt64Array.from(list, toInt64);
   return memoryTensor(name, 'i64', typeof values === 'number' ? [] : [list.length], new Uint8Array(data.buffer));
 }
 

@@ -12,3 +12,6 @@ export {
   encodeNumbers, isFloatType, isNumberType, lazyTensor, mappedTensor, numberTensor, readFloats, readNumbers,
 } from './values.ts';
 export { linearSites, siteLabel, storedBytes, storedOrder, withMatrix, type Linear, type LinearKind, type LinearOptions } from './linear.ts';
+export { inferContents, inferTypes, type Known } from './infer.ts';
+export { foldConstants, removeIdentities } from './constant-fold.ts';
+export { upgradeOpset } from './upgrade.ts';

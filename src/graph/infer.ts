@@ -45,6 +45,22 @@ export async function inferTypes(graph: Graph): Promise<Graph> {
   return inferGraph(graph, new Map(), [], contents);
 }
 
+/** Values of the outer graph whose every entry follows from shapes and weights: small int64 and int32 vectors and scalars. */
+export async function inferContents(graph: Graph): Promise<Map<string, Known & { readonly content: readonly number[] }>> {
+  const contents = new Map<Graph, ReadonlyMap<string, readonly number[]>>();
+  await readContents(graph, contents);
+  const all = new Map<string, Known>();
+  inferGraph(graph, new Map(), [], contents, all);
+  const found = new Map<string, Known & { readonly content: readonly number[] }>();
+  for (const [name, known] of all) {
+    const { type, shape, content } = known;
+    if ((type !== 'i64' && type !== 'i32') || shape === undefined || shape.length > 1 || content === undefined) continue;
+    const count = shape.length === 0 ? 1 : shape[0];
+    if (count === content.length && content.every((entry) => typeof entry === 'number')) found.set(name, { ...known, content: content as readonly number[] });
+  }
+  return found;
+}
+
 /** Entries of the small integer weights of a graph and its bodies, read before the pass so that rules are plain functions. */
 async function readContents(graph: Graph, into: Map<Graph, ReadonlyMap<string, readonly number[]>>): Promise<void> {
   const found = new Map<string, readonly number[]>();
@@ -61,9 +77,9 @@ async function readContents(graph: Graph, into: Map<Graph, ReadonlyMap<string, r
 
 function inferGraph(
   graph: Graph, outer: ReadonlyMap<string, Known>, given: readonly (Known | undefined)[],
-  contents: ReadonlyMap<Graph, ReadonlyMap<string, readonly number[]>>,
+  contents: ReadonlyMap<Graph, ReadonlyMap<string, readonly number[]>>, known: Map<string, Known> = new Map(),
 ): Graph {
-  const known = new Map(outer);
+  for (const [name, fact] of outer) known.set(name, fact);
   for (const [i, input] of graph.inputs.entries()) known.set(input.name, merge({ type: input.type, shape: input.shape }, given[i] ?? unknown));
   for (const [name, weight] of graph.weights) {
     known.set(name, { type: isBlockType(weight.type) ? undefined : weight.type, shape: weight.shape, content: contents.get(graph)?.get(name) });

@@ -1,6 +1,7 @@
 /** Numbers of tensors: read as float32 or as plain numbers, and made again in the type they had. */
 import { defineErrors } from '../errors.ts';
 import { byteLengthOf, elementCount, elementTypes, isBlockType, memoryTensor, type ElementType, type TensorRef, type TensorType } from '../files/tensor.ts';
+import { toInt64 } from './build.ts';
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../numeric/half.ts';
 
 const errors = defineErrors('values', {
@@ -23,7 +24,7 @@ const getters: Readonly<Record<NumberType, (view: DataView, at: number) => numbe
 const setters: Readonly<Record<NumberType, (view: DataView, at: number, value: number) => void>> = {
   f64: (view, at, value) => view.setFloat64(at, value, true), f32: (view, at, value) => view.setFloat32(at, value, true),
   f16: (view, at, value) => view.setUint16(at, f32ToF16(value), true), bf16: (view, at, value) => view.setUint16(at, f32ToBf16(value), true),
-  i64: (view, at, value) => view.setBigInt64(at, BigInt(value), true), i32: (view, at, value) => view.setInt32(at, value, true),
+  i64: (view, at, value) => view.setBigInt64(at, toInt64(value), true), i32: (view, at, value) => view.setInt32(at, value, true),
   i16: (view, at, value) => view.setInt16(at, value, true), i8: (view, at, value) => view.setInt8(at, value),
   u64: (view, at, value) => view.setBigUint64(at, BigInt(value), true), u32: (view, at, value) => view.setUint32(at, value, true),
   u16: (view, at, value) => view.setUint16(at, value, true), u8: (view, at, value) => view.setUint8(at, value),
@@ -78,19 +79,21 @@ export function numberTensor(name: string, type: ElementType, shape: readonly nu
   return memoryTensor(name, type, shape, encodeNumbers(type, values));
 }
 
-/** A tensor whose bytes are made at the first read and kept. */
+/** A tensor whose bytes are made when they are read, and again if memory was needed in between. */
 export function lazyTensor(name: string, type: TensorType, shape: readonly number[], make: () => Promise<Uint8Array>): TensorRef {
   const byteLength = byteLengthOf(type, shape, name);
-  let made: Promise<Uint8Array> | undefined;
-  return {
-    name, type, shape, byteLength,
-    read: async (begin = 0, end = byteLength) => {
-      made ??= make();
-      const bytes = await made;
-      if (bytes.byteLength !== byteLength) throw errors.count({ name, expected: byteLength, found: bytes.byteLength });
-      return bytes.slice(begin, end);
-    },
+  let kept: WeakRef<Uint8Array> | undefined;
+  let making: Promise<Uint8Array> | undefined;
+  const bytes = async (): Promise<Uint8Array> => {
+    const before = kept?.deref();
+    if (before !== undefined) return before;
+    making ??= make().finally(() => { making = undefined; });
+    const made = await making;
+    if (made.byteLength !== byteLength) throw errors.count({ name, expected: byteLength, found: made.byteLength });
+    kept = new WeakRef(made);
+    return made;
   };
+  return { name, type, shape, byteLength, read: async (begin = 0, end = byteLength) => (await bytes()).slice(begin, end) };
 }
 
 /**
