@@ -7,7 +7,7 @@ import { symmetricFormat } from './symmetric.ts';
 
 /** `head` names the table; the spelling is `head/granularity`. The registry knows only tables listed there. */
 export function tableFormat(head: string, table: readonly number[], granularity: Granularity, scaleType: ScaleType = scaleTypes.f32): ScaledFormat {
-  const bits = Math.max(1, Math.ceil(Math.log2(table.length)));
+  const bits = Math.max(1, 32 - Math.clz32(table.length - 1));
   return symmetricFormat({
     name: `${head}/${spellGranularity(granularity)}${scaleType === scaleTypes.f32 ? '' : `@${scaleType.name}`}`,
     family: 'codebook', grid: tableGrid(bits, table), granularity, scaleType,

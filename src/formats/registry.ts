@@ -57,6 +57,7 @@ const examples: readonly (readonly [spelling: string, meaning: string])[] = [
 
 const errors = defineErrors('format', {
   unknown: (f: { spelling: string; known: string }) => `unknown format: ${f.spelling} (known: ${f.known})`,
+  notEncoded: (f: { spelling: string }) => [`${f.spelling} is recognised in files but neither encoded nor decoded`, 'the nearest that is: iq4_xs, q3_k, q2_k'],
   granularity: (f: { spelling: string; granularity: string; known: string }) =>
     `unknown granularity in ${f.spelling}: ${f.granularity} (known: ${f.known})`,
   scaleType: (f: { spelling: string; scaleType: string; known: string }) =>
@@ -65,12 +66,12 @@ const errors = defineErrors('format', {
 });
 
 /** What a user may write for each canonical head. */
-const aliases: Readonly<Record<string, string>> = {
+const aliases = new Map(Object.entries({
   float32: 'f32', fp32: 'f32', float16: 'f16', fp16: 'f16', half: 'f16', bfloat16: 'bf16',
   fp8: 'e4m3', fp8e4m3: 'e4m3', float8e4m3fn: 'e4m3', e4m3fn: 'e4m3', fp8e5m2: 'e5m2', float8e5m2: 'e5m2',
   fp6e2m3: 'e2m3', fp6e3m2: 'e3m2', fp4: 'e2m1', fp4e2m1: 'e2m1', float4e2m1: 'e2m1',
   mxfp6: 'mxfp6e2m3', mxfp8: 'mxfp8e4m3', nvfp4fouroversix: 'nvfp44over6', normalfloat4: 'nf4', int1: 'binary',
-};
+}));
 
 const squeeze = (text: string): string => text.toLowerCase().replace(/[\s_-]/g, '');
 const bare = new Map<string, NumberFormat>([...Object.values(floatFormats), ...Object.values(microscalingFormats)].map((f) => [squeeze(f.name), f]));
@@ -151,7 +152,7 @@ function granularityOf({ spelling, granularity }: Parts, otherwise: Granularity,
 
 function scaleTypeOf({ spelling, scaleType }: Parts): ScaleType {
   if (scaleType === undefined) return scaleTypes.f32;
-  const name = aliases[scaleType] ?? scaleType;
+  const name = aliases.get(scaleType) ?? scaleType;
   if (!Object.hasOwn(scaleTypes, name)) throw errors.scaleType({ spelling, scaleType, known: Object.keys(scaleTypes).join(', ') });
   return scaleTypes[name as keyof typeof scaleTypes];
 }
@@ -168,7 +169,7 @@ export function parseFormat(spelling: string, prefer?: 'ggml'): NumberFormat {
   if (cached !== undefined) return cached;
   const match = /^([^/@+]+)(?:\/([^/@+]+))?(?:@([^/@+]+))?(?:\+([^/@+]+))?$/.exec(key);
   if (match === null) throw errors.unknown({ spelling, known: formatNames().join(', ') });
-  const head = aliases[match[1]] ?? match[1];
+  const head = aliases.get(match[1]) ?? match[1];
   const parts: Parts = { spelling, granularity: match[2], scaleType: match[3], extra: match[4] };
   const whole = (prefer === 'ggml' ? blockFormats.get(`ggml${head}`) : undefined) ?? bare.get(head) ?? blockFormats.get(head) ?? blockFormats.get(head.replace(/^ggml/, ''));
   if (whole !== undefined) {
@@ -177,6 +178,7 @@ export function parseFormat(spelling: string, prefer?: 'ggml'): NumberFormat {
     noExtra(whole.name, parts);
   }
   const format = whole ?? familyOf(head, parts);
+  if (format === undefined && /^iq(1[sm]|2(xxs|xs|s)|3(xxs|s))$/.test(head)) throw errors.notEncoded({ spelling });
   if (format === undefined) throw errors.unknown({ spelling, known: formatNames().join(', ') });
   parsed.set(`${prefer ?? ''} ${key}`, format);
   return format;

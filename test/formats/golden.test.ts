@@ -1,7 +1,7 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { e2m1, e2m3, e3m2, e4m3, e5m2, encodeE8M0, encodeMiniFloat, miniFloat, ue5m3, type MiniFloat } from '../../src/formats/minifloat-code.ts';
-import { nf4Table, parseFormat } from '../../src/formats/index.ts';
+import { nf4Table, parseFormat, tableFormat } from '../../src/formats/index.ts';
 import { inverseNormal } from '../../src/numeric/random.ts';
 import { golden, hex, pairsLowFirst, V } from './vectors.ts';
 
@@ -131,4 +131,28 @@ test('the NF4 table agrees with its generator to 3e-7', () => {
   const raw = [...steps(9), 0, ...steps(8).map((x) => -x)].sort((a, b) => a - b);
   const max = raw[15];
   raw.forEach((x, i) => assert.ok(Math.abs(x / max - nf4Table[i]) < 3e-7));
+});
+
+test('FP4 with UE5M3 scales takes UE5M3(amax/6) of each block and no tensor scale', () => {
+  const q = parseFormat('e2m1/b16@ue5m3').encode(V(64), 1, 64);
+  const values = V(64);
+  assert.equal(q.tensorScale, undefined);
+  for (let b = 0; b < 4; b++) {
+    const amax = Math.max(...values.subarray(16 * b, 16 * b + 16).map(Math.abs));
+    assert.equal(encodeMiniFloat(q.scales[b], ue5m3), encodeMiniFloat(amax / 6, ue5m3));
+    assert.equal(ue5m3.values[encodeMiniFloat(q.scales[b], ue5m3)], q.scales[b]);
+  }
+});
+
+test('the extremes of MXINT8 stay within 127 and leave −128 unused', () => {
+  const q = parseFormat('mxint8').encode(Float32Array.of(1.999, -1.999, -2, 0.5), 1, 4);
+  assert.deepEqual([q.scales[0], ...q.codes], [2, 64, -64, -64, 16]);
+  assert.deepEqual([...parseFormat('mxint8').encode(Float32Array.of(1.999, -1.999), 1, 2).codes], [127, -127]);
+});
+
+test('a fixed table takes its scale from the extreme and its nearest level, ties down', () => {
+  const format = tableFormat('thirds', [-1, -1 / 3, 1 / 3, 1], { kind: 'channel' });
+  const q = format.encode(Float32Array.of(3, -0.9, 0, 2.5), 1, 4);
+  assert.equal(format.bits, 2);
+  assert.deepEqual([q.scales[0], ...q.codes], [3, 3, 1, 1, 3]);
 });
