@@ -1,0 +1,142 @@
+/** Strict JSON from files nobody vouches for: bounded size and depth, no duplicate keys, no prototype tricks. */
+import { defineErrors } from '../errors.ts';
+import type { ByteSource } from './source.ts';
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+export interface JsonLimits {
+  /** Bytes of text; the largest tokenizer.json in circulation has about 35 MB. */
+  readonly maxBytes?: number;
+  /** Nested arrays and objects; real configurations stay below 20, and recursion must not exhaust the stack. */
+  readonly maxDepth?: number;
+}
+
+const defaults = { maxBytes: 100_000_000, maxDepth: 64 };
+
+const errors = defineErrors('json', {
+  tooLarge: (f: { name: string; size: number; limit: number }) => `${f.name}: JSON of ${f.size} bytes exceeds the limit of ${f.limit}`,
+  notUtf8: (f: { name: string }) => `${f.name}: JSON is not valid UTF-8`,
+  tooDeep: (f: { name: string; limit: number; at: number }) => `${f.name}: JSON nests deeper than ${f.limit} at character ${f.at}`,
+  duplicate: (f: { name: string; key: string; at: number }) => `${f.name}: duplicate key ${JSON.stringify(f.key.slice(0, 80))} at character ${f.at}`,
+  syntax: (f: { name: string; at: number; expected: string }) => `${f.name}: expected ${f.expected} at character ${f.at}`,
+  number: (f: { name: string; at: number }) => `${f.name}: number at character ${f.at} is too large`,
+});
+
+const numberPattern = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
+// A run of plain characters is skipped at once; one alternative only, so the match is linear.
+const plainPattern = /[^"\\\u0000-\u001f]*/y;
+const escapes: Readonly<Record<string, string>> = {
+  '"': '"', '\\': '\\', '/': '/', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t',
+};
+
+/** Parses one JSON text strictly; objects have no prototype. Throws one `json.*` error with the position. */
+export function parseJson(text: string, name = 'json', limits: JsonLimits = {}): Json {
+  const maxDepth = limits.maxDepth ?? defaults.maxDepth;
+  let at = 0;
+  const fail = (expected: string): never => { throw errors.syntax({ name, at, expected }); };
+  const space = (): void => {
+    for (;;) {
+      const c = text.charCodeAt(at);
+      if (c !== 32 && c !== 10 && c !== 13 && c !== 9) return;
+      at++;
+    }
+  };
+  const string = (): string => {
+    if (text[at] !== '"') fail('a string');
+    at++;
+    let value = '';
+    for (;;) {
+      plainPattern.lastIndex = at;
+      const run = (plainPattern.exec(text) as RegExpExecArray)[0];
+      value += run;
+      at += run.length;
+      const c = text[at];
+      if (c === '"') { at++; return value; }
+      if (c !== '\\') fail('the end of a string');
+      const escape = text[at + 1] ?? '';
+      if (escape === 'u') {
+        const hex = text.slice(at + 2, at + 6);
+        if (!/^[0-9a-fA-F]{4}$/.test(hex)) fail('four hexadecimal digits');
+        value += String.fromCharCode(Number.parseInt(hex, 16));
+        at += 6;
+      } else {
+        if (!Object.hasOwn(escapes, escape)) fail('an escape');
+        value += escapes[escape];
+        at += 2;
+      }
+    }
+  };
+  const value = (depth: number): Json => {
+    space();
+    const c = text[at];
+    if (c === '"') return string();
+    if (c === '{' || c === '[') {
+      if (depth >= maxDepth) throw errors.tooDeep({ name, limit: maxDepth, at });
+      at++;
+      space();
+      return c === '{' ? object(depth) : array(depth);
+    }
+    for (const [word, meaning] of [['true', true], ['false', false], ['null', null]] as const) {
+      if (text.startsWith(word, at)) { at += word.length; return meaning; }
+    }
+    numberPattern.lastIndex = at;
+    const match = numberPattern.exec(text) ?? fail('a value');
+    const number = Number(match[0]);
+    if (!Number.isFinite(number)) throw errors.number({ name, at });
+    at += match[0].length;
+    return number;
+  };
+  const array = (depth: number): Json => {
+    const items: Json[] = [];
+    if (text[at] === ']') { at++; return items; }
+    for (;;) {
+      items.push(value(depth + 1));
+      space();
+      if (text[at] === ']') { at++; return items; }
+      if (text[at] !== ',') fail('"," or "]"');
+      at++;
+    }
+  };
+  const object = (depth: number): Json => {
+    const members = Object.create(null) as Record<string, Json>;
+    if (text[at] === '}') { at++; return members; }
+    for (;;) {
+      space();
+      const start = at;
+      const key = string();
+      if (Object.hasOwn(members, key)) throw errors.duplicate({ name, key, at: start });
+      space();
+      if (text[at] !== ':') fail('":"');
+      at++;
+      members[key] = value(depth + 1);
+      space();
+      if (text[at] === '}') { at++; return members; }
+      if (text[at] !== ',') fail('"," or "}"');
+      at++;
+    }
+  };
+  const result = value(0);
+  space();
+  if (at !== text.length) fail('the end');
+  return result;
+}
+
+/** Parses UTF-8 bytes of JSON; a byte order mark is refused. */
+export function parseJsonBytes(bytes: Uint8Array, name = 'json', limits: JsonLimits = {}): Json {
+  const limit = limits.maxBytes ?? defaults.maxBytes;
+  if (bytes.byteLength > limit) throw errors.tooLarge({ name, size: bytes.byteLength, limit });
+  let text: string;
+  try { text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes); } catch { throw errors.notUtf8({ name }); }
+  return parseJson(text, name, limits);
+}
+
+/** Reads a JSON file; its size is checked before anything is allocated. */
+export async function readJson(source: ByteSource, limits: JsonLimits = {}): Promise<Json> {
+  const limit = limits.maxBytes ?? defaults.maxBytes;
+  if (source.size > limit) throw errors.tooLarge({ name: source.name, size: source.size, limit });
+  return parseJsonBytes(await source.read(0, source.size), source.name, limits);
+}
+
+/** True for a JSON object (not an array, not null). */
+export const isJsonObject = (value: Json | undefined): value is { readonly [key: string]: Json } =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
