@@ -11,8 +11,6 @@
 
 /** Inner indices per pass: a panel slice of 4 KiB and the strips of a tile stay in cache. */
 const slice: i32 = 256;
-/** Panels factored together; their slices stay in the second-level cache. */
-const blockPanels: i32 = 16;
 
 // @ts-ignore: decorator
 @inline
@@ -55,30 +53,29 @@ function subtractTile(a: usize, b: usize, c: usize, k0: i32, k1: i32): void {
 }
 
 /**
- * Factors a symmetric positive definite matrix in place. `base` holds its lower triangle as float64 panels of
- * rows (the upper corner of each diagonal tile is ignored). Returns −1, or the index of a pivot that is not positive.
+ * Factors the columns of panels [first, last) of a symmetric positive definite matrix in place, those before being
+ * factored. `base` holds its lower triangle as float64 panels of rows (the upper corner of each diagonal tile is
+ * ignored). Returns −1, or the index of a pivot that is not positive. The caller goes through the panels in short
+ * steps, so that the engine can swap in its optimised code in between.
  */
-export function cholesky(base: usize, panels: i32): i32 {
-  for (let first = 0; first < panels; first += blockPanels) {
-    const last = min(first + blockPanels, panels);
-    for (let k = 0; k < first * 4; k += slice) {
-      const stop = min(k + slice, first * 4);
-      for (let i = first; i < panels; i++) {
-        const a = base + (panelStart(i) << 3);
-        const end = min(last, i + 1);
-        for (let j = first; j < end; j++) subtractTile(a, base + (panelStart(j) << 3), a + (<usize>j << 7), k, stop);
-      }
+export function cholesky(base: usize, panels: i32, first: i32, last: i32): i32 {
+  for (let k = 0; k < first * 4; k += slice) {
+    const stop = min(k + slice, first * 4);
+    for (let i = first; i < panels; i++) {
+      const a = base + (panelStart(i) << 3);
+      const end = min(last, i + 1);
+      for (let j = first; j < end; j++) subtractTile(a, base + (panelStart(j) << 3), a + (<usize>j << 7), k, stop);
     }
-    for (let j = first; j < last; j++) {
-      const b = base + (panelStart(j) << 3);
-      for (let i = j; i < panels; i++) {
-        const a = base + (panelStart(i) << 3);
-        subtractTile(a, b, a + (<usize>j << 7), first * 4, j * 4);
-      }
-      const failed = factorTile(b + (<usize>j << 7));
-      if (failed >= 0) return j * 4 + failed;
-      for (let i = j + 1; i < panels; i++) solveTile(b + (<usize>j << 7), base + (panelStart(i) << 3) + (<usize>j << 7));
+  }
+  for (let j = first; j < last; j++) {
+    const b = base + (panelStart(j) << 3);
+    for (let i = j; i < panels; i++) {
+      const a = base + (panelStart(i) << 3);
+      subtractTile(a, b, a + (<usize>j << 7), first * 4, j * 4);
     }
+    const failed = factorTile(b + (<usize>j << 7));
+    if (failed >= 0) return j * 4 + failed;
+    for (let i = j + 1; i < panels; i++) solveTile(b + (<usize>j << 7), base + (panelStart(i) << 3) + (<usize>j << 7));
   }
   return -1;
 }
