@@ -13,7 +13,7 @@ export interface AwqOptions {
   readonly grid?: number;
   /** How the scales of the format are found, as in `EncodeOptions`. */
   readonly search?: EncodeOptions['search'];
-  /** Rows of each matrix on which α is judged, evenly spaced. Default: all while XᵀX costs little, 128 at 4096 columns. */
+  /** Rows of each matrix on which α is judged, evenly spaced. Default: all while XᵀX costs little, 32 at 4096 columns. */
   readonly judgedRows?: number;
 }
 
@@ -29,7 +29,7 @@ export interface AwqResult {
 }
 
 /** Multiplications with XᵀX that one point of the grid may cost: seconds, not minutes, per matrix. */
-const judgedWork = 2 ** 31;
+const judgedWork = 2 ** 29;
 
 /** Matrices that read the same input (q, k, v; gate, up) get one set of scales. Needs `meanAbsolute`; better with `hessian`. */
 export function awq(weights: readonly Matrix[], format: NumberFormat, statistics: InputStatistics, options: AwqOptions = {}): AwqResult {
@@ -37,7 +37,7 @@ export function awq(weights: readonly Matrix[], format: NumberFormat, statistics
   const { cols } = weights[0];
   const magnitude = required('awq', weights[0], 'mean absolute activations', statistics.meanAbsolute, cols);
   const encode: EncodeOptions = search === undefined ? {} : { search };
-  const judged = weights.map((weight) => rowsOf(weight, options.judgedRows ?? Math.max(16, Math.floor(judgedWork / cols ** 2))));
+  const judged = weights.map((weight) => rowsOf(weight, options.judgedRows ?? Math.max(32, Math.floor(judgedWork / cols ** 2))));
   const measure = errorMeasure(weights[0], statistics, magnitude);
   let best: { alpha: number; error: number; scales: Float32Array } = { alpha: 0, error: Infinity, scales: new Float32Array(cols).fill(1) };
   let nearestError = Infinity;

@@ -16,7 +16,7 @@ export interface HqqOptions {
   /** First penalty β and its growth per round. Defaults 10 and 1.01. */
   readonly beta?: number;
   readonly growth?: number;
-  /** Most rounds. Default 20. */
+  /** Most rounds. Default 20; 5 per scale where zero points are integers. */
   readonly rounds?: number;
   /** `integer` (default) stays within the format, which every engine reads; `float` gives zero points as float32. */
   readonly zeroPoint?: 'integer' | 'float';
@@ -53,7 +53,7 @@ export const hqq: Rounder<HqqOptions> = ({ values, rows, cols, name }, format, _
 interface Solution { readonly scale: number; readonly zero: number; readonly loss: number }
 
 /** Shares of the first scale that are tried where zero points are integers and cannot move by less than a step. */
-const ladder = [1, 0.95, 0.9, 0.85, 0.8, 0.7];
+const ladder = [1, 0.95, 0.9, 0.8];
 
 function solve(w: Float64Array, start: Solution, qmax: number, round: (scale: number) => number, options: HqqOptions): Solution {
   if (options.zeroPoint === 'float') return descend(w, start, qmax, false, options);
@@ -68,7 +68,7 @@ function solve(w: Float64Array, start: Solution, qmax: number, round: (scale: nu
 
 /** The best zero point on the path of the half-quadratic iteration, judged with the codes that the format will choose. */
 function descend(w: Float64Array, start: Solution, qmax: number, whole: boolean, options: HqqOptions): Solution {
-  const { p = 0.7, growth = 1.01, rounds = 20 } = options;
+  const { p = 0.7, growth = 1.01, rounds = whole ? 5 : 20 } = options;
   let { beta = 10 } = options;
   const { scale } = start;
   const clamp = (q: number): number => (q < 0 ? 0 : q > qmax ? qmax : q);
