@@ -143,7 +143,7 @@ function rangeSearch(
       const d = (Math.fround(scale * q) - tile[i]) * unit;
       const e = squared ? d * d : power24(d);
       sum += weights === undefined ? e : e * weights[i];
-      if ((i & 511) === 511 && sum > best) return sum;
+      if ((i & 31) === 31 && sum > best) return sum;
     }
     return sum;
   };

@@ -23,3 +23,5 @@ export { searchScale, power24, defaultLadder, octaveLadder, type ScaleSearch } f
 export {
   decodeE8M0, decodeMiniFloat, encodeE8M0, encodeMiniFloat, miniFloat, type MiniFloat,
 } from './minifloat-code.ts';
+/** Byte layouts: codes to the bytes of a file and back. */
+export * as packing from './packing/index.ts';

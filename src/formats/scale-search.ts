@@ -35,7 +35,7 @@ export const octaveLadder: readonly number[] = [2, 0.5, 0.25];
 
 /** The ladder is left after this many candidates without gain. */
 const patience = 7;
-const fineSteps: readonly number[] = [1.05, 0.95, 1.0225, 0.9775, 1.01, 0.99];
+const fineSteps: readonly number[] = [1.06, 0.94, 1.045, 0.955, 1.03, 0.97, 1.015, 0.985];
 const maxRefits = 5;
 
 /** The best scale found and its error. */

@@ -74,7 +74,7 @@ export interface TileMeasure {
 }
 
 /** Values between two looks at the running error. */
-const stride = 512;
+const stride = 64;
 
 export function tileMeasure(
   grid: Grid, values: Float32Array, tiling: Tiling, cols: number, tensorScale: number | undefined, options: EncodeOptions,
