@@ -300,8 +300,8 @@ function* readShape({ wire }: Reading, end: number): Parsing<Dim[]> {
       else if (wire.field === 2) dim = (yield* wire.text(limits.nameBytes)) || undefined;
       else wire.skip();
     }
-    shape.push(dim);
-    if (shape.length > limits.rank) return shape;
+    // One too many is enough to be refused.
+    if (shape.length <= limits.rank) shape.push(dim);
   }
   return shape;
 }
