@@ -1,0 +1,109 @@
+/** What a run of `quantize` leaves behind: one value that the table, `--json`, the manifests and the report all show. */
+import type { GateFailure, Recommendation, Verdict } from '../evaluate/verdict.ts';
+
+/** One tensor of one output. */
+export interface TensorLine {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** Stored type in the source, such as `f32`. */
+  readonly source: string;
+  /** Format in the output, such as `int4/g32`, `q4_k`, `f16`. */
+  readonly target: string;
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+  /** Σ(decoded − value)² and Σ value²; absent for tensors that kept their values. */
+  readonly squaredError?: number;
+  readonly sumOfSquares?: number;
+  /** Why the tensor did not take the format that was asked for. */
+  readonly fallback?: string;
+}
+
+/** A weight's values binned, with the levels that its codes can take, for the report. */
+export interface WeightHistogram {
+  readonly tensor: string;
+  readonly format: string;
+  readonly min: number;
+  readonly max: number;
+  /** Equal bins from min to max. */
+  readonly counts: readonly number[];
+  /** Decoded values that occur in one typical row or group, ascending. */
+  readonly levels: readonly number[];
+}
+
+/** One file or folder that the run wrote. */
+export interface Output {
+  /** Path of the main file, relative to the output folder. */
+  readonly file: string;
+  /** Every file that ships, relative to the output folder, with sizes in bytes and SHA-256. */
+  readonly files: readonly { readonly path: string; readonly bytes: number; readonly sha256: string }[];
+  readonly target: string;
+  /** Short name of the scheme: `int8-static`, `q4_k`, `q4f16`. */
+  readonly label: string;
+  readonly recipe: string;
+  readonly tensors: readonly TensorLine[];
+  readonly histograms: readonly WeightHistogram[];
+  readonly verdict: Verdict;
+  /** What a user should know: layers left float and why, engine limits. */
+  readonly notes: readonly string[];
+  /** Loader code for this file, as text, and whether the run has executed it. */
+  readonly snippet?: { readonly language: 'js'; readonly code: string; readonly executed: boolean };
+}
+
+/** Where samples came from, and which were used for what. */
+export interface DataUse {
+  readonly name: string;
+  readonly samples: number;
+  /** SHA-256 over the tensors that were fed. */
+  readonly sha256?: string;
+}
+
+export interface QuantizeResult {
+  readonly tool: { readonly name: 'fewbit'; readonly version: string };
+  readonly model: {
+    readonly name: string;
+    readonly origin: 'onnx' | 'huggingface' | 'gguf';
+    readonly parameters: number;
+    /** Bytes of the source's weights. */
+    readonly bytes: number;
+    readonly license?: string;
+    readonly files: readonly { readonly path: string; readonly bytes: number; readonly sha256: string }[];
+  };
+  readonly calibration?: DataUse;
+  readonly evaluation?: DataUse;
+  /** Float model on the evaluation data, by metric name. */
+  readonly float: { readonly bytes: number; readonly engine: string };
+  readonly outputs: readonly Output[];
+  readonly recommendation: Recommendation;
+  readonly gates: readonly GateFailure[];
+  /** Settings as they were understood. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly environment: { readonly node: string; readonly platform: string; readonly cpu: string; readonly threads: number; readonly engines: readonly string[] };
+  readonly seconds: number;
+}
+
+/** What a run is going to do, before it does it. */
+export interface QuantizePlan {
+  readonly model: QuantizeResult['model'] & { readonly location: string };
+  readonly outputs: readonly PlannedOutput[];
+  readonly calibration?: DataUse;
+  readonly evaluation?: DataUse;
+  /** Peak memory of the conversion and of the verdict, bytes, estimated. */
+  readonly memory: { readonly convert: number; readonly judge: number };
+  readonly seconds: { readonly low: number; readonly high: number };
+  /** Range of every input after preprocessing, where samples are at hand. */
+  readonly inputs: readonly { readonly name: string; readonly shape: string; readonly low?: number; readonly high?: number; readonly warning?: string }[];
+  readonly warnings: readonly string[];
+}
+
+export interface PlannedOutput {
+  readonly file: string;
+  readonly target: string;
+  readonly label: string;
+  readonly format: string;
+  readonly recipe: string;
+  readonly tensors: readonly TensorLine[];
+  readonly bytes: number;
+  readonly bitsPerWeight: number;
+  /** Why the plan cannot be carried out as asked; empty when it can. */
+  readonly refusals: readonly string[];
+}
