@@ -11,6 +11,17 @@ export interface QuantizedMatrix {
   readonly cols: number;
   /** Codes and scales of rows [begin, end); the same whatever the split. */
   read(begin: number, end: number): Promise<Quantized>;
+  /** Σ(decoded − value)² and Σ value² once every row was read; undefined before. */
+  stats(): RoundingStats | undefined;
+}
+
+export interface RoundingStats { readonly squaredError: number; readonly sumOfSquares: number }
+
+/** Σ value² in float64, in index order. */
+export function sumOfSquares(values: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i] * values[i];
+  return sum;
 }
 
 /** Whether rows [begin, end) can be quantized without looking at the others. */
@@ -29,23 +40,51 @@ export function quantizedLazily(
 ): QuantizedMatrix {
   const { rows, cols } = source;
   if (rowsAreIndependent(format)) {
-    return { format, rows, cols, read: async (begin, end) => format.encode(await source.readRows(begin, end), end - begin, cols, options) };
+    const tiles = new Map<number, RoundingStats & { end: number }>();
+    return {
+      format, rows, cols,
+      read: async (begin, end) => {
+        const values = await source.readRows(begin, end);
+        const quantized = format.encode(values, end - begin, cols, options);
+        tiles.set(begin, { end, squaredError: quantized.squaredError, sumOfSquares: sumOfSquares(values) });
+        return quantized;
+      },
+      stats: () => addTiles(tiles, rows),
+    };
   }
   let whole: Promise<QuantizedMatrix> | undefined;
+  let known: RoundingStats | undefined;
   return {
     format, rows, cols,
     read: async (begin, end) => {
-      whole ??= source.readRows(0, rows).then((values) => quantizedWhole(format, format.encode(values, rows, cols, options)));
-      return (await whole).read(begin, end);
+      whole ??= source.readRows(0, rows).then((values) => quantizedWhole(format, format.encode(values, rows, cols, options), sumOfSquares(values)));
+      const made = await whole;
+      known = made.stats();
+      return made.read(begin, end);
     },
+    stats: () => known,
   };
 }
 
+/** Sums of tiles that lie side by side over all rows. */
+function addTiles(tiles: ReadonlyMap<number, RoundingStats & { end: number }>, rows: number): RoundingStats | undefined {
+  let at = 0, error = 0, squares = 0;
+  while (at < rows) {
+    const tile = tiles.get(at);
+    if (tile === undefined) return undefined;
+    error += tile.squaredError;
+    squares += tile.sumOfSquares;
+    at = tile.end;
+  }
+  return { squaredError: error, sumOfSquares: squares };
+}
+
 /** A matrix that was rounded already; parts of it are views of the whole where scales belong to rows. */
-export function quantizedWhole(format: NumberFormat, whole: Quantized): QuantizedMatrix {
+export function quantizedWhole(format: NumberFormat, whole: Quantized, squares = Number.NaN): QuantizedMatrix {
   const { rows, cols, codes, scales, scaleShape: [scaleRows, scaleCols], zeros, codebook, blocks } = whole;
   return {
     format, rows, cols,
+    stats: () => ({ squaredError: whole.squaredError, sumOfSquares: squares }),
     read: async (begin, end) => {
       if (begin === 0 && end === rows) return whole;
       const count = end - begin;
