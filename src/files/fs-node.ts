@@ -33,7 +33,8 @@ function worded(error: unknown, path: string): Error {
   }
 }
 
-async function attempt<T>(path: string, action: () => Promise<T>): Promise<T> {
+/** Runs an action on a path of the disk; failures of the system come out in our words. */
+export async function attempt<T>(path: string, action: () => Promise<T>): Promise<T> {
   try { return await action(); } catch (error) { throw worded(error, path); }
 }
 
