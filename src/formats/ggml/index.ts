@@ -76,20 +76,20 @@ export function checkShape(type: string, length: number, rows: number, cols: num
   });
 }
 
-/** Throws on the first NaN or infinity. */
-export function checkFinite(values: Float32Array, name = 'matrix'): void {
+/** Throws on the first NaN or infinity; `first` is the index of `values[0]` in its tensor. */
+export function checkFinite(values: Float32Array, name = 'matrix', first = 0): void {
   for (let index = 0; index < values.length; index++) {
     const value = values[index];
-    if (!(value - value === 0)) throw errors.notFinite({ name, index, value });
+    if (!(value - value === 0)) throw errors.notFinite({ name, index: first + index, value });
   }
 }
 
-/** Throws when a stored half-precision scale overflowed. */
-export function checkScales(type: GgmlType, bytes: Uint8Array, cols: number, name = 'matrix'): void {
+/** Throws when a stored half-precision scale overflowed; `firstRow` is the tensor's row that `bytes` begins with. */
+export function checkScales(type: GgmlType, bytes: Uint8Array, cols: number, name = 'matrix', firstRow = 0): void {
   const { block, bytes: blockBytes } = blockTypes[type];
   for (const offset of halves[type]) {
     for (let p = offset + 1; p < bytes.length; p += blockBytes) {
-      if ((bytes[p] & 0x7c) === 0x7c) throw errors.tooLarge({ name, type, row: Math.floor((Math.floor(p / blockBytes) * block) / cols) });
+      if ((bytes[p] & 0x7c) === 0x7c) throw errors.tooLarge({ name, type, row: firstRow + Math.floor((Math.floor(p / blockBytes) * block) / cols) });
     }
   }
 }
@@ -97,18 +97,18 @@ export function checkScales(type: GgmlType, bytes: Uint8Array, cols: number, nam
 /**
  * Packs a row-major [rows, cols] matrix into blocks, row by row. `importance` holds one weight per column
  * (mean of squared activations) and steers the scale searches of all types that have one.
- * Throws on NaN, on infinity, and on scales beyond half precision.
+ * Throws on NaN, on infinity, and on scales beyond half precision, in terms of the tensor whose row `firstRow` comes first.
  */
 export function encodeBlocks(
-  type: BlockType, values: Float32Array, rows: number, cols: number, importance?: Float32Array, name?: string,
+  type: BlockType, values: Float32Array, rows: number, cols: number, importance?: Float32Array, name?: string, firstRow = 0,
 ): Uint8Array {
   checkShape(type, values.length, rows, cols, importance);
-  checkFinite(values, name);
+  checkFinite(values, name, firstRow * cols);
   const { codec, block, bytes } = codecOf(type);
   const rowBytes = (cols / block) * bytes;
   const out = new Uint8Array(rows * rowBytes);
   for (let r = 0; r < rows; r++) codec.encodeRow(values, r * cols, cols, importance, out, r * rowBytes);
-  checkScales(type, out, cols, name);
+  checkScales(type, out, cols, name, firstRow);
   return out;
 }
 
