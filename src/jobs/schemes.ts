@@ -65,6 +65,19 @@ const defaults: Readonly<Record<number, Partial<Record<`${Target}:${ModelKind}`,
   },
 };
 
+/** Names that the ecosystem uses for whole schemes, where they say more than a format does. */
+const named: Readonly<Record<string, Partial<Record<`${Target}:${ModelKind}`, Scheme>>>> = {
+  fp32: { 'transformers.js:lm': scheme('fp32', 'f32'), 'onnx:lm': scheme('fp32', 'f32') },
+  fp16: {
+    'transformers.js:lm': scheme('fp16', 'f16', 'float', 'f16'), 'onnx:lm': scheme('fp16', 'f16', 'float', 'f16'),
+    'onnx:onnx': scheme('fp16', 'f16', 'float', 'f16'),
+  },
+  q8: { 'transformers.js:lm': scheme('q8', 'int8/channel', 'dynamic') },
+  q4: { 'transformers.js:lm': scheme('q4', 'int4/g32'), 'onnx:lm': scheme('q4', 'int4/g32') },
+  q4f16: { 'transformers.js:lm': scheme('q4f16', 'int4/g32', 'float', 'f16'), 'onnx:lm': scheme('q4f16', 'int4/g32', 'float', 'f16') },
+  q2: { 'transformers.js:lm': scheme('q2', 'uint2/g32') },
+};
+
 const errors = defineErrors('scheme', {
   noDefault: (f: { bits: number; target: string; kind: string; known: string }) => [
     `${f.target} has no default for ${f.bits} bits on this kind of model`,
@@ -89,15 +102,41 @@ export function schemeForBits(bits: number, target: Target, kind: ModelKind): Sc
   return found;
 }
 
-/** A scheme from `--weights` and `--activations`; the label is the spelling itself. */
-export function schemeForFormat(weights: string, activations: Scheme['activations'] | undefined, target: Target): Scheme {
-  const format = parseFormat(weights);
+/** A scheme from `--weights` and `--activations`, by a name such as `q4f16` or by a format; the label is the spelling itself. */
+export function schemeForFormat(weights: string, activations: Scheme['activations'] | undefined, target: Target, kind: ModelKind): Scheme {
+  const known = named[weights.toLowerCase()]?.[`${target}:${kind}`];
+  if (known !== undefined) return activations === undefined ? known : { ...known, activations };
+  const format = parseFormat(weights, target === 'gguf' ? 'ggml' : undefined);
   const isBlockType = format.family === 'ggml';
   const fits = format.family === 'float' || (target === 'gguf' ? isBlockType : !isBlockType);
   if (!fits) throw errors.notForTarget({ weights: format.name, target });
   const label = format.name.replaceAll('/', '-').replaceAll('@', '-');
   const suffix = activations === undefined || activations === 'float' ? '' : `-${activations}`;
   return scheme(label + suffix, format.name, activations ?? 'float', format.name === 'f16' ? 'f16' : 'f32');
+}
+
+/** Every scheme that a request asks for, per target, in the order given; 8 and 4 bits where it asks for nothing. */
+export function requestedSchemes(
+  request: { readonly to: readonly string[]; readonly bits?: readonly number[]; readonly weights?: readonly string[]; readonly activations?: Scheme['activations'] },
+  kind: ModelKind,
+): { target: Target; scheme: Scheme }[] {
+  const { bits = request.weights === undefined ? [8, 4] : [], weights = [], activations } = request;
+  return (request.to as Target[]).flatMap((target) => [
+    ...bits.map((count) => ({ target, scheme: withActivations(schemeForBits(count, target, kind), activations) })),
+    ...weights.filter((format) => holds(format, target, kind, request.to.length)).map((format) => ({ target, scheme: schemeForFormat(format, activations, target, kind) })),
+  ]);
+}
+
+const withActivations = (found: Scheme, activations: Scheme['activations'] | undefined): Scheme =>
+  (activations === undefined || activations === found.activations ? found
+    : { ...found, activations, label: `${found.label.replace(/-(static|dynamic)$/, '')}${activations === 'float' ? '' : `-${activations}`}` });
+
+/** With several targets a format goes to those that can hold it; with one, a misfit is an error. */
+function holds(format: string, target: Target, kind: ModelKind, targetCount: number): boolean {
+  const scheme = named[format.toLowerCase()];
+  if (targetCount === 1 || scheme !== undefined) return scheme === undefined || targetCount === 1 || scheme[`${target}:${kind}`] !== undefined;
+  const { family } = parseFormat(format, target === 'gguf' ? 'ggml' : undefined);
+  return family === 'float' || (family === 'ggml') === (target === 'gguf');
 }
 
 /** Throws when a static scheme has no data to calibrate on. */
