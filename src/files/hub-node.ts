@@ -39,7 +39,7 @@ export async function downloadModel(model: string, options: DownloadOptions = {}
   const { id, repo } = hub;
   const hubUrl = (options.hubUrl ?? process.env['HF_ENDPOINT'] ?? 'https://huggingface.co').replace(/\/+$/, '');
   const accessToken = options.token ?? (process.env['HF_TOKEN'] || undefined);
-  if (accessToken !== undefined && !accessToken.startsWith('hf_')) throw errors.token({});
+  if (accessToken !== undefined && !accessToken.startsWith('hf_')) throw errors.token({ variable: options.token === undefined ? 'HF_TOKEN' : 'the token' });
   // Taken lazily: an error about a local file must not wait for it.
   const { fileDownloadInfo, listFiles, modelInfo } = await import('@huggingface/hub');
   const access = { hubUrl, accessToken, fetch: patientFetch(options.network) };
