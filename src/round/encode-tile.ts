@@ -1,8 +1,10 @@
 /** A tile of rows from one stored type to another: the unit of work that threads share. Pure: equal jobs give equal bytes. */
+import { encodeBlocksFast, hasKernel } from '../engine/kernels/ggml.ts';
+import type { FloatType } from '../engine/kernels/ggml.ts';
 import { defineErrors } from '../errors.ts';
 import { blockTypes, elementTypes, isBlockType } from '../files/tensor.ts';
 import type { TensorType } from '../files/tensor.ts';
-import { decodeBlocks, encodeBlocks, isGgmlType, squaredErrorOf } from '../formats/ggml/index.ts';
+import { checkScales, checkShape, decodeBlocks, encodeBlocks, isGgmlType, squaredErrorOf } from '../formats/ggml/index.ts';
 import { decodeBf16, decodeF16, encodeBf16, encodeF16 } from '../numeric/half.ts';
 
 export interface EncodeJob {
@@ -38,10 +40,10 @@ const errors = defineErrors('encode', {
     [`${f.name}: value ${f.value} at index ${f.index} is beyond type ${f.type}`, 'use bf16 or f32 for this tensor'] as const,
 });
 
-const floats = new Set<TensorType>(['f32', 'f16', 'bf16']);
+const isFloat = (type: TensorType): type is FloatType => type === 'f32' || type === 'f16' || type === 'bf16';
 
 /** Whether tiles of this type can be read or made. */
-export const isTileType = (type: TensorType): boolean => floats.has(type) || isGgmlType(type);
+export const isTileType = (type: TensorType): boolean => isFloat(type) || isGgmlType(type);
 
 /** Bytes of `count` values that fill whole blocks. */
 export function tileBytes(type: TensorType, count: number): number {
@@ -77,6 +79,16 @@ function encodeValues(values: Float32Array, job: EncodeJob, name: string, firstI
   return bytesOf(patterns);
 }
 
+/** Blocks made by a kernel; undefined where there is none for this job, or where the plain encoder will refuse a value. */
+function encodeFast(job: EncodeJob, name: string): Uint8Array<ArrayBuffer> | undefined {
+  const { source, target, rows, cols, importance } = job;
+  if (!isFloat(source) || !hasKernel(target, importance !== undefined)) return undefined;
+  checkShape(target, rows * cols, rows, cols, importance);
+  const bytes = encodeBlocksFast(target, source, job.bytes, rows, cols, importance);
+  if (bytes) checkScales(target, bytes, cols, name, job.firstRow);
+  return bytes;
+}
+
 /**
  * Encodes one tile. Throws on values that a block type cannot take (NaN, infinities, scales beyond half precision)
  * and on finite values that become infinite in f16 or bf16. A tile that keeps its type keeps its bytes.
@@ -92,8 +104,10 @@ export function encodeTile(job: EncodeJob): EncodeResult {
     const squares = measure ? sumOfSquares(decodeTile(source, job.bytes, count)) : NaN;
     return { bytes: job.bytes.slice() as Uint8Array<ArrayBuffer>, squaredError: measure ? 0 : NaN, sumOfSquares: squares };
   }
+  const fast = encodeFast(job, name);
+  if (fast && !measure) return { bytes: fast, squaredError: NaN, sumOfSquares: NaN };
   const values = decodeTile(source, job.bytes, count);
-  const bytes = encodeValues(values, job, name, firstRow * cols);
+  const bytes = fast ?? encodeValues(values, job, name, firstRow * cols);
   if (!measure) return { bytes, squaredError: NaN, sumOfSquares: NaN };
   return { bytes, squaredError: squaredErrorOf(values, decodeTile(target, bytes, count)), sumOfSquares: sumOfSquares(values) };
 }
