@@ -2,6 +2,11 @@
  * Where bytes come from and go to. The core knows only these two interfaces; the file system,
  * HTTP and the browser's file objects implement them.
  */
+import { defineErrors } from '../errors.ts';
+
+const errors = defineErrors('source', {
+  range: (f: { name: string; begin: number; end: number; size: number }) => `${f.name}: bytes [${f.begin}, ${f.end}) lie outside its ${f.size} bytes`,
+});
 
 /** Random access to bytes of known length. */
 export interface ByteSource {
@@ -42,7 +47,7 @@ export function memorySource(name: string, bytes: Uint8Array): ByteSource {
     name,
     size: bytes.byteLength,
     read: async (begin, end) => {
-      if (begin < 0 || end > bytes.byteLength || begin > end) throw new RangeError(`read [${begin}, ${end}) of ${bytes.byteLength} bytes`);
+      if (!(begin >= 0 && begin <= end && end <= bytes.byteLength)) throw errors.range({ name, begin, end, size: bytes.byteLength });
       return bytes.slice(begin, end);
     },
     close: async () => {},
@@ -55,7 +60,7 @@ export function blobSource(name: string, blob: Blob): ByteSource {
     name,
     size: blob.size,
     read: async (begin, end) => {
-      if (begin < 0 || end > blob.size || begin > end) throw new RangeError(`read [${begin}, ${end}) of ${blob.size} bytes`);
+      if (!(begin >= 0 && begin <= end && end <= blob.size)) throw errors.range({ name, begin, end, size: blob.size });
       return new Uint8Array(await blob.slice(begin, end).arrayBuffer());
     },
     close: async () => {},
