@@ -45,6 +45,8 @@ export interface TensorRef {
   readonly type: TensorType;
   readonly shape: readonly number[];
   readonly byteLength: number;
+  /** Of a matrix that is a view: the matrix whose transpose it is, so that columns can be read as rows of that one. */
+  readonly transposeOf?: TensorRef;
   /** Raw bytes `[begin, end)` of the tensor; the whole tensor without arguments. The caller owns the result. */
   read(begin?: number, end?: number): Promise<Uint8Array>;
 }

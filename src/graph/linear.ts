@@ -110,6 +110,7 @@ function makeSite(
   const input = node.inputs[1 - weightIndex];
   const readRows = (begin: number, end: number): Promise<Float32Array> => (
     kind === 'ConvTranspose' ? readConvTranspose(weight, groups, begin, end)
+    : transposed && weight.transposeOf !== undefined ? readFloats(weight.transposeOf, begin * cols, end * cols)
     : transposed ? readColumns(weight, begin, end)
     : readFloats(weight, begin * cols, end * cols));
   return {

@@ -1,0 +1,80 @@
+/** A language model as the rest of the project sees it: a checked configuration, lazily read tensors, and its graph. */
+import type { Folder } from '../files/source.ts';
+import type { TensorRef } from '../files/tensor.ts';
+import type { Graph } from '../graph/graph.ts';
+import { readLlamaConfig, type LlamaConfig } from './llama-config.ts';
+import { llamaGraph } from './llama-graph.ts';
+import { checkedWeights, linearNames } from './llama-weights.ts';
+import { openFolderTensors } from './safetensors-folder.ts';
+import { readObject, readTokenizerFiles, type TokenizerFiles } from './tokenizer-files.ts';
+
+export type { TokenizerFiles } from './tokenizer-files.ts';
+
+export interface GraphOptions {
+  /** Key/value cache as inputs and outputs, with `attention_mask` and `position_ids`, as transformers.js names them. */
+  readonly cache?: boolean;
+  /** Other weights under the same names and in the same layout (dequantized, transformed); the rest stays the model's. */
+  readonly tensors?: ReadonlyMap<string, TensorRef>;
+}
+
+export interface LanguageModel {
+  /** Name of the folder or stem of the file. */
+  readonly name: string;
+  readonly config: LlamaConfig;
+  /** config.json as read, or rebuilt. */
+  readonly rawConfig: Readonly<Record<string, unknown>>;
+  /** Hugging Face names and [out, in] layout, types as stored; a tied lm_head is absent. In order of use. */
+  readonly tensors: ReadonlyMap<string, TensorRef>;
+  readonly tokenizer: TokenizerFiles | undefined;
+  /** Names of the matrices that multiply activations (q, k, v, o, gate, up, down, an untied lm_head), in order of use. */
+  readonly linears: readonly string[];
+  /**
+   * `input_ids` [batch, sequence] → `logits` [batch, sequence, vocabulary], standard operators at opset 21, float32.
+   * Matrices in it are views [in, out] whose rows are read through `transposeOf`.
+   */
+  graph(options?: GraphOptions): Graph;
+  /** Closes the files that tensors are read from. */
+  close(): Promise<void>;
+}
+
+export interface LanguageModelParts {
+  readonly name: string;
+  readonly rawConfig: Readonly<Record<string, unknown>>;
+  readonly tensors: ReadonlyMap<string, TensorRef>;
+  readonly tokenizer: TokenizerFiles | undefined;
+  readonly close?: () => Promise<void>;
+}
+
+/** A model from its parts, whatever file they came from; throws where configuration and tensors disagree. */
+export function languageModel(parts: LanguageModelParts): LanguageModel {
+  const { name, rawConfig, tokenizer } = parts;
+  const config = readLlamaConfig(rawConfig);
+  const tensors = checkedWeights(config, parts.tensors);
+  return {
+    name, config, rawConfig, tensors, tokenizer,
+    linears: linearNames(config),
+    graph: ({ cache = false, tensors: others } = {}) => {
+      const used = others === undefined ? tensors : checkedWeights(config, new Map([...tensors, ...others]));
+      return llamaGraph(name, config, (weight) => used.get(weight)!, cache);
+    },
+    close: parts.close ?? (async () => {}),
+  };
+}
+
+/** Real configurations stay below 10 kB; lists per layer and label maps may add to that. */
+const maxConfigBytes = 4_000_000;
+
+/** Opens a Hugging Face folder: config.json, safetensors (one file or shards), and a tokenizer where there is one. */
+export async function openLanguageModel(folder: Folder): Promise<LanguageModel> {
+  const rawConfig = await readObject(folder, 'config.json', maxConfigBytes);
+  // Refused here, before any larger file is opened.
+  readLlamaConfig(rawConfig);
+  const { tensors, close } = await openFolderTensors(folder);
+  try {
+    const name = folder.name.split(/[\\/]/).findLast((part) => part !== '' && part !== '.') ?? 'model';
+    return languageModel({ name, rawConfig, tensors, tokenizer: await readTokenizerFiles(folder), close });
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
