@@ -5,9 +5,10 @@ import { round1, transpose } from './lanes';
 
 const xs = memory.data(32 * 16, 16);
 const ws = memory.data(32 * 16, 16);
-/** The two levels an element can take over the trials. */
-const nears = memory.data(32 * 16, 16);
-const fars = memory.data(32 * 16, 16);
+/** The two levels an element can take over the trials, and their midpoint. */
+const lows = memory.data(32 * 16, 16);
+const highs = memory.data(32 * 16, 16);
+const middles = memory.data(32 * 16, 16);
 const scales = memory.data(8 * 4, 16);
 const sums = memory.data(8 * 4, 16);
 
@@ -78,29 +79,27 @@ function search(to: usize): void {
   let sumqx = zero, sumq2 = zero;
   const first = f32x4.div(f32x4.splat(-134), max);
   const last = f32x4.div(f32x4.splat(-120), max);
+  const half = f32x4.splat(0.5);
   for (let p: usize = 0; p < 512; p += 16) {
     const v = v128.load(xs + p);
     const q = level(f32x4.mul(inverse, v));
     const wq = f32x4.mul(v128.load(ws + p), q);
     sumqx = f32x4.add(sumqx, f32x4.mul(wq, v));
     sumq2 = f32x4.add(sumq2, f32x4.mul(wq, q));
-    v128.store(fars + p, level(f32x4.mul(first, v)));
-    v128.store(nears + p, level(f32x4.mul(last, v)));
+    const far = level(f32x4.mul(first, v)), near = level(f32x4.mul(last, v));
+    v128.store(lows + p, f32x4.pmin(far, near));
+    v128.store(highs + p, f32x4.pmax(far, near));
+    v128.store(middles + p, f32x4.mul(half, f32x4.add(far, near)));
   }
   let d = v128.and(f32x4.div(sumqx, sumq2), f32x4.gt(sumq2, zero));
   let best = f32x4.mul(d, sumqx);
-  const half = f32x4.splat(0.5);
   for (let t = -7; t <= 7; t++) {
     inverse = f32x4.div(f32x4.splat(<f32>(t - 127)), max);
     sumqx = zero;
     sumq2 = zero;
     for (let p: usize = 0; p < 512; p += 16) {
       const v = v128.load(xs + p);
-      const near = v128.load(nears + p), far = v128.load(fars + p);
-      // Beyond the midpoint, on the side of the far level.
-      const scaled = f32x4.abs(f32x4.mul(inverse, v));
-      const midpoint = f32x4.abs(f32x4.mul(half, f32x4.add(near, far)));
-      const q = v128.bitselect(far, near, f32x4.ge(scaled, midpoint));
+      const q = v128.bitselect(v128.load(highs + p), v128.load(lows + p), f32x4.ge(f32x4.mul(inverse, v), v128.load(middles + p)));
       const wq = f32x4.mul(v128.load(ws + p), q);
       sumqx = f32x4.add(sumqx, f32x4.mul(wq, v));
       sumq2 = f32x4.add(sumq2, f32x4.mul(wq, q));

@@ -42,13 +42,12 @@ const weights: Record<string, Float32Array | undefined> = {
   'some zero': Float32Array.from({ length: cols }, (_, i) => (i % 48 < 20 ? 0 : 1 + (i % 5))),
 };
 
-function assertSame(found: Uint8Array | undefined, expected: Uint8Array, bytesPerRow: number): void {
+function assertSame(found: Uint8Array | undefined, expected: Uint8Array): void {
   assert.ok(found);
   assert.equal(found.length, expected.length);
   const at = found.findIndex((byte, i) => byte !== expected[i]);
   if (at < 0) return;
-  const row = Math.floor(at / bytesPerRow);
-  assert.fail(`byte ${at % bytesPerRow} of row ${row} (${names[row % names.length]} × ${magnitudes[Math.floor(row / names.length)]}): ${found[at]} ≠ ${expected[at]}`);
+  assert.fail(`byte ${at} of ${found.length} is ${found[at]}, not ${expected[at]}`);
 }
 
 const bytesOf = (array: Float32Array | Uint16Array): Uint8Array => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
@@ -58,21 +57,21 @@ for (const type of ggmlTypes) {
     if (!hasKernel(type, importance !== undefined)) continue;
     test(`the kernel of ${type} gives the bytes of its plain twin, importance: ${name}`, () => {
       const expected = encodeBlocks(type, values, rows, cols, importance);
-      assertSame(encodeBlocksFast(type, 'f32', bytesOf(values), rows, cols, importance), expected, expected.length / rows);
+      assertSame(encodeBlocksFast(type, 'f32', bytesOf(values), rows, cols, importance), expected);
     });
   }
   if (!hasKernel(type, false)) continue;
   test(`the kernel of ${type} reads f16 and bf16, and any number of blocks`, () => {
     const some = values.subarray(0, 32 * cols);
     const halves = encodeF16(some);
-    assertSame(encodeBlocksFast(type, 'f16', bytesOf(halves), 32, cols), encodeBlocks(type, decodeF16(halves), 32, cols), cols);
+    assertSame(encodeBlocksFast(type, 'f16', bytesOf(halves), 32, cols), encodeBlocks(type, decodeF16(halves), 32, cols));
     const bfloats = encodeBf16(some);
-    assertSame(encodeBlocksFast(type, 'bf16', bytesOf(bfloats), 32, cols), encodeBlocks(type, decodeBf16(bfloats), 32, cols), cols);
+    assertSame(encodeBlocksFast(type, 'bf16', bytesOf(bfloats), 32, cols), encodeBlocks(type, decodeBf16(bfloats), 32, cols));
     for (const width of [256, 768]) {
       const few = values.subarray(cols, cols + 3 * width);
       const importance = weights.random!.subarray(0, width);
-      assertSame(encodeBlocksFast(type, 'f32', bytesOf(few), 3, width), encodeBlocks(type, few, 3, width), width);
-      if (hasKernel(type, true)) assertSame(encodeBlocksFast(type, 'f32', bytesOf(few), 3, width, importance), encodeBlocks(type, few, 3, width, importance), width);
+      assertSame(encodeBlocksFast(type, 'f32', bytesOf(few), 3, width), encodeBlocks(type, few, 3, width));
+      if (hasKernel(type, true)) assertSame(encodeBlocksFast(type, 'f32', bytesOf(few), 3, width, importance), encodeBlocks(type, few, 3, width, importance));
     }
   });
 }
