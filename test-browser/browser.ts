@@ -1,0 +1,100 @@
+/**
+ * The other side of these tests: Chromium without a window, on pages that a server on the loopback device hands out.
+ * Nothing else is reachable from it, and a page that asks for anything else fails its test.
+ */
+import { build } from 'esbuild';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import type { ServerResponse } from 'node:http';
+import { extname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium, type Page } from 'playwright-core';
+import { serve } from '../test/files/server.ts';
+
+export const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** Where Debian, Ubuntu's runner, Fedora and macOS keep it. */
+const places = [
+  '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome', '/opt/google/chrome/chrome',
+  '/Applications/Chromium.app/Contents/MacOS/Chromium', '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+];
+
+const quiet = [
+  '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+  // Whatever name a page or the browser itself looks up does not exist.
+  '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
+];
+
+/** Only folders that pages need are served. */
+const served = ['assets/', 'test/', 'node_modules/onnxruntime-web/dist/'];
+
+const types: Readonly<Record<string, string>> = {
+  '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.json': 'application/json', '.wasm': 'application/wasm',
+};
+
+export interface Browser {
+  /** Calls a function that the bundled entry exports, in the page; arguments and result travel as JSON. */
+  call<T>(name: string, ...args: readonly unknown[]): Promise<T>;
+  readonly page: Page;
+  close(): Promise<void>;
+}
+
+export interface BrowserOptions {
+  /** WebGPU on Chromium's software adapter; without it the GPU process is off. */
+  readonly webgpu?: boolean;
+}
+
+/** One file with everything that `entry` (relative to the repository) imports, for a page. Imports of onnxruntime-web stay imports of the file that is served. */
+async function bundle(entry: string): Promise<string> {
+  const built = await build({
+    entryPoints: [join(root, entry)], bundle: true, write: false, format: 'esm', platform: 'browser', target: 'es2022', logLevel: 'silent',
+    plugins: [{
+      name: 'onnxruntime-web',
+      setup: ({ onResolve }) => onResolve({ filter: /^onnxruntime-web/ }, ({ path }) => (
+        { external: true, path: `/node_modules/onnxruntime-web/dist/ort${path.endsWith('/webgpu') ? '.webgpu' : '.wasm'}.min.mjs` })),
+    }],
+  });
+  return built.outputFiles[0].text;
+}
+
+async function answer(path: string, script: string, response: ServerResponse): Promise<void> {
+  // Both headers together give the page SharedArrayBuffer, which threads of WASM need.
+  const headers = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
+  const send = (type: string, body: string | Uint8Array) => void response.writeHead(200, { ...headers, 'content-type': type }).end(body);
+  if (path === '/') return send('text/html', '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>fewbit</title>');
+  if (path === '/entry.js') return send('text/javascript', script);
+  const file = normalize(path.slice(1));
+  if (!served.some((folder) => file.startsWith(folder)) || !existsSync(join(root, file))) return void response.writeHead(404, headers).end();
+  send(types[extname(file)] ?? 'application/octet-stream', await readFile(join(root, file)));
+}
+
+/** Starts Chromium on a page that has loaded the bundled entry. */
+export async function openBrowser(entry: string, { webgpu = false }: BrowserOptions = {}): Promise<Browser> {
+  const executablePath = places.find((path) => existsSync(path));
+  if (executablePath === undefined) throw new Error(`no Chromium on this machine (looked for ${places.join(', ')})`);
+  const script = await bundle(entry);
+  const server = await serve((request, response) => answer(decodeURIComponent(new URL(request.url ?? '/', 'http://page').pathname), script, response));
+  const chrome = await chromium.launch({
+    executablePath, headless: true,
+    args: [...quiet, ...(webgpu ? ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'] : ['--disable-gpu'])],
+  });
+  const page = await chrome.newPage();
+  const problems: string[] = [];
+  page.on('pageerror', (error) => problems.push(error.message));
+  page.on('requestfailed', (request) => problems.push(`${request.url()} failed: ${request.failure()?.errorText}`));
+  page.on('response', (response) => { if (response.status() >= 400) problems.push(`${response.url()} gave ${response.status()}`); });
+  await page.goto(server.url);
+  return {
+    page,
+    async call<T>(name: string, ...args: readonly unknown[]): Promise<T> {
+      // Text, not a function: a compiled function would carry helpers that the page does not have.
+      const result = await page.evaluate(`import('/entry.js').then((entry) => entry[${JSON.stringify(name)}](...${JSON.stringify(args)}))`) as T;
+      if (problems.length > 0) throw new Error(problems.join('; '));
+      return result;
+    },
+    async close() {
+      await chrome.close();
+      await server.close();
+    },
+  };
+}
