@@ -1,5 +1,5 @@
 /** GGUF (versions 2 and 3, little-endian), described without reading its tensors. */
-import { defineErrors } from '../errors.ts';
+import { defineErrors, shown } from '../errors.ts';
 import type { ByteSource } from './source.ts';
 import { blockTypes, byteLengthOf } from './tensor.ts';
 import type { TensorRef, TensorType } from './tensor.ts';
@@ -24,13 +24,21 @@ export const ggufTypeIds = new Map<TensorType, number>([
 ]);
 const typesById = new Map([...ggufTypeIds].map(([type, id]) => [id, type]));
 
-/** Vocabularies stay below 300 000 entries, counts of keys and tensors far below these. */
-const limits = { array: 2_000_000, keys: 100_000, tensors: 1_000_000, string: 10_000_000, dims: 4, dim: 2 ** 32, header: 512 * 1024 * 1024 };
+/**
+ * Vocabularies stay below 300 000 entries and 600 000 merges, headers below 30 MB; lists of texts together, tensors and bytes
+ * are bounded so that the description of a file takes less than 300 MB of memory.
+ */
+const limits = {
+  array: 8_000_000, strings: 2_000_000, keys: 100_000, tensors: 150_000, string: 10_000_000, key: 65_535, tensorName: 1024,
+  dims: 4, dim: 2 ** 32, header: 64 * 1024 * 1024,
+};
 
 const errors = defineErrors('gguf', {
   magic: (f: { file: string }) => `${f.file}: not a GGUF file`,
   version: (f: { file: string; version: number }) => `${f.file}: GGUF version ${f.version} is not 2 or 3`,
+  bigEndian: (f: { file: string }) => [`${f.file}: GGUF in big-endian byte order is not read`, 'convert it for little-endian machines'],
   truncated: (f: { file: string; size: number }) => `${f.file}: header does not end within ${f.size} bytes`,
+  headerTooLarge: (f: { file: string; limit: number }) => `${f.file}: header does not end within the limit of ${f.limit} bytes`,
   limit: (f: { file: string; what: string; value: string; limit: number }) => `${f.file}: ${f.what} ${f.value} exceeds the limit of ${f.limit}`,
   utf8: (f: { file: string; at: number }) => `${f.file}: string at byte ${f.at} is not valid UTF-8`,
   valueType: (f: { file: string; id: number }) => `${f.file}: unknown metadata type ${f.id}`,
@@ -62,7 +70,8 @@ export async function openGguf(source: ByteSource): Promise<GgufFile> {
       return parse(source, await source.read(0, prefix));
     } catch (error) {
       if (!(error instanceof NeedMore)) throw error;
-      if (prefix === source.size || prefix >= limits.header) throw errors.truncated({ file: source.name, size: prefix });
+      if (prefix === source.size) throw errors.truncated({ file: source.name, size: prefix });
+      if (prefix >= limits.header) throw errors.headerTooLarge({ file: source.name, limit: limits.header });
     }
   }
 }
@@ -78,6 +87,7 @@ function parse(source: ByteSource, bytes: Uint8Array): GgufFile {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   let at = 0;
+  let strings = 0;
   const take = (n: number): number => {
     if (n > bytes.byteLength - at) throw new NeedMore();
     at += n;
@@ -89,8 +99,8 @@ function parse(source: ByteSource, bytes: Uint8Array): GgufFile {
     if (value > BigInt(limit)) throw errors.limit({ file, what, value: String(value), limit });
     return Number(value);
   };
-  const string = (): string => {
-    const length = count('string length', limits.string);
+  const string = (what = 'string', limit: number = limits.string): string => {
+    const length = count(`${what} length`, limit);
     const begin = take(length);
     try { return decoder.decode(bytes.subarray(begin, at)); } catch { throw errors.utf8({ file, at: begin }); }
   };
@@ -119,20 +129,24 @@ function parse(source: ByteSource, bytes: Uint8Array): GgufFile {
     if (of === 'array') throw errors.nested({ file });
     const n = count('array length', limits.array);
     if (n * widths[of] > bytes.byteLength - at) throw new NeedMore();
-    if (of === 'string') return { type, of, value: Array.from({ length: n }, string) };
-    if (of === 'bool') return { type, of, value: Array.from({ length: n }, bool) };
+    if (of === 'string' || of === 'bool') {
+      strings += n;
+      if (strings > limits.strings) throw errors.limit({ file, what: 'number of texts in lists', value: String(strings), limit: limits.strings });
+      return of === 'string' ? { type, of, value: Array.from({ length: n }, () => string()) } : { type, of, value: Array.from({ length: n }, bool) };
+    }
     return { type, of, value: many(of, n) };
   };
 
   if (bytes.byteLength < 4 || view.getUint32(take(4), false) !== 0x47475546) throw errors.magic({ file });
   const version = u32();
+  if (version === 0x02000000 || version === 0x03000000) throw errors.bigEndian({ file });
   if (version !== 2 && version !== 3) throw errors.version({ file, version });
   const tensorCount = count('tensor count', limits.tensors);
   const keyCount = count('key count', limits.keys);
   const metadata = new Map<string, GgufValue>();
   for (let i = 0; i < keyCount; i++) {
-    const key = string();
-    if (metadata.has(key)) throw errors.duplicate({ file, name: `key ${JSON.stringify(key.slice(0, 80))}` });
+    const key = string('key', limits.key);
+    if (metadata.has(key)) throw errors.duplicate({ file, name: `key ${shown(key)}` });
     metadata.set(key, value());
   }
   const aligned = metadata.get('general.alignment');
@@ -142,15 +156,15 @@ function parse(source: ByteSource, bytes: Uint8Array): GgufFile {
   const found: { name: string; type: TensorType; shape: number[]; offset: number; byteLength: number }[] = [];
   const names = new Set<string>();
   for (let i = 0; i < tensorCount; i++) {
-    const name = string();
-    if (names.has(name)) throw errors.duplicate({ file, name: `tensor ${JSON.stringify(name.slice(0, 80))}` });
+    const name = string('tensor name', limits.tensorName);
+    if (names.has(name)) throw errors.duplicate({ file, name: `tensor ${shown(name)}` });
     names.add(name);
     const dims = u32();
     if (dims > limits.dims) throw errors.limit({ file, what: 'number of dimensions', value: String(dims), limit: limits.dims });
     const shape = Array.from({ length: dims }, () => count('dimension', limits.dim)).reverse();
     const id = u32();
     const type = typesById.get(id);
-    if (type === undefined) throw errors.tensorType({ file, name: JSON.stringify(name), id });
+    if (type === undefined) throw errors.tensorType({ file, name: shown(name), id });
     const offset = count('tensor offset', Number.MAX_SAFE_INTEGER);
     found.push({ name, type, shape, offset, byteLength: byteLengthOf(type, shape, name) });
   }
@@ -158,15 +172,17 @@ function parse(source: ByteSource, bytes: Uint8Array): GgufFile {
   let end = 0;
   for (const { name, offset, byteLength } of [...found].sort((a, b) => a.offset - b.offset || a.byteLength - b.byteLength)) {
     if (offset % alignment !== 0 || (byteLength > 0 && offset > source.size - dataStart - byteLength)) {
-      throw errors.offset({ file, name: JSON.stringify(name), offset: String(offset) });
+      throw errors.offset({ file, name: shown(name), offset: String(offset) });
     }
-    if (offset < end) throw errors.overlap({ file, name: JSON.stringify(name) });
+    if (offset < end) throw errors.overlap({ file, name: shown(name) });
     end = offset + byteLength;
   }
   const tensors = new Map(found.map(({ name, type, shape, offset, byteLength }): [string, TensorRef] => [name, {
     name, type, shape, byteLength,
     read: async (from = 0, to = byteLength) => {
       if (!(from >= 0 && from <= to && to <= byteLength)) throw errors.range({ name, begin: from, end: to, size: byteLength });
+      // An empty tensor may lie where the file has ended.
+      if (from === to) return new Uint8Array(0);
       return source.read(dataStart + offset + from, dataStart + offset + to);
     },
   }]));

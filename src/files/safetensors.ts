@@ -1,13 +1,15 @@
 /** safetensors, read lazily and written as a stream: 8 bytes of header length, a JSON header, the data. */
-import { defineErrors } from '../errors.ts';
+import { defineErrors, shown } from '../errors.ts';
 import { isJsonObject, parseJsonBytes } from './json.ts';
 import type { Json } from './json.ts';
 import type { ByteSink, ByteSource } from './source.ts';
 import { elementCount, elementTypes, isBlockType } from './tensor.ts';
 import type { ElementType, TensorOut, TensorRef } from './tensor.ts';
 
-/** The reference implementation's own ceiling. */
-const maxHeaderBytes = 100_000_000;
+/** As in the hub's own JavaScript reader; the largest shards have some megabytes. */
+const maxHeaderBytes = 25_000_000;
+/** The largest models have as many in all of their shards together; beyond it a header only costs memory. */
+const maxTensors = 150_000;
 /** The header is an object of objects with arrays of numbers: three levels. */
 const maxHeaderDepth = 4;
 /** Ranks beyond 8 occur in no published model. */
@@ -26,6 +28,7 @@ const errors = defineErrors('safetensors', {
   headerOutside: (f: { file: string; length: number; size: number }) => `${f.file}: header of ${f.length} bytes does not fit into ${f.size} bytes`,
   headerStart: (f: { file: string }) => `${f.file}: header does not start with "{"`,
   headerPadding: (f: { file: string }) => `${f.file}: header is padded with something other than spaces`,
+  tooMany: (f: { file: string; count: number }) => `${f.file}: ${f.count} tensors exceed the limit of ${maxTensors}`,
   notObject: (f: { file: string; name: string }) => `${f.file}: entry ${f.name} is not an object`,
   metadata: (f: { file: string; key: string }) => `${f.file}: metadata ${f.key} is not a string`,
   field: (f: { file: string; name: string; field: string }) => `${f.file}: tensor ${f.name} has an unknown field ${f.field}`,
@@ -48,7 +51,7 @@ export interface SafetensorsFile {
   readonly metadata: ReadonlyMap<string, string>;
 }
 
-const isSize = (value: Json): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+const isSize = (value: Json): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 && !Object.is(value, -0);
 
 /** Reads and checks the header; tensor bytes are read when asked. The source stays open and belongs to the caller. */
 export async function openSafetensors(source: ByteSource): Promise<SafetensorsFile> {
@@ -68,11 +71,13 @@ export async function openSafetensors(source: ByteSource): Promise<SafetensorsFi
 
   const metadata = new Map<string, string>();
   const spans: { name: string; type: ElementType; shape: readonly number[]; begin: number; end: number }[] = [];
-  for (const [name, entry] of Object.entries(header)) {
-    if (!isJsonObject(entry)) throw errors.notObject({ file, name: JSON.stringify(name) });
+  const named = Object.entries(header);
+  if (named.length > maxTensors) throw errors.tooMany({ file, count: named.length });
+  for (const [name, entry] of named) {
+    if (!isJsonObject(entry)) throw errors.notObject({ file, name: shown(name) });
     if (name === '__metadata__') {
       for (const [key, value] of Object.entries(entry)) {
-        if (typeof value !== 'string') throw errors.metadata({ file, key: JSON.stringify(key) });
+        if (typeof value !== 'string') throw errors.metadata({ file, key: shown(key) });
         metadata.set(key, value);
       }
     } else spans.push(readEntry(file, name, entry));
@@ -80,7 +85,7 @@ export async function openSafetensors(source: ByteSource): Promise<SafetensorsFi
   spans.sort((a, b) => a.begin - b.begin || a.end - b.end);
   let at = 0;
   for (const { name, begin, end } of spans) {
-    if (begin !== at) throw errors.hole({ file, name: JSON.stringify(name), begin, at });
+    if (begin !== at) throw errors.hole({ file, name: shown(name), begin, at });
     at = end;
   }
   const dataStart = 8 + length;
@@ -101,12 +106,12 @@ export async function openSafetensors(source: ByteSource): Promise<SafetensorsFi
 }
 
 function readEntry(file: string, key: string, entry: { readonly [key: string]: Json }) {
-  const name = JSON.stringify(key);
+  const name = shown(key);
   for (const field of Object.keys(entry)) {
-    if (field !== 'dtype' && field !== 'shape' && field !== 'data_offsets') throw errors.field({ file, name, field: JSON.stringify(field) });
+    if (field !== 'dtype' && field !== 'shape' && field !== 'data_offsets') throw errors.field({ file, name, field: shown(field) });
   }
   const { dtype, shape, data_offsets: offsets } = entry;
-  if (typeof dtype !== 'string' || !Object.hasOwn(dtypes, dtype)) throw errors.dtype({ file, name, dtype: JSON.stringify(dtype ?? null) });
+  if (typeof dtype !== 'string' || !Object.hasOwn(dtypes, dtype)) throw errors.dtype({ file, name, dtype: typeof dtype === 'string' ? shown(dtype) : 'that is no text' });
   if (!Array.isArray(shape) || shape.length > maxDims || !shape.every(isSize)) throw errors.shape({ file, name });
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize) || offsets[0] > offsets[1]) throw errors.offsets({ file, name });
   const type = dtypes[dtype];
