@@ -5,11 +5,11 @@
 import { build } from 'esbuild';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium, type Page } from 'playwright-core';
-import { serve } from '../test/files/server.ts';
+import { sendFile, serve } from '../test/files/server.ts';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -57,7 +57,8 @@ async function bundle(entry: string): Promise<string> {
   return built.outputFiles[0].text;
 }
 
-async function answer(path: string, script: string, response: ServerResponse): Promise<void> {
+async function answer(request: IncomingMessage, response: ServerResponse, script: string): Promise<void> {
+  const path = decodeURIComponent(new URL(request.url ?? '/', 'http://page').pathname);
   // Both headers together give the page SharedArrayBuffer, which threads of WASM need.
   const headers = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
   const send = (type: string, body: string | Uint8Array) => void response.writeHead(200, { ...headers, 'content-type': type }).end(body);
@@ -65,6 +66,7 @@ async function answer(path: string, script: string, response: ServerResponse): P
   if (path === '/entry.js') return send('text/javascript', script);
   const file = normalize(path.slice(1));
   if (!served.some((folder) => file.startsWith(folder)) || !existsSync(join(root, file))) return void response.writeHead(404, headers).end();
+  if (request.headers.range !== undefined) return sendFile(request, response, await readFile(join(root, file)));
   send(types[extname(file)] ?? 'application/octet-stream', await readFile(join(root, file)));
 }
 
@@ -73,7 +75,7 @@ export async function openBrowser(entry: string, { webgpu = false }: BrowserOpti
   const executablePath = places.find((path) => existsSync(path));
   if (executablePath === undefined) throw new Error(`no Chromium on this machine (looked for ${places.join(', ')})`);
   const script = await bundle(entry);
-  const server = await serve((request, response) => answer(decodeURIComponent(new URL(request.url ?? '/', 'http://page').pathname), script, response));
+  const server = await serve((request, response) => answer(request, response, script));
   const chrome = await chromium.launch({
     executablePath, headless: true,
     args: [...quiet, ...(webgpu ? ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'] : ['--disable-gpu'])],
@@ -81,7 +83,11 @@ export async function openBrowser(entry: string, { webgpu = false }: BrowserOpti
   const page = await chrome.newPage();
   const problems: string[] = [];
   page.on('pageerror', (error) => problems.push(error.message));
-  page.on('requestfailed', (request) => problems.push(`${request.url()} failed: ${request.failure()?.errorText}`));
+  page.on('requestfailed', (request) => {
+    const reason = request.failure()?.errorText ?? 'unknown';
+    // A reader that has all it asked for cancels the rest.
+    if (reason !== 'net::ERR_ABORTED') problems.push(`${request.url()} failed: ${reason}`);
+  });
   page.on('response', (response) => { if (response.status() >= 400) problems.push(`${response.url()} gave ${response.status()}`); });
   await page.goto(server.url);
   return {
