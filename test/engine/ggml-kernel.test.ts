@@ -11,7 +11,7 @@ type Fill = (i: number, row: number) => number;
 /** One kind of row each; every kind at several magnitudes. */
 const kinds: Record<string, Fill> = {
   normal: (i, row) => normal(1, row, i),
-  'heavy tails': (i, row) => normal(2, row, i) ** 5,
+  'heavy tails': (i, row) => normal(2, row, i) ** 3,
   uniform: (i, row) => uniform(3, row, i),
   negative: (i, row) => -uniform(4, row, i),
   zeros: () => 0,
@@ -21,6 +21,8 @@ const kinds: Record<string, Fill> = {
   'one in a block': (i) => (i % 32 === 5 ? 1 : 0),
   'equal magnitudes, alternating': (i) => (i % 2 === 0 ? -1 : 1),
   'few levels': (i, row) => Math.round(3 * normal(5, row, i)) / 4,
+  'few bits': (i, row) => Math.round(16 * normal(10, row, i)) / 16,
+  'zeros of both signs': (i, row) => (i % 3 === 0 ? 0 : i % 3 === 1 ? -0 : uniform(11, row, i >> 5) < 0.5 ? 0 : uniform(12, row, i)),
   steps: (i) => ((31 * i * i + 17 * i + 11) % 257) - 128,
   'blocks of zeros between': (i, row) => ((i >> 5) % 3 === 0 ? 0 : normal(6, row, i)),
   'blocks of very unequal size': (i, row) => normal(7, row, i) * 2 ** -((i >> 4) % 24),

@@ -7,10 +7,12 @@ import type { TensorType } from '../../files/tensor.ts';
 import type { GgmlType } from '../../formats/ggml/index.ts';
 import { ggmlWasm } from './ggml.wasm.ts';
 
-/** Types that have a kernel, and whether it also takes importance weights. */
+/** Types that have a kernel, and whether it also serves where there are importance weights (some types ignore them). */
 const kernels = {
   q2_k: { weighted: true }, q3_k: { weighted: true }, q4_k: { weighted: true }, q5_k: { weighted: true }, q6_k: { weighted: true },
   iq4_nl: { weighted: true }, iq4_xs: { weighted: true },
+  q4_0: { weighted: true }, q5_0: { weighted: true }, q4_1: { weighted: false }, q5_1: { weighted: false },
+  q8_0: { weighted: true }, mxfp4: { weighted: true }, nvfp4: { weighted: true },
 } as const satisfies Partial<Record<GgmlType, { weighted: boolean }>>;
 type KernelType = keyof typeof kernels;
 
