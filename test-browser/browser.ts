@@ -2,16 +2,13 @@
  * The other side of these tests: Chromium without a window, on pages that a server on the loopback device hands out.
  * Nothing else is reachable from it, and a page that asks for anything else fails its test.
  */
-import { build } from 'esbuild';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join, normalize } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { chromium, type Page } from 'playwright-core';
 import { sendFile, serve } from '../test/files/server.ts';
-
-export const root = fileURLToPath(new URL('..', import.meta.url));
+import { bundle, root } from './bundle.ts';
 
 /** Where Debian, Ubuntu's runner, Fedora and macOS keep it. */
 const places = [
@@ -40,24 +37,13 @@ export interface Browser {
 }
 
 export interface BrowserOptions {
+  /** More files for the page, by path such as `made/model.onnx`; looked up when asked for. */
+  readonly files?: ReadonlyMap<string, Uint8Array>;
   /** WebGPU on Chromium's software adapter; without it the GPU process is off. */
   readonly webgpu?: boolean;
 }
 
-/** One file with everything that `entry` (relative to the repository) imports, for a page. Imports of onnxruntime-web stay imports of the file that is served. */
-async function bundle(entry: string): Promise<string> {
-  const built = await build({
-    entryPoints: [join(root, entry)], bundle: true, write: false, format: 'esm', platform: 'browser', target: 'es2022', logLevel: 'silent',
-    plugins: [{
-      name: 'onnxruntime-web',
-      setup: ({ onResolve }) => onResolve({ filter: /^onnxruntime-web/ }, ({ path }) => (
-        { external: true, path: `/node_modules/onnxruntime-web/dist/ort${path.endsWith('/webgpu') ? '.webgpu' : '.wasm'}.min.mjs` })),
-    }],
-  });
-  return built.outputFiles[0].text;
-}
-
-async function answer(request: IncomingMessage, response: ServerResponse, script: string): Promise<void> {
+async function answer(request: IncomingMessage, response: ServerResponse, script: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
   const path = decodeURIComponent(new URL(request.url ?? '/', 'http://page').pathname);
   // Both headers together give the page SharedArrayBuffer, which threads of WASM need.
   const headers = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
@@ -65,17 +51,19 @@ async function answer(request: IncomingMessage, response: ServerResponse, script
   if (path === '/') return send('text/html', '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>fewbit</title>');
   if (path === '/entry.js') return send('text/javascript', script);
   const file = normalize(path.slice(1));
+  const made = files.get(file);
+  if (made !== undefined) return send('application/octet-stream', made);
   if (!served.some((folder) => file.startsWith(folder)) || !existsSync(join(root, file))) return void response.writeHead(404, headers).end();
   if (request.headers.range !== undefined) return sendFile(request, response, await readFile(join(root, file)));
   send(types[extname(file)] ?? 'application/octet-stream', await readFile(join(root, file)));
 }
 
 /** Starts Chromium on a page that has loaded the bundled entry. */
-export async function openBrowser(entry: string, { webgpu = false }: BrowserOptions = {}): Promise<Browser> {
+export async function openBrowser(entry: string, { webgpu = false, files = new Map() }: BrowserOptions = {}): Promise<Browser> {
   const executablePath = places.find((path) => existsSync(path));
   if (executablePath === undefined) throw new Error(`no Chromium on this machine (looked for ${places.join(', ')})`);
-  const script = await bundle(entry);
-  const server = await serve((request, response) => answer(request, response, script));
+  const { text: script } = await bundle([entry], { runtime: '/node_modules/onnxruntime-web/dist/' });
+  const server = await serve((request, response) => answer(request, response, script, files));
   const chrome = await chromium.launch({
     executablePath, headless: true,
     args: [...quiet, ...(webgpu ? ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'] : ['--disable-gpu'])],

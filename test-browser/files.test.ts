@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { openFile } from '../src/files/fs-node.ts';
-import { openBrowser, root, type Browser } from './browser.ts';
+import { openBrowser, type Browser } from './browser.ts';
+import { root } from './bundle.ts';
 import { ggufHashes, onnxHashes, realFiles, rewritten, safetensorsHashes } from './shared/files.ts';
 
 let browser: Browser;

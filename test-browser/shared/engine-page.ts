@@ -1,0 +1,11 @@
+/** In the page: ONNX Runtime Web on WebAssembly. */
+import * as ort from 'onnxruntime-web/wasm';
+import { ortWeb, type OrtWebModule } from '../../src/engine/ort-web.ts';
+import { runOn, type PlainTensors } from './engine.ts';
+
+ort.env.wasm.wasmPaths = '/node_modules/onnxruntime-web/dist/';
+
+export async function runModel(path: string, feeds: readonly PlainTensors[]): Promise<PlainTensors[]> {
+  const bytes = new Uint8Array(await (await fetch(`/${path}`)).arrayBuffer());
+  return runOn(ortWeb(ort as unknown as OrtWebModule), bytes, feeds, { backend: 'wasm' });
+}
