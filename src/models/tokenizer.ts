@@ -1,6 +1,7 @@
 /** Text to token ids and back, on Hugging Face's own tokenizer library. */
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { defineErrors } from '../errors.ts';
+import { checkTokenizer } from './tokenizer-check.ts';
 import type { TokenizerFiles } from './tokenizer-files.ts';
 
 export interface Tokenizer {
@@ -16,28 +17,22 @@ const errors = defineErrors('tokenizer', {
   invalid: (f: { reason: string }) => `tokenizer.json cannot be used: ${f.reason}`,
 });
 
-/** Builds the tokenizer; throws one line where the library refuses the files. */
+/** Builds the tokenizer; throws one line where the files are damaged or the library refuses them. */
 export function openTokenizer({ tokenizer, config }: TokenizerFiles): Tokenizer {
+  const vocabulary = checkTokenizer(tokenizer);
+  // Parts that a file may leave out; the library wants to see them.
+  const complete = { added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null, ...tokenizer };
   let made: HuggingFaceTokenizer;
-  let vocabulary = 0;
   try {
-    made = new HuggingFaceTokenizer(plain(tokenizer) as object, plain(config) as object);
-    for (const id of made.get_vocab().values()) vocabulary = Math.max(vocabulary, id + 1);
+    made = new HuggingFaceTokenizer(complete, config);
   } catch (error) {
     throw errors.invalid({ reason: (error instanceof Error ? error.message : String(error)).split('\n')[0].slice(0, 200) });
   }
   return {
     vocabulary,
-    encode: (text, { addSpecialTokens = true } = {}) => made.encode(text, { add_special_tokens: addSpecialTokens }).ids,
-    decode: (ids, { skipSpecialTokens = false } = {}) => made.decode([...ids], { skip_special_tokens: skipSpecialTokens }),
+    // Characters that a vocabulary without an unknown token lacks have no id, and are left out.
+    encode: (text, { addSpecialTokens = true } = {}) =>
+      made.encode(text, { add_special_tokens: addSpecialTokens }).ids.filter((id: number | undefined) => id !== undefined),
+    decode: (ids, { skipSpecialTokens = false } = {}) => (ids.length === 0 ? '' : made.decode([...ids], { skip_special_tokens: skipSpecialTokens })),
   };
-}
-
-/** Strictly parsed objects have no prototype; the library expects the usual one. */
-function plain(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(plain);
-  if (typeof value !== 'object' || value === null) return value;
-  const copy: Record<string, unknown> = {};
-  for (const [key, member] of Object.entries(value)) Object.defineProperty(copy, key, { value: plain(member), enumerable: true, writable: true, configurable: true });
-  return copy;
 }
