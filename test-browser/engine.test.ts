@@ -7,6 +7,7 @@ import { readNpy } from '../src/observe/data/npy.ts';
 import { openBrowser, type Browser } from './browser.ts';
 import { root } from './bundle.ts';
 import { distance, runOn, type PlainTensors } from './shared/engine.ts';
+import { lowBitInputs, lowBitMatMul, lowBitOutputs } from './shared/low-bit.ts';
 
 const files = new Map<string, Uint8Array>();
 let browser: Browser;
@@ -28,3 +29,16 @@ test('the float keyword-spotting network gives in onnxruntime-web what it gives 
   const apart = distance(await runOn(ortNode, bytes, feeds), there);
   assert.ok(apart < 1e-5, String(apart));
 });
+
+for (const bits of [2, 4, 8] as const) {
+  test(`MatMulNBits of ${bits} bits multiplies by the decoded weights in onnxruntime-web and in onnxruntime-node`, async () => {
+    const { bytes, weight } = await lowBitMatMul(bits);
+    files.set(`made/low-bit-${bits}.onnx`, bytes);
+    const inputs = [1, 5].map(lowBitInputs);
+    const feeds = inputs.map((x): PlainTensors => ({ x: { type: 'f32', shape: [x.length / 64, 64], data: Array.from(x) } }));
+    const expected = inputs.map((x): PlainTensors => ({ y: { type: 'f32', shape: [x.length / 64, 48], data: Array.from(lowBitOutputs(weight, x)) } }));
+    const there = await browser.call<PlainTensors[]>('runModel', `made/low-bit-${bits}.onnx`, feeds);
+    const apart = [distance(expected, there), distance(expected, await runOn(ortNode, bytes, feeds))];
+    assert.ok(Math.max(...apart) < 1e-5, apart.join(', '));
+  });
+}
