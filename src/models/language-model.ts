@@ -4,7 +4,8 @@ import type { TensorRef } from '../files/tensor.ts';
 import type { Graph } from '../graph/graph.ts';
 import { readLlamaConfig, type LlamaConfig } from './llama-config.ts';
 import { llamaGraph } from './llama-graph.ts';
-import { checkedWeights, linearNames } from './llama-weights.ts';
+import { checkedWeights, linearNames, llamaShapes } from './llama-weights.ts';
+import { dequantized } from './quantized-tensors.ts';
 import { openFolderTensors } from './safetensors-folder.ts';
 import { readObject, readTokenizerFiles, type TokenizerFiles } from './tokenizer-files.ts';
 
@@ -26,6 +27,8 @@ export interface LanguageModel {
   /** Hugging Face names and [out, in] layout, types as stored; a tied lm_head is absent. In order of use. */
   readonly tensors: ReadonlyMap<string, TensorRef>;
   readonly tokenizer: TokenizerFiles | undefined;
+  /** Weights that are low-bit in the source and decode to float when they are read. */
+  readonly lowBit: readonly string[];
   /** Names of the matrices that multiply activations (q, k, v, o, gate, up, down, an untied lm_head), in order of use. */
   readonly linears: readonly string[];
   /**
@@ -42,6 +45,7 @@ export interface LanguageModelParts {
   readonly rawConfig: Readonly<Record<string, unknown>>;
   readonly tensors: ReadonlyMap<string, TensorRef>;
   readonly tokenizer: TokenizerFiles | undefined;
+  readonly lowBit?: readonly string[];
   readonly close?: () => Promise<void>;
 }
 
@@ -51,7 +55,7 @@ export function languageModel(parts: LanguageModelParts): LanguageModel {
   const config = readLlamaConfig(rawConfig);
   const tensors = checkedWeights(config, parts.tensors);
   return {
-    name, config, rawConfig, tensors, tokenizer,
+    name, config, rawConfig, tensors, tokenizer, lowBit: parts.lowBit ?? [],
     linears: linearNames(config),
     graph: ({ cache = false, tensors: others } = {}) => {
       const used = others === undefined ? tensors : checkedWeights(config, new Map([...tensors, ...others]));
@@ -68,11 +72,12 @@ const maxConfigBytes = 4_000_000;
 export async function openLanguageModel(folder: Folder): Promise<LanguageModel> {
   const rawConfig = await readObject(folder, 'config.json', maxConfigBytes);
   // Refused here, before any larger file is opened.
-  readLlamaConfig(rawConfig);
+  const config = readLlamaConfig(rawConfig);
   const { tensors, close } = await openFolderTensors(folder);
   try {
     const name = folder.name.split(/[\\/]/).findLast((part) => part !== '' && part !== '.') ?? 'model';
-    return languageModel({ name, rawConfig, tensors, tokenizer: await readTokenizerFiles(folder), close });
+    const { quantization_config: _read, ...plain } = rawConfig;
+    return languageModel({ name, rawConfig: plain, ...dequantized(rawConfig, tensors, llamaShapes(config)), tokenizer: await readTokenizerFiles(folder), close });
   } catch (error) {
     await close();
     throw error;

@@ -1,0 +1,217 @@
+/**
+ * Low-bit layouts of Hugging Face folders read back as float weights: `quantization_config` says which layout, the
+ * tensors beside a weight's name carry codes, scales and zero points. GPTQ (v1 and v2), AWQ gemm and compressed-tensors.
+ */
+import { defineErrors } from '../errors.ts';
+import { isJsonObject, type Json } from '../files/json.ts';
+import type { TensorRef } from '../files/tensor.ts';
+import { readFloats } from '../files/values.ts';
+import { packing } from '../formats/index.ts';
+import { decodeE8M0, decodeMiniFloat, e2m1 } from '../formats/minifloat-code.ts';
+import { lazyTensor } from '../graph/values.ts';
+
+export interface DequantizedTensors {
+  /** All tensors under the names that a float model has; low-bit ones decode to f32 when they are read. */
+  readonly tensors: ReadonlyMap<string, TensorRef>;
+  /** Names of those that are low-bit in the file. */
+  readonly lowBit: readonly string[];
+}
+
+const errors = defineErrors('quantizationConfig', {
+  method: (f: { method: string }) => [`quant_method ${f.method} is not read`, 'known: gptq, awq (version gemm), compressed-tensors; or take the float model'] as const,
+  field: (f: { field: string; value: string }) => `quantization_config: ${f.field} is ${f.value}`,
+  missing: (f: { name: string; part: string }) => `weight ${f.name} has no tensor ${f.part} beside it`,
+  shape: (f: { name: string; part: string; found: readonly number[] }) => `tensor ${f.name}.${f.part} has shape [${f.found.join(', ')}], which does not fit the others`,
+});
+
+type JsonObject = { readonly [key: string]: Json };
+type Parts = ReadonlyMap<string, TensorRef>;
+/** Makes the float weight [rows, cols] of a layer from the tensors under its name, or undefined when the layer is float. */
+type Reader = (name: string, parts: Parts) => TensorRef | undefined;
+
+/** The float view of a folder's tensors; the same tensors where nothing says they are quantized. */
+export function dequantized(
+  config: Readonly<Record<string, unknown>>, tensors: ReadonlyMap<string, TensorRef>, shapes: ReadonlyMap<string, readonly number[]>,
+): DequantizedTensors {
+  const quantization = config.quantization_config as Json | undefined;
+  if (quantization === undefined || quantization === null) return { tensors, lowBit: [] };
+  if (!isJsonObject(quantization)) throw errors.field({ field: 'quantization_config', value: 'not an object' });
+  const read = readerOf(quantization, shapes);
+  const layers = new Map<string, Map<string, TensorRef>>();
+  for (const [name, tensor] of tensors) {
+    const dot = name.lastIndexOf('.');
+    const [layer, part] = [name.slice(0, dot), name.slice(dot + 1)];
+    const parts = layers.get(layer) ?? layers.set(layer, new Map()).get(layer)!;
+    parts.set(part, tensor);
+  }
+  const out = new Map<string, TensorRef>();
+  const lowBit: string[] = [];
+  for (const [layer, parts] of layers) {
+    const name = `${layer}.weight`;
+    const weight = read(name, parts);
+    if (weight === undefined) for (const [part, tensor] of parts) out.set(`${layer}.${part}`, tensor);
+    else {
+      out.set(name, weight);
+      lowBit.push(name);
+      const bias = parts.get('bias');
+      if (bias !== undefined) out.set(`${layer}.bias`, bias);
+    }
+  }
+  return { tensors: out, lowBit };
+}
+
+function readerOf(config: JsonObject, shapes: ReadonlyMap<string, readonly number[]>): Reader {
+  const method = String(config.quant_method);
+  switch (method) {
+    case 'gptq': return gptqReader(whole(config, 'bits', [2, 3, 4, 8]), config.checkpoint_format === 'gptq_v2' ? 'v2' : 'v1');
+    case 'awq':
+      if (String(config.version ?? 'gemm').toLowerCase() !== 'gemm') throw errors.field({ field: 'version', value: String(config.version) });
+      whole(config, 'bits', [4]);
+      return awqReader;
+    case 'compressed-tensors': return compressedReader(config, shapes);
+    default: throw errors.method({ method });
+  }
+}
+
+function whole(config: JsonObject, field: string, allowed: readonly number[]): number {
+  const value = config[field];
+  if (typeof value !== 'number' || !allowed.includes(value)) throw errors.field({ field, value: JSON.stringify(value) ?? 'missing' });
+  return value;
+}
+
+function need(name: string, parts: Parts, part: string): TensorRef {
+  const tensor = parts.get(part);
+  if (tensor === undefined) throw errors.missing({ name, part });
+  return tensor;
+}
+
+const dims = (name: string, part: string, { shape }: TensorRef, rank: number): readonly number[] => {
+  if (shape.length !== rank || shape.some((dim) => dim === 0)) throw errors.shape({ name, part, found: shape });
+  return shape;
+};
+
+const words = async (tensor: TensorRef): Promise<Int32Array> => new Int32Array((await tensor.read()).slice().buffer);
+const bytesOf = (values: Float32Array): Uint8Array => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+const floatWeight = (name: string, rows: number, cols: number, make: () => Promise<Float32Array>): TensorRef =>
+  lazyTensor(name, 'f32', [rows, cols], async () => bytesOf(await make()));
+
+/** (q − z)·s with the group of every column; scales and zeros [groups, rows] or, turned, [rows, groups]. */
+function affine(codes: ArrayLike<number>, rows: number, cols: number, groupOf: (col: number) => number, at: (row: number, group: number) => { scale: number; zero: number }): Float32Array {
+  const out = new Float32Array(rows * cols);
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < cols; c++) {
+      const { scale, zero } = at(r, groupOf(c));
+      out[r * cols + c] = (codes[r * cols + c] - zero) * scale;
+    }
+  }
+  return out;
+}
+
+const gptqReader = (bits: number, labelled: packing.GptqVersion): Reader => (name, parts) => {
+  const qweight = parts.get('qweight');
+  if (qweight === undefined) return undefined;
+  const [packed, rows] = dims(name, 'qweight', qweight, 2);
+  const cols = (packed * 32) / bits;
+  const [groups, scaleRows] = dims(name, 'scales', need(name, parts, 'scales'), 2);
+  if (scaleRows !== rows || !Number.isInteger(cols)) throw errors.shape({ name, part: 'scales', found: [groups, scaleRows] });
+  return floatWeight(name, rows, cols, async () => {
+    const qzeros = await words(need(name, parts, 'qzeros'));
+    // Labels lie: symmetric zeros say themselves which version they are.
+    const version = packing.detectGptqVersion(qzeros, bits) ?? labelled;
+    const zeros = packing.unpackGptqZeros(qzeros, rows, groups, bits, version);
+    const scales = await readFloats(need(name, parts, 'scales'));
+    const codes = packing.unpackGptqWeight(await words(qweight), rows, cols, bits);
+    const index = parts.get('g_idx');
+    const order = index === undefined ? undefined : await words(index);
+    const size = Math.ceil(cols / groups);
+    return affine(codes, rows, cols, (c) => (order === undefined ? Math.floor(c / size) : Math.min(groups - 1, Math.max(0, order[c]))), (r, g) => ({ scale: scales[g * rows + r], zero: zeros[r * groups + g] }));
+  });
+};
+
+const awqReader: Reader = (name, parts) => {
+  const qweight = parts.get('qweight');
+  if (qweight === undefined) return undefined;
+  const [cols, packed] = dims(name, 'qweight', qweight, 2);
+  const rows = packed * 8;
+  const [groups, scaleRows] = dims(name, 'scales', need(name, parts, 'scales'), 2);
+  if (scaleRows !== rows) throw errors.shape({ name, part: 'scales', found: [groups, scaleRows] });
+  return floatWeight(name, rows, cols, async () => {
+    const codes = packing.unpackAwq(await words(qweight), rows, cols);
+    const zeros = packing.unpackAwq(await words(need(name, parts, 'qzeros')), rows, groups);
+    const scales = await readFloats(need(name, parts, 'scales'));
+    const size = Math.ceil(cols / groups);
+    return affine(codes, rows, cols, (c) => Math.floor(c / size), (r, g) => ({ scale: scales[g * rows + r], zero: zeros[r * groups + g] }));
+  });
+};
+
+/** Layouts are told apart by the tensors a layer has; the bits of packed integers come from its configuration group. */
+function compressedReader(config: JsonObject, shapes: ReadonlyMap<string, readonly number[]>): Reader {
+  const groups = isJsonObject(config.config_groups) ? Object.values(config.config_groups) : [];
+  const [first] = groups;
+  const weights = isJsonObject(first) && isJsonObject(first.weights) ? first.weights : undefined;
+  if (weights === undefined || groups.length !== 1) throw errors.field({ field: 'config_groups', value: `${groups.length} groups, one with weights is read` });
+  const bits = whole(weights, 'num_bits', [1, 2, 3, 4, 5, 6, 7, 8]);
+  return (name, parts) => {
+    if (parts.has('weight_packed') && need(name, parts, 'weight_packed').type === 'u8') return fp4Weight(name, parts);
+    if (parts.has('weight_packed')) return packedWeight(name, parts, bits, shapes.get(name));
+    return parts.has('weight_scale') ? scaledWeight(name, parts) : undefined;
+  };
+}
+
+/** The width is what the configuration says the layer has: packed words hold up to a word more. */
+function packedWeight(name: string, parts: Parts, bits: number, shape: readonly number[] | undefined): TensorRef {
+  const packed = need(name, parts, 'weight_packed');
+  const [rows, wordsPerRow] = dims(name, 'weight_packed', packed, 2);
+  const scale = need(name, parts, 'weight_scale');
+  const [scaleRows, groups] = dims(name, 'weight_scale', scale, 2);
+  const perWord = Math.floor(32 / bits);
+  const cols = shape?.[1] ?? wordsPerRow * perWord;
+  if (scaleRows !== rows || Math.ceil(cols / perWord) !== wordsPerRow) throw errors.shape({ name, part: 'weight_packed', found: packed.shape });
+  return floatWeight(name, rows, cols, async () => {
+    const codes = packing.unpackQuantized(await words(packed), rows, cols, bits);
+    const scales = await readFloats(scale);
+    const zeroPoints = parts.get('weight_zero_point');
+    const zeros = zeroPoints === undefined ? undefined : packing.unpackQuantizedZeros(await words(zeroPoints), rows, groups, bits);
+    const size = Math.ceil(cols / groups);
+    const middle = 1 << (bits - 1);
+    return affine(codes, rows, cols, (c) => Math.floor(c / size), (r, g) => ({ scale: scales[r * groups + g], zero: zeros?.[r * groups + g] ?? middle }));
+  });
+}
+
+/** int8 or FP8 codes with scales per tensor, row, group or block. */
+function scaledWeight(name: string, parts: Parts): TensorRef {
+  const weight = need(name, parts, 'weight');
+  const scale = need(name, parts, 'weight_scale');
+  const [rows, cols] = dims(name, 'weight', weight, 2);
+  return floatWeight(name, rows, cols, async () => {
+    const values = await readFloats(weight);
+    const scales = await readFloats(scale);
+    const [scaleRows, scaleCols] = scale.shape.length === 2 ? scale.shape : [1, scales.length];
+    const zeros = parts.has('weight_zero_point') ? await readFloats(need(name, parts, 'weight_zero_point')) : undefined;
+    if (scaleRows > rows || scaleCols > cols || scaleRows === 0 || scaleCols === 0) throw errors.shape({ name, part: 'weight_scale', found: scale.shape });
+    const [height, width] = [Math.ceil(rows / scaleRows), Math.ceil(cols / scaleCols)];
+    return affine(values, rows, cols, (c) => Math.floor(c / width), (r, g) => {
+      const at = Math.floor(r / height) * scaleCols + g;
+      return { scale: scales[at], zero: zeros?.[at] ?? 0 };
+    });
+  });
+}
+
+/** NVFP4 (a divisor for the whole tensor beside E4M3 block scales) and MXFP4 (E8M0 block scales). */
+function fp4Weight(name: string, parts: Parts): TensorRef {
+  const packed = need(name, parts, 'weight_packed');
+  const [rows, half] = dims(name, 'weight_packed', packed, 2);
+  const cols = half * 2;
+  const scale = need(name, parts, 'weight_scale');
+  const [scaleRows, groups] = dims(name, 'weight_scale', scale, 2);
+  if (scaleRows !== rows || cols % groups !== 0) throw errors.shape({ name, part: 'weight_scale', found: [scaleRows, groups] });
+  return floatWeight(name, rows, cols, async () => {
+    const codes = packing.unpackFp4(await packed.read());
+    const raw = await scale.read();
+    const scales = scale.type === 'u8' ? Float32Array.from(raw, decodeE8M0) : await readFloats(scale);
+    const divisor = parts.has('weight_global_scale') ? (await readFloats(need(name, parts, 'weight_global_scale')))[0] : 1;
+    const values = Float32Array.from({ length: 16 }, (_, code) => decodeMiniFloat(code, e2m1));
+    const size = cols / groups;
+    return Float32Array.from(codes, (code, i) => (values[code] * scales[Math.floor(i / cols) * groups + Math.floor((i % cols) / size)]) / divisor);
+  });
+}
