@@ -74,7 +74,7 @@ for (const name of names) {
 
     const cached = await ortNode.open({ bytes: await onnxBytes(model.graph({ cache: true })) });
     const vocabulary = model.config.vocabSize;
-    const padding = new Array<number>(ids.length - shortIds.length).fill(0);
+    const padding = Array.from({ length: ids.length - shortIds.length }, () => 0);
     const [ones, shortOnes] = [ids, shortIds].map((row) => row.map(() => 1));
     const [stepwise] = await inPieces(cached, model, [ids], [ones], ids.map(() => 1));
     assert.ok(difference(stepwise, logits) < tolerance, 'one token at a time');
