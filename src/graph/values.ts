@@ -2,7 +2,7 @@
 import { defineErrors } from '../errors.ts';
 import { byteLengthOf, elementCount, elementTypes, isBlockType, memoryTensor, type ElementType, type TensorRef, type TensorType } from '../files/tensor.ts';
 import { toInt64 } from './build.ts';
-import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../numeric/half.ts';
+import { bf16ToF32, decodeBf16, decodeF16, f16ToF32, f32ToBf16, f32ToF16 } from '../numeric/half.ts';
 
 const errors = defineErrors('values', {
   type: (f: { name: string; type: string; wanted: string }) => `tensor ${f.name}: type ${f.type} has no ${f.wanted}`,
@@ -44,6 +44,10 @@ export async function readFloats(tensor: TensorRef, begin = 0, end = elementCoun
   const width = elementTypes[type].bits / 8;
   const bytes = await tensor.read(begin * width, end * width);
   if (type === 'f32' && bytes.byteOffset % 4 === 0) return new Float32Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, end - begin);
+  if ((type === 'f16' || type === 'bf16') && bytes.byteOffset % 2 === 0) {
+    const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, end - begin);
+    return type === 'f16' ? decodeF16(halves) : decodeBf16(halves);
+  }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const get = getters[type];
   const out = new Float32Array(end - begin);
