@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FewbitError } from '../../src/errors.ts';
 import { openOnnx } from '../../src/files/onnx.ts';
 import { memorySource, type Folder } from '../../src/files/source.ts';
+import { answers } from './answers.ts';
 import { hostileOnnx } from './onnx-cases.ts';
 import { graph, model, relu } from './onnx-bytes.ts';
 
@@ -19,16 +19,6 @@ test('the hand-written bytes are a model when nothing is wrong with them', async
   assert.deepEqual(opened.inputs, [{ name: 'x', type: 'f32', shape: [1] }]);
 });
 
-for (const hostile of hostileOnnx) {
-  test(`answers in one line to ${hostile.name}`, { timeout: 4000 }, async () => {
-    const start = performance.now();
-    await assert.rejects(openOnnx(memorySource('hostile.onnx', hostile.bytes), hostile.folder && folderOf(hostile.folder)), (error) => {
-      assert.ok(error instanceof FewbitError, `a bare ${String(error)}`);
-      assert.match(error.message, hostile.expect);
-      assert.doesNotMatch(error.message, /\n/);
-      assert.ok(error.message.length < 400, 'the line is short');
-      return true;
-    });
-    assert.ok(performance.now() - start < 2000, 'within 2 s');
-  });
+for (const { name, bytes, folder, expect } of hostileOnnx) {
+  answers(name, () => memorySource('hostile.onnx', bytes), (source) => openOnnx(source, folder && folderOf(folder)), expect);
 }
