@@ -20,6 +20,8 @@ export interface Grid {
   readonly mantissaBits: number;
   /** Codes of float32(values[i] / scale), i in [begin, end), written to `codes` from `at` on. */
   encode(values: Float32Array, begin: number, end: number, scale: number, rounding: Rounding, codes: Codes, at: number): void;
+  /** Σ weight·(decoded − value)² of the nearest codes, ties to even, from `sum` on: what scale searches ask most, without codes. */
+  squaredError?(values: Float32Array, begin: number, end: number, scale: number, weights: Float32Array | undefined, sum: number): number;
 }
 export type Codes = Int8Array | Uint8Array;
 
@@ -49,6 +51,17 @@ export function uniformGrid(bits: number, qmin: number, qmax: number, step = 1):
         const q = Math.floor(Math.abs(v) + 0.5);
         codes[at++] = v < 0 ? (-q < qmin ? qmin : -q) : q > qmax ? qmax : q;
       }
+    },
+    squaredError(values, begin, end, scale, weights, sum) {
+      for (let i = begin; i < end; i++) {
+        const x = values[i];
+        let v = Math.fround(x / scale) * inverse;
+        if (v < qmin) v = qmin;
+        else if (v > qmax) v = qmax;
+        const d = Math.fround(scale * ((v + magic - magic) * step)) - x;
+        sum += weights === undefined ? d * d : d * d * weights[i];
+      }
+      return sum;
     },
   };
 }

@@ -110,6 +110,12 @@ export function tileMeasure(
     error(scale, best) {
       const s = effective(scale);
       let sum = 0;
+      if (squared && s > 0 && rounding === 'rne' && grid.squaredError !== undefined) {
+        for (let begin = 0; begin < tile.length && !(sum > best); begin += stride) {
+          sum = grid.squaredError(tile, begin, Math.min(begin + stride, tile.length), s, weights, sum);
+        }
+        return sum;
+      }
       for (let begin = 0; begin < tile.length; begin += stride) {
         const end = Math.min(begin + stride, tile.length);
         encode(begin, end, s);
