@@ -71,12 +71,13 @@ const maxConfigBytes = 4_000_000;
 /** Opens a Hugging Face folder: config.json, safetensors (one file or shards), and a tokenizer where there is one. */
 export async function openLanguageModel(folder: Folder): Promise<LanguageModel> {
   const rawConfig = await readObject(folder, 'config.json', maxConfigBytes);
+  // Low-bit layouts are read back as float weights, and the model is then an ordinary one.
+  const { quantization_config: _read, ...plain } = rawConfig;
   // Refused here, before any larger file is opened.
-  const config = readLlamaConfig(rawConfig);
+  const config = readLlamaConfig(plain);
   const { tensors, close } = await openFolderTensors(folder);
   try {
     const name = folder.name.split(/[\\/]/).findLast((part) => part !== '' && part !== '.') ?? 'model';
-    const { quantization_config: _read, ...plain } = rawConfig;
     return languageModel({ name, rawConfig: plain, ...dequantized(rawConfig, tensors, llamaShapes(config)), tokenizer: await readTokenizerFiles(folder), close });
   } catch (error) {
     await close();

@@ -15,6 +15,7 @@ const maxGrowth = 4096;
 
 const errors = defineErrors('tokenizer', {
   part: (f: { part: string; expected: string }) => `tokenizer.json: ${f.part} must be ${f.expected}`,
+  configPart: (f: { part: string; expected: string }) => `tokenizer_config.json: ${f.part} must be ${f.expected}`,
   model: (f: { type: string }) => [`tokenizer.json: unknown model type ${f.type}`, 'known: BPE, Unigram, WordPiece'] as const,
   id: (f: { token: string; id: string }) => `tokenizer.json: token ${f.token} has id ${f.id}, must be a whole number below ${maxTokens}`,
   sharedId: (f: { token: string; id: number }) => `tokenizer.json: token ${f.token} has id ${f.id}, which another token has too`,
@@ -30,8 +31,10 @@ const shown = (value: unknown): string => (JSON.stringify(value) ?? 'undefined')
 const isId = (value: unknown): value is number => typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < maxTokens;
 
 /** Throws one `tokenizer.*` error for the first thing that is wrong; gives the largest token id + 1. */
-export function checkTokenizer(tokenizer: Part): number {
+export function checkTokenizer(tokenizer: Part, config: Part = {}): number {
   const { model } = tokenizer;
+  const also = config.additional_special_tokens ?? [];
+  if (!Array.isArray(also)) throw errors.configPart({ part: 'additional_special_tokens', expected: 'a list' });
   if (!isPart(model)) throw errors.part({ part: 'model', expected: 'an object' });
   const type = model.type ?? (Array.isArray(model.vocab) ? 'Unigram' : 'BPE');
   let size: number;
@@ -113,6 +116,7 @@ function checkSteps(part: string, root: unknown): void {
     if (step.pattern !== undefined) checkPattern(part, step.pattern);
     if (typeof step.content === 'string') growth *= Math.max(1, step.content.length);
     if (growth > maxGrowth) throw errors.growth({ part });
+    if (step.type === 'TemplateProcessing' && !(Array.isArray(step.single) && step.single.every(isPart))) throw errors.part({ part: `${part}.single`, expected: 'a list of objects' });
     if (step.type === 'FixedLength' && !(isId(step.length) && step.length > 0)) throw errors.part({ part: `${part}.length`, expected: 'a positive whole number' });
   };
   visit(root);

@@ -19,20 +19,31 @@ const errors = defineErrors('tokenizer', {
 
 /** Builds the tokenizer; throws one line where the files are damaged or the library refuses them. */
 export function openTokenizer({ tokenizer, config }: TokenizerFiles): Tokenizer {
-  const vocabulary = checkTokenizer(tokenizer);
+  const vocabulary = checkTokenizer(tokenizer, config);
   // Parts that a file may leave out; the library wants to see them.
-  const complete = { added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null, ...tokenizer };
-  let made: HuggingFaceTokenizer;
+  const complete = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null, ...tokenizer, added_tokens: tokenizer.added_tokens ?? [] };
+  const made = attempt(() => new HuggingFaceTokenizer(complete, config));
+  const encode = (text: string, special: boolean): number[] => attempt(() => {
+    const ids: (number | undefined)[] = made.encode(text, { add_special_tokens: special }).ids;
+    // Characters that a vocabulary without an unknown token lacks have no id, and are left out.
+    return ids.filter((id) => id !== undefined);
+  });
+  const decode = (ids: readonly number[], skip: boolean): string =>
+    (ids.length === 0 ? '' : attempt(() => made.decode([...ids], { skip_special_tokens: skip })));
+  // Parts that the library takes unseen fail here rather than in the middle of a run.
+  decode(encode('a b', true), true);
+  return {
+    vocabulary,
+    encode: (text, { addSpecialTokens = true } = {}) => encode(text, addSpecialTokens),
+    decode: (ids, { skipSpecialTokens = false } = {}) => decode(ids, skipSpecialTokens),
+  };
+}
+
+/** Whatever the library throws as one line. */
+function attempt<T>(action: () => T): T {
   try {
-    made = new HuggingFaceTokenizer(complete, config);
+    return action();
   } catch (error) {
     throw errors.invalid({ reason: (error instanceof Error ? error.message : String(error)).split('\n')[0].slice(0, 200) });
   }
-  return {
-    vocabulary,
-    // Characters that a vocabulary without an unknown token lacks have no id, and are left out.
-    encode: (text, { addSpecialTokens = true } = {}) =>
-      made.encode(text, { add_special_tokens: addSpecialTokens }).ids.filter((id: number | undefined) => id !== undefined),
-    decode: (ids, { skipSpecialTokens = false } = {}) => (ids.length === 0 ? '' : made.decode([...ids], { skip_special_tokens: skipSpecialTokens })),
-  };
 }

@@ -97,6 +97,8 @@ const refused: readonly (readonly [change: object, message: string])[] = [
   [split({ Regex: '(a+)+$' }), 'tokenizer.json: pattern "(a+)+$" repeats a group, which can take exponential time'],
   [split({ Regex: '(?:a|a)*b' }), 'tokenizer.json: pattern "(?:a|a)*b" repeats a group, which can take exponential time'],
   [split({ Regex: '(\\w{1,9}){1,99}b' }), 'tokenizer.json: pattern "(\\\\w{1,9}){1,99}b" repeats a group, which can take exponential time'],
+  [{ post_processor: { ...bos, single: [{ Sequence: { id: 'A', type_id: 0 } }, null] } }, 'tokenizer.json: post_processor.single must be a list of objects'],
+  [{ decoder: { type: 'WordPiece', prefix: {} } }, 'tokenizer.json cannot be used: Cannot convert object to primitive value'],
   [{ pre_tokenizer: { type: 'FixedLength', length: 0 } }, 'tokenizer.json: pre_tokenizer.length must be a positive whole number'],
   [{ pre_tokenizer: { type: 'Imagined' } }, 'tokenizer.json cannot be used: Unknown PreTokenizer type: Imagined'],
   [{ post_processor: { type: 'Imagined' } }, 'tokenizer.json cannot be used: Unknown PostProcessor type: Imagined'],

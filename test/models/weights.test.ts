@@ -1,5 +1,6 @@
 /** Tensors of a model: found, missing, misplaced; and the views that graphs read them through. */
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openFolder } from '../../src/files/fs-node.ts';
@@ -99,6 +100,8 @@ test('damaged folders are refused in one line', async () => {
   await rejects({ 'config.json': '[]' }, 'edited/config.json: a JSON object expected');
   await rejects({ 'config.json': '{"model_type": "qwen3", "model_type": "llama"}' }, 'edited/config.json: duplicate key "model_type" at character 24');
   await rejects({ 'config.json': '['.repeat(100) }, 'edited/config.json: JSON nests deeper than 64 at character 64');
+  const config = JSON.parse(await readFile(join(fixtures, 'qwen3-shards/config.json'), 'utf8')) as object;
+  await rejects({ 'config.json': JSON.stringify({ ...config, quantization_config: { quant_method: 'hqq' } }) }, 'quant_method hqq is not read');
   await assert.rejects(openLanguageModel(await edited(index({ a: '../../x.safetensors' }))), /leaves the folder/);
 
   const first = 'model-00001-of-00002.safetensors';
