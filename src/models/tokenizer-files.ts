@@ -15,7 +15,7 @@ export interface TokenizerFiles {
 /** Names that travel along; what is not listed (code, pictures, other formats) stays behind. */
 const sideFile = /^(generation_config\.json|special_tokens_map\.json|added_tokens\.json|chat_template\.(jinja|json)|tokenizer\.model|README\.md|(LICENSE|LICENCE|NOTICE|USE_POLICY)(\.[a-z]+)?)$/i;
 /** The largest tokenizer.json in circulation has about 35 MB, tokenizer.model 5 MB. */
-const maxTokenizerBytes = 100_000_000;
+const maxTokenizerBytes = 50_000_000;
 const maxSideBytes = 16_000_000;
 
 const errors = defineErrors('folder', {
