@@ -14,6 +14,11 @@ export type { TokenizerFiles } from './tokenizer-files.ts';
 export interface GraphOptions {
   /** Key/value cache as inputs and outputs, with `attention_mask` and `position_ids`, as transformers.js names them. */
   readonly cache?: boolean;
+  /**
+   * One more input, `num_logits_to_keep` (a scalar): logits of that many last positions only, 0 for all. Clients that
+   * generate (transformers.js) feed it, and a long prompt then costs no logits of its own.
+   */
+  readonly lastLogits?: boolean;
   /** Other weights under the same names and in the same layout (dequantized, transformed); the rest stays the model's. */
   readonly tensors?: ReadonlyMap<string, TensorRef>;
 }
@@ -57,9 +62,9 @@ export function languageModel(parts: LanguageModelParts): LanguageModel {
   return {
     name, config, rawConfig, tensors, tokenizer, lowBit: parts.lowBit ?? [],
     linears: linearNames(config),
-    graph: ({ cache = false, tensors: others } = {}) => {
+    graph: ({ cache = false, lastLogits = false, tensors: others } = {}) => {
       const used = others === undefined ? tensors : checkedWeights(config, new Map([...tensors, ...others]));
-      return llamaGraph(name, config, (weight) => used.get(weight)!, cache);
+      return llamaGraph(name, config, (weight) => used.get(weight)!, { cache, lastLogits });
     },
     close: parts.close ?? (async () => {}),
   };

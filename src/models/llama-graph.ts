@@ -39,13 +39,19 @@ const constant = (c: Pick<Context, 'g' | 'shared'>, kind: 'ints' | 'floats', val
   return name;
 };
 
+export interface LlamaGraphOptions {
+  readonly cache: boolean;
+  readonly lastLogits: boolean;
+}
+
 /** Builds the graph; `weight` gives the tensor of a Hugging Face name in Hugging Face layout. */
-export function llamaGraph(name: string, config: LlamaConfig, weight: (name: string) => TensorRef, cache: boolean): Graph {
+export function llamaGraph(name: string, config: LlamaConfig, weight: (name: string) => TensorRef, { cache, lastLogits }: LlamaGraphOptions): Graph {
   const g = new GraphBuilder(name, 21);
   const shared = new Map<string, string>();
   const ids = g.input('input_ids', 'i64', ['batch', 'sequence']);
   const attention = cache ? g.input('attention_mask', 'i64', ['batch', 'total']) : undefined;
   const positions = cache ? g.input('position_ids', 'i64', ['batch', 'sequence']) : undefined;
+  const kept = lastLogits ? g.input('num_logits_to_keep', 'i64', []) : undefined;
   const kvShape = ['batch', config.kvHeads, 'past', config.headDim];
   const past = cache
     ? config.layers.map((_, i) => ({ key: g.input(`past_key_values.${i}.key`, 'f32', kvShape), value: g.input(`past_key_values.${i}.value`, 'f32', kvShape) }))
@@ -59,10 +65,15 @@ export function llamaGraph(name: string, config: LlamaConfig, weight: (name: str
     x = g.op('Add', [x, feedForward(c, i, norm(c, x, layerName(i, 'post_attention_layernorm'), config.epsilon))]);
   });
   x = norm(c, x, 'model.norm', config.epsilon);
+  if (kept !== undefined) {
+    // From −n to the end; −0 is the beginning, so that zero keeps all.
+    const start = g.op('Unsqueeze', [g.op('Neg', [kept]), constant(c, 'ints', [0])]);
+    x = g.op('Slice', [x, start, constant(c, 'ints', [2 ** 31]), constant(c, 'ints', [1])]);
+  }
   const head = config.tied
     ? g.op('Transpose', [table], { perm: ints([1, 0]) }, { name: '/lm_head/Transpose' })
     : g.weight(transposedView(weight(headName)));
-  g.output(g.op('MatMul', [x, head], {}, { name: '/lm_head/MatMul' }), 'logits', 'f32', ['batch', 'sequence', config.vocabSize]);
+  g.output(g.op('MatMul', [x, head], {}, { name: '/lm_head/MatMul' }), 'logits', 'f32', ['batch', lastLogits ? 'kept' : 'sequence', config.vocabSize]);
   return presentInOrder(g.graph());
 }
 

@@ -63,7 +63,7 @@ async function inPieces(session: Session, model: LanguageModel, ids: readonly (r
 }
 
 for (const name of names) {
-  test(`${name}: logits are those of the reference, whole and with a cache, alone and padded`, async () => {
+  test(`${name}: logits are those of the reference, whole, in part and with a cache, alone and padded`, async () => {
     const model = await openLanguageModel(await openFolder(join(fixtures, name)));
     const { ids, logits, shortIds, shortLogits } = await expectedOf(name);
     const plain = await ortNode.open({ bytes: await onnxBytes(model.graph()) });
@@ -71,6 +71,13 @@ for (const name of names) {
     assert.deepEqual(whole.logits.shape, [1, ids.length, model.config.vocabSize]);
     assert.ok(difference(whole.logits.data as Float32Array, logits) < tolerance);
     await plain.dispose();
+
+    const last = await ortNode.open({ bytes: await onnxBytes(model.graph({ lastLogits: true })) });
+    for (const count of [0, 1, 5]) {
+      const kept = await last.run({ input_ids: i64([1, ids.length], ids), num_logits_to_keep: i64([], [count]) });
+      assert.deepEqual(kept.logits.data, (whole.logits.data as Float32Array).slice(count === 0 ? 0 : -count * model.config.vocabSize));
+    }
+    await last.dispose();
 
     const cached = await ortNode.open({ bytes: await onnxBytes(model.graph({ cache: true })) });
     const vocabulary = model.config.vocabSize;

@@ -50,7 +50,7 @@ test('transformers.js loads the graph with a cache and continues as the original
     await mkdir(join(root, 'host/onnx'), { recursive: true });
     for (const file of ['config.json', 'tokenizer.json', 'tokenizer_config.json']) await cp(join(folder, file), join(root, 'host', file));
     const sink = await fileSink(join(root, 'host/onnx/model.onnx'));
-    await writeOnnx(model.graph({ cache: true }), sink);
+    await writeOnnx(model.graph({ cache: true, lastLogits: true }), sink);
     await sink.commit();
 
     const { AutoModelForCausalLM, AutoTokenizer, env } = await import('@huggingface/transformers');
