@@ -60,8 +60,12 @@ export function transposedView(tensor: TensorRef): TensorRef {
   const [height, width] = matrix.shape;
   const perPanel = Math.max(1, Math.min(width, Math.floor(panelValues / Math.max(1, height))));
   const panel = (top: number): Promise<Float32Array> => {
-    if (last?.matrix !== matrix || last.top !== top) last = { matrix, top, rows: readColumns(matrix, top, Math.min(width, top + perPanel)) };
-    return last.rows;
+    if (last?.matrix === matrix && last.top === top) return last.rows;
+    const made = { matrix, top, rows: readColumns(matrix, top, Math.min(width, top + perPanel)) };
+    last = made;
+    // A failed read is not kept: the next one may succeed.
+    made.rows.catch(() => { if (last === made) last = undefined; });
+    return made.rows;
   };
   return {
     name: tensor.name, type: 'f32', shape: [width, height], byteLength: matrix.byteLength, transposeOf: matrix,
