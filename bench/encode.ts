@@ -14,7 +14,7 @@ import { openGguf } from '../src/files/gguf.ts';
 import type { GgufValue } from '../src/files/gguf.ts';
 import { blockTypes, byteLengthOf, copyTensor } from '../src/files/tensor.ts';
 import type { TensorOut } from '../src/files/tensor.ts';
-import type { GgmlType } from '../src/formats/ggml/index.ts';
+import { decodeBlocks, type GgmlType } from '../src/formats/ggml/index.ts';
 import { encodeF16 } from '../src/numeric/half.ts';
 import { normal, randomInteger } from '../src/numeric/random.ts';
 import { encodeTensor } from '../src/round/encode-tensor.ts';
@@ -102,16 +102,23 @@ function theirs(input: string, output: string, type: GgmlType): number {
   return (JSON.parse(stdout.trim().split('\n').at(-1)!) as { seconds: number }).seconds;
 }
 
-/** Whether both files hold the same tensors, byte for byte. */
-async function sameTensors(a: string, b: string): Promise<boolean> {
+/** How alike the tensors of two files are: in their bytes, or at least in what they decode to. */
+async function compare(a: string, b: string): Promise<string> {
   const [left, right] = await Promise.all([openFile(a), openFile(b)]);
+  let answer = 'same bytes';
   try {
     const [{ tensors }, other] = await Promise.all([openGguf(left), openGguf(right)]);
+    if (tensors.size !== other.tensors.size) return 'OTHER TENSORS';
     for (const [name, tensor] of tensors) {
       const twin = other.tensors.get(name);
-      if (!twin || twin.type !== tensor.type || Buffer.compare(await tensor.read(), await twin.read()) !== 0) return false;
+      if (!twin || twin.type !== tensor.type) return 'OTHER TENSORS';
+      const [mine, native] = [await tensor.read(), await twin.read()];
+      if (Buffer.compare(mine, native) === 0) continue;
+      answer = 'same values';
+      const [x, y] = [mine, native].map((bytes) => decodeBlocks(tensor.type as GgmlType, bytes));
+      if (x.some((value, i) => value !== y[i])) return `OTHER VALUES in ${name}`;
     }
-    return tensors.size === other.tensors.size;
+    return answer;
   } finally {
     await Promise.all([left.close(), right.close()]);
   }
@@ -151,7 +158,7 @@ try {
     const whole: number[] = [];
     const alone: number[] = [];
     const [seconds, native_]: [number[], number[]] = [[], []];
-    let same = true;
+    let same = '';
     for (let run = 0; run < Number(runs); run++) {
       const [a, b] = await encodeOnly(type, pool);
       alone.push(b / a);
@@ -160,12 +167,12 @@ try {
       seconds.push(await ours(input, mine, type, pool));
       if (run % 2 === 1) native_.push(theirs(input, native, type));
       whole.push(native_[run] / seconds[run]);
-      if (run === 0) same = await sameTensors(mine, native);
+      if (run === 0) same = await compare(mine, native);
     }
     const met = median(whole) >= wanted[type]!.times ? 'met' : 'missed';
     console.log(
       `${type.padEnd(7)} file to file ${spread(whole)}, wanted ${wanted[type]!.times}: ${met}; encoding alone ${spread(alone)}; ` +
-      `${median(seconds).toFixed(2)} s against ${median(native_).toFixed(2)} s; ${same ? 'same bytes' : 'DIFFERENT BYTES'}`,
+      `${median(seconds).toFixed(2)} s against ${median(native_).toFixed(2)} s; ${same}`,
     );
   }
 } finally {

@@ -26,8 +26,16 @@ export interface GgmlReference {
   decode(type: GgmlType, bytes: Uint8Array): Float32Array;
 }
 
+let loaded: GgmlReference | undefined;
+
 /** The reference, or undefined where the library is not installed for this machine. */
 export function ggmlReference(): GgmlReference | undefined {
+  // Kept, because the library cannot be loaded again after it was released.
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): GgmlReference | undefined {
   const path = library();
   if (!path) return undefined;
   const lib = koffi.load(path);
