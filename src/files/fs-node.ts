@@ -1,5 +1,5 @@
 /** Files and folders of the local disk as sources, sinks and folders. */
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { mkdir, open, readdir, realpath, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { defineErrors } from '../errors.ts';
@@ -17,6 +17,8 @@ const errors = defineErrors('fs', {
     `${f.path}: bytes [${f.begin}, ${f.end}) lie outside its ${f.size} bytes`,
   shrank: (f: { path: string; at: number }) => `${f.path}: ended at byte ${f.at} while being read`,
   outside: (f: { folder: string; name: string }) => `${f.folder}: name ${JSON.stringify(f.name)} leaves the folder`,
+  linked: (f: { path: string; links: number }) => [`${f.path}: is one file under ${f.links} names, and another may lie elsewhere`, 'replace the hard link by a copy'] as const,
+  swapped: (f: { path: string }) => `${f.path}: was replaced while being opened`,
   closed: (f: { path: string }) => `${f.path}: written to after commit or abort`,
 });
 
@@ -39,13 +41,21 @@ export async function attempt<T>(path: string, action: () => Promise<T>): Promis
 }
 
 /** A regular file, read by position; the caller closes it. Refuses directories, pipes and devices. */
-export async function openFile(path: string): Promise<ByteSource> {
+export function openFile(path: string): Promise<ByteSource> {
+  return openChecked(path, 0, async () => {});
+}
+
+/** `check` sees what was opened, not what lay there a moment before. */
+async function openChecked(path: string, flags: number, check: (info: Stats) => Promise<void>): Promise<ByteSource> {
   // Without O_NONBLOCK, opening a pipe would wait for a writer before it can be refused.
-  const handle = await attempt(path, () => open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)));
+  const handle = await attempt(path, () => open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | flags));
   const info = await handle.stat();
-  if (!info.isFile()) {
+  try {
+    if (!info.isFile()) throw info.isDirectory() ? errors.directory({ path }) : errors.notFile({ path });
+    await check(info);
+  } catch (error) {
     await handle.close();
-    throw info.isDirectory() ? errors.directory({ path }) : errors.notFile({ path });
+    throw error;
   }
   const size = info.size;
   return {
@@ -66,18 +76,26 @@ export async function openFile(path: string): Promise<ByteSource> {
   };
 }
 
-/** A folder of the disk; names use `/`, and neither they nor symbolic links lead outside it. */
+/** Where the hub's own clients keep files: a snapshot is a folder of links into the `blobs` beside it. */
+const hubSnapshot = /^(.*[\\/]models--[^\\/]+[\\/])snapshots[\\/][^\\/]+(?:[\\/].*)?$/;
+
+/**
+ * A folder of the disk; names use `/`, and neither they nor symbolic links lead outside it (of a snapshot in the cache of the
+ * hub's clients: outside of the files of that model).
+ */
 export async function openFolder(path: string): Promise<Folder> {
   const root = await attempt(path, () => realpath(path));
   if (!(await stat(root)).isDirectory()) throw errors.notDirectory({ path });
-  const inside = root.endsWith(sep) ? root : root + sep;
+  const blobs = hubSnapshot.exec(root)?.[1];
+  const allowed = [root.endsWith(sep) ? root : root + sep, ...(blobs === undefined ? [] : [`${blobs}blobs${sep}`])];
+  const isInside = (real: string): boolean => allowed.some((folder) => real.startsWith(folder));
   const locate = async (file: string): Promise<string> => {
     const parts = file.split('/');
     if (parts.some((part) => part === '' || part === '.' || part === '..') || /[\\\0]/.test(file) || /^[a-z]:/i.test(file)) {
       throw errors.outside({ folder: path, name: file });
     }
     const real = await attempt(join(path, file), () => realpath(join(root, ...parts)));
-    if (!real.startsWith(inside)) throw errors.outside({ folder: path, name: file });
+    if (!isInside(real)) throw errors.outside({ folder: path, name: file });
     return real;
   };
   return {
@@ -91,7 +109,7 @@ export async function openFolder(path: string): Promise<Folder> {
           else if (entry.isFile()) names.push(name);
           else if (entry.isSymbolicLink()) {
             const real = await realpath(join(folder, entry.name)).catch(() => '');
-            if (real.startsWith(inside) && (await stat(real)).isFile()) names.push(name);
+            if (isInside(real) && (await stat(real)).isFile()) names.push(name);
           }
         }
       };
@@ -107,7 +125,15 @@ export async function openFolder(path: string): Promise<Folder> {
         throw error;
       }
     },
-    open: async (file) => openFile(await locate(file)),
+    open: async (file, { alone = false } = {}) => {
+      const real = await locate(file);
+      return openChecked(real, constants.O_NOFOLLOW ?? 0, async (info) => {
+        if (alone && info.nlink > 1) throw errors.linked({ path: real, links: info.nlink });
+        // A folder on the way may have become a link since the name was resolved.
+        const now = await stat(await locate(file));
+        if (now.ino !== info.ino || now.dev !== info.dev) throw errors.swapped({ path: real });
+      });
+    },
   };
 }
 

@@ -38,7 +38,7 @@ export function externalFiles(file: string, folder: Folder | undefined): Externa
         let source = sources.get(location);
         if (source === undefined) {
           if (!(await folder.has(location))) throw errors.missingLocation({ file, name, location });
-          source = await folder.open(location);
+          source = await folder.open(location, { alone: true });
           sources.set(location, source);
         }
         const length = given ?? source.size - offset;

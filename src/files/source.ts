@@ -38,7 +38,11 @@ export interface Folder {
   readonly name: string;
   list(): Promise<readonly string[]>;
   has(file: string): Promise<boolean>;
-  open(file: string): Promise<ByteSource>;
+  /**
+   * `alone` for names that a file of unknown origin chose: a file that also has a name elsewhere (a hard link) is refused,
+   * where the system can tell.
+   */
+  open(file: string, options?: { readonly alone?: boolean }): Promise<ByteSource>;
 }
 
 /** A source over bytes in memory. */

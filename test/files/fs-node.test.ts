@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { link, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -47,4 +47,27 @@ test('refuses every name and link that leaves the folder', async () => {
   for (const name of ['../secret', '/etc/passwd', 'sub/../../secret', 'sub\\f', 'link', '', 'a\0b', 'C:/x']) {
     await assert.rejects(folder.open(name), { code: 'fs.outside' }, name);
   }
+});
+
+test('refuses hard links where the name came from a file', async () => {
+  await mkdir(join(root, 'hard'));
+  await link(join(root, 'secret'), join(root, 'hard/data'));
+  const folder = await openFolder(join(root, 'hard'));
+  await (await folder.open('data')).close();
+  await assert.rejects(folder.open('data', { alone: true }), { code: 'fs.linked' });
+});
+
+test('follows the links of a snapshot to the files of its model, and no others', async () => {
+  const cache = join(root, 'hub/models--owner--name');
+  await mkdir(join(cache, 'snapshots/abc/onnx'), { recursive: true });
+  await mkdir(join(cache, 'blobs'));
+  await writeFile(join(cache, 'blobs/1'), 'x');
+  await symlink('../../blobs/1', join(cache, 'snapshots/abc/config.json'));
+  await symlink('../../../blobs/1', join(cache, 'snapshots/abc/onnx/model.onnx'));
+  await symlink('../../../../secret', join(cache, 'snapshots/abc/secret'));
+  const folder = await openFolder(join(cache, 'snapshots/abc'));
+  assert.deepEqual(await folder.list(), ['config.json', 'onnx/model.onnx']);
+  assert.equal((await folder.open('config.json', { alone: true })).size, 1);
+  assert.equal((await (await openFolder(join(cache, 'snapshots/abc/onnx'))).open('model.onnx')).size, 1);
+  await assert.rejects(folder.open('secret'), { code: 'fs.outside' });
 });

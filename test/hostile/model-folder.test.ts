@@ -1,5 +1,4 @@
 /** Hugging Face folders whose config.json, tokenizer.json or index was made to harm or to confuse. */
-import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { writeSafetensors } from '../../src/files/safetensors.ts';
 import { memorySink, memorySource, type Folder } from '../../src/files/source.ts';
