@@ -75,6 +75,8 @@ export const onnxErrors = defineErrors('onnx', {
     `${f.file}: tensor ${f.name}: external ${f.key} ${JSON.stringify(f.value)} is not a byte count`,
   externalEnd: (f: { file: string; name: string; location: string; end: number; size: number }) =>
     `${f.file}: tensor ${f.name} ends at byte ${f.end} of ${f.location}, which has ${f.size}`,
+  externalOverlap: (f: { file: string; name: string; other: string; location: string }) =>
+    `${f.file}: tensors ${f.other} and ${f.name} overlap in ${f.location}`,
   dataLocation: (f: { file: string; name: string; value: number }) => `${f.file}: tensor ${f.name}: unknown data location ${f.value}`,
   deviceConfiguration: (f: { file: string }) => `${f.file}: the model is split over devices, which has no counterpart here`,
 });

@@ -13,6 +13,23 @@ export interface ExternalFiles {
   close(): Promise<void>;
 }
 
+interface Span { readonly name: string; readonly begin: number; readonly end: number }
+
+/** Tensors that are the same bytes seen twice (a table that is also the output head) are written once by some exporters. */
+const maxSharers = 16;
+
+/** Tensors may share all of their bytes, a few of them; otherwise a small file could stand for terabytes. */
+function checkOverlap(file: string, location: string, spans: Span[]): void {
+  spans.sort((a, b) => a.begin - b.begin || a.end - b.end);
+  let sharers = 1;
+  for (let i = 1; i < spans.length; i++) {
+    const [before, { name, begin, end }] = [spans[i - 1], spans[i]];
+    sharers = begin === before.begin && end === before.end ? sharers + 1 : 1;
+    if (sharers > maxSharers) throw errors.tooMany({ file, what: `tensors in the same bytes of ${location}`, limit: maxSharers });
+    if (sharers === 1 && begin < before.end) throw errors.externalOverlap({ file, name, other: before.name, location });
+  }
+}
+
 /** Collects the external tensors of the model `file`. */
 export function externalFiles(file: string, folder: Folder | undefined): ExternalFiles {
   const sources = new Map<string, ByteSource>();
@@ -32,6 +49,7 @@ export function externalFiles(file: string, folder: Folder | undefined): Externa
       return tensor;
     },
     async open() {
+      const ranges = new Map<string, Span[]>();
       for (const { tensor, location, offset, given } of waiting) {
         const { name, type, shape, byteLength } = tensor;
         if (folder === undefined) throw errors.noFolder({ file, name, location });
@@ -44,7 +62,11 @@ export function externalFiles(file: string, folder: Folder | undefined): Externa
         const length = given ?? source.size - offset;
         if (offset + length > source.size || length < 0) throw errors.externalEnd({ file, name, location, end: offset + Math.max(length, 0), size: source.size });
         if (length !== byteLength) throw errors.dataLength({ file, name, shape, type, expected: byteLength, found: length, unit: 'bytes' });
+        const spans = ranges.get(location) ?? [];
+        ranges.set(location, spans);
+        if (byteLength > 0) spans.push({ name, begin: offset, end: offset + byteLength });
       }
+      for (const [location, spans] of ranges) checkOverlap(file, location, spans);
     },
     names: () => [...sources.keys()],
     async close() {
