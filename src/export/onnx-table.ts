@@ -1,0 +1,118 @@
+/**
+ * Codes of any width as a table lookup in standard operators: eight codes lie in as many bytes as a code has bits, low
+ * bits first; bytes become codes by division, codes become levels by Gather, levels become weights by their scale.
+ */
+import { float32Tensor, int, int64Tensor } from '../graph/build.ts';
+import type { Linear } from '../graph/linear.ts';
+import { numberTensor } from '../graph/values.ts';
+import { packing } from '../formats/index.ts';
+import { isScaled, type ScaledFormat } from '../formats/scaled.ts';
+import { defineErrors } from '../errors.ts';
+import { storedShape } from './onnx-dequantize.ts';
+import { floatBytes, tiledTensor, type Tiles } from './onnx-tiles.ts';
+import type { Emit } from './onnx-weight-only.ts';
+
+const errors = defineErrors('onnxTable', {
+  format: (f: { id: string; format: string }) => [`${f.id}: ${f.format} cannot be written as ONNX`, 'choose integers, small floats, microscaling or a table with scales per tensor, row or group'] as const,
+});
+
+/** Codes unpacked together: as many as fit whole bytes whatever their width. */
+const run = 8;
+
+export function tableLookup(site: Linear, tiles: Tiles, emit: Emit): string {
+  const { rows, cols, id } = site;
+  const { format } = tiles.matrix;
+  if (!isScaled(format)) throw errors.format({ id, format: format.name });
+  const bits = Math.ceil(format.bits);
+  const width = groupWidth(site, format);
+  const groups = Math.ceil(cols / width);
+  const padded = Math.ceil((groups * width) / run) * run;
+  const rowBytes = (padded / run) * bits;
+  const shape = (values: readonly number[]): string => emit.weight(int64Tensor(emit.fresh('shape'), values));
+
+  const packedCodes = emit.weight(tiledTensor(emit.fresh(`${id}_codes`), 'u8', [rows, padded / run, bits], tiles, rowBytes, async (tile, count) => {
+    const { codes } = await tiles.quantized(tile);
+    const line = new Uint8Array(padded);
+    const out = new Uint8Array(count * rowBytes);
+    for (let r = 0; r < count; r++) {
+      for (let c = 0; c < cols; c++) line[c] = codes[r * cols + c] & ((1 << bits) - 1);
+      out.set(packing.packLowFirst(line, bits), r * rowBytes);
+    }
+    return out;
+  }));
+  const codes = unpack(packedCodes, bits, [rows, padded], emit);
+  const values = emit.node('Gather', [levelsOf(site, tiles, format, bits, emit), codes], { axis: int(0) });
+  const scales = emit.weight(tiledTensor(emit.fresh(`${id}_scale`), 'f32', [rows, groups, 1], tiles, 4 * groups, async (tile, count) => {
+    const fit = await tiles.fitted(tile);
+    return floatBytes(Float32Array.from({ length: count * groups }, (_, i) => scaleAt(fit.scales, fit.scaleShape, format, tile * tiles.tileRows + Math.floor(i / groups), Math.floor(i / groups), i % groups, cols) * (fit.tensorScale ?? 1)));
+  }));
+  const cut = padded === groups * width ? values : slice(values, groups * width, emit);
+  let grouped = emit.node('Reshape', [cut, shape([rows, groups, width])]);
+  if (format.integer?.asymmetric) {
+    const zeros = emit.weight(tiledTensor(emit.fresh(`${id}_zero`), 'f32', [rows, groups, 1], tiles, 4 * groups, async (tile, count) => {
+      const fit = await tiles.fitted(tile);
+      return floatBytes(Float32Array.from({ length: count * groups }, (_, i) => scaleAt(fit.zeros!, fit.scaleShape, format, tile * tiles.tileRows + Math.floor(i / groups), Math.floor(i / groups), i % groups, cols)));
+    }));
+    grouped = emit.node('Sub', [grouped, zeros]);
+  }
+  const scaled = emit.node('Reshape', [emit.node('Mul', [grouped, scales]), shape([rows, groups * width])]);
+  return storedShape(site, groups * width === cols ? scaled : slice(scaled, cols, emit), emit);
+}
+
+const slice = (value: string, end: number, emit: Emit): string => {
+  const at = (n: number): string => emit.weight(int64Tensor(emit.fresh('slice'), [n]));
+  return emit.node('Slice', [value, at(0), at(end), at(1)]);
+};
+
+/** Columns that share a scale in every row; scales that cross rows must end where rows end. */
+function groupWidth({ id, cols }: Linear, format: ScaledFormat): number {
+  const { granularity } = format;
+  switch (granularity.kind) {
+    case 'tensor': case 'channel': case 'token': return cols;
+    case 'group': return granularity.size;
+    case 'block': return granularity.cols;
+    case 'flat':
+      if (cols % granularity.size !== 0) throw errors.format({ id, format: format.name });
+      return granularity.size;
+  }
+}
+
+/** The scale of a row and group; `row` counts in the matrix, `within` in the tile. */
+function scaleAt(scales: ArrayLike<number>, [scaleRows, scaleCols]: readonly [number, number], format: ScaledFormat, row: number, within: number, group: number, cols: number): number {
+  const { granularity } = format;
+  switch (granularity.kind) {
+    case 'tensor': return scales[0];
+    case 'flat': return scales[Math.floor((row * cols) / granularity.size) + group];
+    case 'block': return scales[Math.floor(row / granularity.rows) * scaleCols + group];
+    default: return scales[(scaleRows === 1 ? 0 : within) * scaleCols + (scaleCols === 1 ? 0 : group)];
+  }
+}
+
+/** Level of every code: of a learned codebook for the whole tensor, or what the format decodes at scale 1. */
+function levelsOf({ id }: Linear, tiles: Tiles, format: ScaledFormat, bits: number, emit: Emit): string {
+  const count = 2 ** bits;
+  const name = emit.fresh(`${id}_levels`);
+  if (format.name.startsWith('kmeans')) {
+    if (format.granularity.kind !== 'tensor') throw errors.format({ id, format: format.name });
+    return emit.weight(tiledTensor(name, 'f32', [count], { ...tiles, count: 1, matrix: { ...tiles.matrix, rows: 1 } }, 4 * count, async () => floatBytes(Float32Array.from((await tiles.fitted(0)).codebook!))));
+  }
+  const signed = format.integer !== undefined && !format.integer.asymmetric;
+  const rounder = format.rounder({ scales: Float32Array.of(1), scaleShape: [1, 1], ...(format.integer?.asymmetric ? { zeros: Uint8Array.of(0) } : {}) }, 1, 1);
+  const levels = Float32Array.from({ length: count }, (_, code) => rounder.value(signed || signedCodes(format) ? (code << (32 - bits)) >> (32 - bits) : code, 0, 0));
+  return emit.weight(float32Tensor(name, [...levels]));
+}
+
+/** Formats whose codes are two's complement without being plain integers: signs, ternary, microscaled integers. */
+const signedCodes = (format: ScaledFormat): boolean => /^(binary|ternary|mxint)/.test(format.name);
+
+/** Bytes [rows, runs, bits] as int64 codes [rows, runs · 8]. */
+function unpack(packedCodes: string, bits: number, to: readonly [number, number], emit: Emit): string {
+  // One 64-bit word per run: Σ byteⱼ · 256^j, then word / 2^(bits·i) mod 2^bits. Multiplication and division are exact in int64.
+  const bytes = emit.node('Cast', [packedCodes], { to: int(7) });
+  const constant = (values: readonly number[]): string => emit.weight(numberTensor(emit.fresh('unpack'), 'i64', [values.length], values));
+  const weights = constant(Array.from({ length: bits }, (_, j) => 256 ** j));
+  const words = emit.node('ReduceSum', [emit.node('Mul', [bytes, weights]), emit.weight(int64Tensor(emit.fresh('axes'), [2]))], { keepdims: int(1) });
+  const shifted = emit.node('Div', [words, constant(Array.from({ length: run }, (_, i) => 2 ** (bits * i)))]);
+  const codes = emit.node('Mod', [shifted, constant([2 ** bits])]);
+  return emit.node('Reshape', [codes, emit.weight(int64Tensor(emit.fresh('shape'), to))], {});
+}

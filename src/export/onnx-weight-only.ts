@@ -1,0 +1,82 @@
+/**
+ * Low-bit weights beside float activations: `MatMulNBits` where the runtime has a kernel for it, `DequantizeLinear`
+ * before the float operator where the standard has the type, and a table lookup of densely packed codes for the rest.
+ */
+import type { Graph, Node } from '../graph/graph.ts';
+import { linearSites, type Linear } from '../graph/linear.ts';
+import { freshNames, makeNode, removeDeadNodes, type Fresh } from '../graph/rewrite.ts';
+import { upgradeOpset } from '../graph/upgrade.ts';
+import { isScaled, type ScaledFormat } from '../formats/scaled.ts';
+import { elementTypes, type TensorRef } from '../files/tensor.ts';
+import type { QuantizedMatrix } from '../round/quantized-matrix.ts';
+import { dequantizeLinear, dequantizeType } from './onnx-dequantize.ts';
+import { matMulNBits, takesMatMulNBits } from './onnx-matmul-nbits.ts';
+import { note, type ExportNote } from './onnx-note.ts';
+import { tableLookup } from './onnx-table.ts';
+import { tileCache, tilesOf, type Tiles } from './onnx-tiles.ts';
+
+/** What a form of a weight adds to the graph. */
+export interface Emit {
+  readonly fresh: Fresh;
+  node(op: string, inputs: readonly string[], attributes?: Node['attributes'], domain?: string): string;
+  weight(tensor: TensorRef): string;
+}
+
+export interface WeightOnlyResult { readonly graph: Graph; readonly notes: readonly ExportNote[] }
+
+export async function exportWeightOnly(graph: Graph, weights: ReadonlyMap<string, QuantizedMatrix>): Promise<WeightOnlyResult> {
+  const notes: ExportNote[] = [];
+  const cache = tileCache();
+  const tiled = new Map<string, Tiles>();
+  const sites = linearSites(graph, { gather: true }).filter((site) => weights.has(site.id));
+  // Two-bit element types came with operator set 25; nothing else asks for it.
+  const twoBit = sites.some((site) => formOf(site, weights.get(site.id)!) === 'DequantizeLinear' && elementTypes[dequantizeType(weights.get(site.id)!.format as ScaledFormat)!].bits === 2);
+  const base = twoBit && (graph.opset.get('') ?? 21) < 25 ? await upgradeOpset(graph, 25) : graph;
+  const fresh = freshNames(base);
+  const made = new Map(base.weights);
+  const replacements = new Map<string, Node[]>();
+  const floats = new Map<string, { value: string; nodes: Node[] }>();
+  let contrib = false;
+  for (const site of linearSites(base, { gather: true })) {
+    const matrix = weights.get(site.id);
+    if (matrix === undefined) continue;
+    const tiles = tiled.get(site.id) ?? tilesOf(matrix, cache);
+    tiled.set(site.id, tiles);
+    const nodes: Node[] = [];
+    const emit: Emit = {
+      fresh,
+      node: (op, inputs, attributes = {}, domain = '') => {
+        const output = fresh(`${site.id}_${op}`);
+        nodes.push(makeNode(op, inputs, [output], { name: output, attributes, domain }));
+        return output;
+      },
+      weight: (tensor) => { made.set(tensor.name, tensor); return tensor.name; },
+    };
+    const form = formOf(site, matrix);
+    if (form === 'MatMulNBits') {
+      contrib = true;
+      replacements.set(site.output, matMulNBits(site, tiles, emit, nodes));
+      continue;
+    }
+    let float = floats.get(site.id);
+    if (float === undefined) {
+      const value = form === 'DequantizeLinear' ? dequantizeLinear(site, tiles, emit) : tableLookup(site, tiles, emit);
+      float = { value, nodes };
+      floats.set(site.id, float);
+      if (form === 'table') notes.push(note('slow', site.id, `${matrix.format.name} has no kernel in ONNX Runtime: written as a table lookup, unpacked when the model is loaded`));
+    } else nodes.length = 0;
+    const { value } = float;
+    replacements.set(site.output, [...nodes, { ...site.node, inputs: site.node.inputs.map((input) => (input === site.id ? value : input)) }]);
+  }
+  const opset = new Map(base.opset);
+  if (contrib) opset.set('com.microsoft', 1);
+  const nodes = base.nodes.flatMap((node) => replacements.get(node.outputs[0]) ?? [node]);
+  return { graph: removeDeadNodes({ ...base, nodes, weights: made, opset }), notes };
+}
+
+type Form = 'MatMulNBits' | 'DequantizeLinear' | 'table';
+
+function formOf(site: Linear, matrix: QuantizedMatrix): Form {
+  if (takesMatMulNBits(site, matrix.format)) return 'MatMulNBits';
+  return isScaled(matrix.format) && dequantizeType(matrix.format) !== undefined ? 'DequantizeLinear' : 'table';
+}
