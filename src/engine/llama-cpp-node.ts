@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { defineErrors } from '../errors.ts';
 import type { Engine, Session } from './session.ts';
-import { f32 } from './tensor.ts';
+import { f32, type Tensor } from './tensor.ts';
 
 const errors = defineErrors('llama.cpp', {
   missing: (_: Record<string, never>) => ['node-llama-cpp is not installed', 'npm install node-llama-cpp, or judge without llama.cpp'],
@@ -56,11 +56,16 @@ export const llamaCpp: Engine = {
     return {
       inputs: [{ name: 'input_ids', type: 'i64', shape: [1, 'sequence'] }],
       outputs: [{ name: 'logits', type: 'f32', shape: [1, 'sequence', vocabulary] }],
-      async run(feeds) {
+      /** With an empty list of fetches the tokens are evaluated and no probability is read: what timing wants. */
+      async run(feeds, fetches): Promise<Record<string, Tensor>> {
         const ids = feeds.input_ids;
         if (ids === undefined || ids.shape.length !== 2 || ids.shape[0] !== 1) throw errors.missingInput({});
         const tokens = Array.from(ids.data as BigInt64Array, Number);
         await sequence.clearHistory();
+        if (fetches?.length === 0) {
+          await sequence.evaluateWithoutGeneratingNewTokens(tokens as never);
+          return {};
+        }
         const steps = await sequence.controlledEvaluate(tokens.map((token) => [
           token as never, { generateNext: { probabilities: true, options: plainDistribution } },
         ]));

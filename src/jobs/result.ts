@@ -14,6 +14,8 @@ export interface TensorLine {
   /** Σ(decoded − value)² and Σ value²; absent for tensors that kept their values. */
   readonly squaredError?: number;
   readonly sumOfSquares?: number;
+  /** SHA-256 of the tensor's bytes as written, where the writer made one. */
+  readonly sha256?: string;
   /** Why the tensor did not take the format that was asked for. */
   readonly fallback?: string;
 }

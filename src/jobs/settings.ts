@@ -23,8 +23,8 @@ export const quantizeSettings = z.strictObject({
   weights: list(z.string()).optional(),
   /** How activations are treated where `weights` names the format. */
   activations: z.enum(['float', 'static', 'dynamic']).optional(),
-  /** How weights are rounded; by default the best of what the data allows. */
-  recipe: z.string().optional(),
+  /** How weights are rounded, one file per recipe; by default the best of what the data allows. */
+  recipe: list(z.string()).optional(),
   /** Real inputs: text, images, arrays. Split into calibration and evaluation unless `evalData` is given. */
   data: z.string().optional(),
   /** Labels beside `data`: a CSV, a .npy of class indices, or a folder of detection labels. */
@@ -36,7 +36,7 @@ export const quantizeSettings = z.strictObject({
   task: z.string().optional(),
   /** Samples (windows of text, images) that calibrate, and that judge. */
   calibrationSamples: z.coerce.number().int().positive().default(64),
-  evaluationSamples: z.coerce.number().int().positive().default(512),
+  evaluationSamples: z.coerce.number().int().positive().default(1000),
   /** How safetensors folders are laid out. */
   layout: z.enum(['compressed-tensors', 'gptq', 'awq']).default('compressed-tensors'),
   /** Layers left float, by name or `*` pattern. */
@@ -76,12 +76,4 @@ export function parseSettings(request: QuantizeRequest): QuantizeSettings {
   for (const key of issue.path) value = (value as Record<PropertyKey, unknown> | undefined)?.[key];
   const problem = issue.message.charAt(0).toLowerCase() + issue.message.slice(1);
   throw errors.invalid({ path: String(issue.path[0] ?? ''), problem, value });
-}
-
-const unitBytes: Readonly<Record<string, number>> = { '': 1, kb: 1e3, mb: 1e6, gb: 1e9 };
-
-/** Bytes of a size such as `20MB`; the settings have checked its form. */
-export function parseSize(text: string): number {
-  const [, amount, unit = ''] = /^([\d.]+)\s*([a-z]*)$/i.exec(text.trim()) ?? [];
-  return Number(amount) * unitBytes[unit.toLowerCase()];
 }

@@ -103,6 +103,13 @@ export async function applyRecipe(recipe: Recipe, float: Graph, options: ApplyOp
 /** Sites whose inputs can be observed as rows of a matrix. */
 const observable = (sites: readonly Linear[]): Linear[] => sites.filter((site) => site.kind !== 'Gather' && site.kind !== 'ConvTranspose');
 
+/** Mean squared input of each column of every linear site, by weight id: what importance-weighted encoders take. */
+export async function observeImportance(graph: Graph, engine: Engine, batches: Batches): Promise<Map<string, Float32Array>> {
+  const sites = observable(linearSites(graph));
+  const moments = await observeMoments(graph, engine, batches, sites, { hessian: false });
+  return new Map(sites.map((site) => [site.id, moments.get(momentKey(site))!.meanSquare]));
+}
+
 interface Rounded { readonly graph: Graph; readonly weights: Map<string, QuantizedMatrix>; readonly importance: Map<string, Float32Array> }
 
 async function roundSites(graph: Graph, recipe: Recipe, rounder: Rounder, options: ApplyOptions): Promise<Rounded> {

@@ -1,0 +1,71 @@
+/** From a request to the list of outputs: schemes, the recipe for each, and file names. */
+import { defineErrors } from '../errors.ts';
+import { parseFormat } from '../formats/registry.ts';
+import { findRecipe } from '../recipes/registry.ts';
+import type { Recipe } from '../recipes/recipe.ts';
+import { requestedSchemes, requireData, type Scheme, type Target } from './schemes.ts';
+import type { QuantizeSettings } from './settings.ts';
+import type { SourceModel } from './source.ts';
+import type { OutputSpec } from './target.ts';
+
+const errors = defineErrors('plan', {
+  notExported: (f: { recipe: string; target: string; exports: string }) => [`recipe ${f.recipe} cannot be written as ${f.target}`, `it is written as ${f.exports}`] as const,
+  needsData: (f: { recipe: string }) => [`recipe ${f.recipe} needs sample inputs`, 'give some with --data, or choose rtn, scale-search or hqq'] as const,
+  onlyLanguage: (f: { target: string; model: string }) => [`${f.target} files are written of language models; ${f.model} is a plain graph`, 'choose --to onnx'] as const,
+  lowBit: (f: { model: string; count: number; first: string }) =>
+    [`${f.model} is low-bit already: ${f.count} tensors, among them ${f.first}`, 'quantizing again adds error; allow it with --allow-requantize'] as const,
+  duplicate: (f: { file: string }) => `two outputs would be called ${f.file}`,
+});
+
+export function outputSpecs(model: SourceModel, settings: QuantizeSettings): OutputSpec[] {
+  if (model.lowBit.length > 0 && !settings.allowRequantize) throw errors.lowBit({ model: model.name, count: model.lowBit.length, first: model.lowBit[0] });
+  const hasData = settings.data !== undefined;
+  for (const target of settings.to) if (target !== 'onnx' && model.kind !== 'lm') throw errors.onlyLanguage({ target, model: model.name });
+  const names: readonly (string | undefined)[] = settings.recipe ?? [undefined];
+  const specs = requestedSchemes(settings, model.kind).flatMap(({ target, scheme }) => names.map((name): OutputSpec => {
+    requireData(scheme, target, hasData);
+    const recipe = recipeFor(name, scheme, target, hasData || settings.imatrix !== undefined);
+    return { target, scheme, recipe, file: fileOf(model.name, target, names.length > 1 && recipe !== undefined ? { ...scheme, label: `${scheme.label}-${recipe.name}` } : scheme, settings) };
+  }));
+  const seen = new Set<string>();
+  for (const { file } of specs) {
+    // Schemes that keep floats come once, whatever the number of recipes.
+    if (seen.has(file)) throw errors.duplicate({ file });
+    seen.add(file);
+  }
+  return specs;
+}
+
+/** The recipe asked for, or the best of what the data allows; none where weights keep their values. */
+export function recipeFor(name: string | undefined, scheme: Scheme, target: Target, hasData: boolean): Recipe | undefined {
+  const format = parseFormat(scheme.weights);
+  if (format.family === 'float') return undefined;
+  const recipe = findRecipe(name ?? defaultRecipe(format.bits, scheme, target, hasData));
+  if (!recipe.exports.includes(target)) throw errors.notExported({ recipe: recipe.name, target, exports: recipe.exports.join(', ') });
+  if (recipe.needs.includes('sample inputs') && !hasData) throw errors.needsData({ recipe: recipe.name });
+  return scheme.activations === 'static' ? withRanges(recipe) : recipe;
+}
+
+function defaultRecipe(bits: number, { activations }: Scheme, target: Target, hasData: boolean): string {
+  if (activations === 'static') return 'krishnamoorthi-int8';
+  // Block types search their scales themselves.
+  if (target === 'gguf') return hasData ? 'importance' : 'rtn';
+  // At 8 bits the extreme value is as good a scale as any.
+  if (bits >= 8) return 'rtn';
+  return hasData ? 'gptq' : 'scale-search';
+}
+
+/** Static activations need ranges: a recipe that is only about weights gets them observed after its transforms. */
+function withRanges(recipe: Recipe): Recipe {
+  if (recipe.steps.some(({ step }) => step === 'observe-ranges')) return recipe;
+  return { ...recipe, steps: [{ step: 'fold-batchnorm' }, ...recipe.steps, { step: 'observe-ranges', method: 'minmax' }] };
+}
+
+function fileOf(name: string, target: Target, scheme: Scheme, settings: QuantizeSettings): string {
+  switch (target) {
+    case 'onnx': return `${name}-${scheme.label}.onnx`;
+    case 'gguf': return `${name}-${scheme.label.toUpperCase()}.gguf`;
+    case 'transformers.js': return `${name}-transformers.js/onnx/model${scheme.label === 'fp32' ? '' : scheme.label === 'q8' ? '_quantized' : `_${scheme.label}`}.onnx`;
+    case 'safetensors': return `${name}-${settings.layout}-${scheme.label}/model.safetensors`;
+  }
+}

@@ -1,0 +1,65 @@
+/** What a kind of output file must offer: a plan of its tensors, and writing. One file per kind; `targets-node.ts` lists them. */
+import type { ByteSink } from '../files/source.ts';
+import type { Applied } from '../recipes/apply.ts';
+import type { Recipe } from '../recipes/recipe.ts';
+import type { Pool } from '../round/pool.ts';
+import type { Progress } from './progress.ts';
+import type { TensorLine, WeightHistogram } from './result.ts';
+import type { Scheme, Target } from './schemes.ts';
+import type { QuantizeSettings } from './settings.ts';
+import type { SourceModel } from './source.ts';
+
+/** One output that a run will make. */
+export interface OutputSpec {
+  readonly target: Target;
+  readonly scheme: Scheme;
+  /** Undefined where weights keep their values. */
+  readonly recipe: Recipe | undefined;
+  /** Main file, relative to the output folder. */
+  readonly file: string;
+}
+
+export interface TargetPlan {
+  readonly tensors: readonly TensorLine[];
+  /** Why a tensor cannot be written as asked; empty when all can. */
+  readonly refusals: readonly string[];
+}
+
+export interface WriteContext {
+  readonly model: SourceModel;
+  readonly spec: OutputSpec;
+  readonly settings: QuantizeSettings;
+  readonly plan: TargetPlan;
+  readonly pool: Pool;
+  readonly progress: Progress;
+  /** The recipe carried out on the model's graph; runs when first called. */
+  apply(): Promise<Applied>;
+  /** Mean squared input per column by weight name, observed on the calibration data; runs when first called. */
+  importance(): Promise<ReadonlyMap<string, Float32Array>>;
+  /** A journaled sink for a file of the output folder; the caller commits it. */
+  open(path: string): Promise<ByteSink>;
+}
+
+export interface Written {
+  /** Relative to the output folder, the main file first. */
+  readonly files: readonly string[];
+  readonly tensors: readonly TensorLine[];
+  readonly histograms: readonly WeightHistogram[];
+  readonly notes: readonly string[];
+}
+
+export interface TargetWriter {
+  plan(model: SourceModel, spec: Omit<OutputSpec, 'file'>, settings: QuantizeSettings): Promise<TargetPlan>;
+  write(context: WriteContext): Promise<Written>;
+}
+
+/** Commits all files of an output together, or drops them all. */
+export async function committed(sinks: readonly ByteSink[], work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+    for (const sink of sinks) await sink.commit();
+  } catch (error) {
+    await Promise.all(sinks.map((sink) => sink.abort()));
+    throw error;
+  }
+}

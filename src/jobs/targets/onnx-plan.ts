@@ -1,0 +1,48 @@
+/** Which weights of a graph take the format of a scheme, and what each will cost. */
+import { parseFormat } from '../../formats/registry.ts';
+import { elementTypes, isBlockType, type TensorRef } from '../../files/tensor.ts';
+import { linearSites, type Linear } from '../../graph/linear.ts';
+import { isFloatType } from '../../graph/values.ts';
+import { keepsFloat } from '../keep.ts';
+import type { TensorLine } from '../result.ts';
+import type { Scheme } from '../schemes.ts';
+import type { SourceModel } from '../source.ts';
+import type { TargetPlan } from '../target.ts';
+
+export interface Choice { readonly site: Linear; readonly format: string; readonly fallback?: string }
+
+/** Every weight that becomes low-bit, by weight id; a tied table is chosen through the layer that multiplies by it. */
+export function choices(model: SourceModel, scheme: Scheme, settings: { readonly keep: readonly string[]; readonly allowFallback: boolean }): { chosen: Map<string, Choice>; refusals: string[] } {
+  const format = parseFormat(scheme.weights);
+  const chosen = new Map<string, Choice>();
+  const refusals: string[] = [];
+  if (format.family === 'float') return { chosen, refusals };
+  for (const site of linearSites(model.graph)) {
+    if (chosen.has(site.id) || keepsFloat(site.id, site.node.name, settings.keep)) continue;
+    const why = format.refuses(site.rows, site.cols);
+    if (why === undefined) chosen.set(site.id, { site, format: format.name });
+    else if (settings.allowFallback) chosen.set(site.id, { site, format: scheme.compute, fallback: why });
+    else refusals.push(`${site.id}: ${why}`);
+  }
+  return { chosen, refusals };
+}
+
+export function planGraph(model: SourceModel, scheme: Scheme, settings: { readonly keep: readonly string[]; readonly allowFallback: boolean }): TargetPlan {
+  const { chosen, refusals } = choices(model, scheme, settings);
+  const tensors: TensorLine[] = [];
+  for (const [id, tensor] of model.graph.weights) {
+    if (isBlockType(tensor.type) || !isFloatType(tensor.type)) continue;
+    const choice = chosen.get(id);
+    const target = choice === undefined ? scheme.compute : choice.format;
+    const count = tensor.shape.reduce((product, dim) => product * dim, 1);
+    const bits = choice === undefined || choice.fallback !== undefined ? elementTypes[scheme.compute].bits : parseFormat(target).bitsPerWeight(choice.site.rows, choice.site.cols);
+    tensors.push({
+      name: id, shape: shapeOf(tensor), source: tensor.type, target, bytesBefore: tensor.byteLength, bytesAfter: Math.ceil((count * bits) / 8),
+      ...(choice?.fallback === undefined ? {} : { fallback: choice.fallback }),
+    });
+  }
+  return { tensors, refusals };
+}
+
+/** Transposed views are shown as they lie in the source. */
+const shapeOf = (tensor: TensorRef): readonly number[] => (tensor as { transposeOf?: TensorRef }).transposeOf?.shape ?? tensor.shape;

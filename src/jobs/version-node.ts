@@ -1,0 +1,4 @@
+/** The package's version, as its manifest says it. */
+import { readFileSync } from 'node:fs';
+
+export const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
