@@ -28,8 +28,10 @@ const acting = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u206
 const cut = (text: string, length: number): string =>
   text.length <= length ? text : `${text.slice(0, Math.floor(length * 0.6))}…${text.slice(-(Math.ceil(length * 0.4) - 1))}`;
 
-const oneLine = (text: string, length = longestLine): string =>
-  cut(cut(text, length).replace(acting, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`), length);
+/** A text with the characters that would act on a terminal spelled out. */
+export const harmless = (text: string): string => text.replace(acting, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+
+const oneLine = (text: string, length = longestLine): string => cut(harmless(cut(text, length)), length);
 
 /** A name out of a file, quoted and short enough to stand in a line. */
 export const shown = (name: string): string => JSON.stringify(cut(name, 80));
