@@ -6,7 +6,6 @@ import { makeNode } from '../graph/rewrite.ts';
 import type { NumberFormat, Quantized } from '../formats/format.ts';
 import { packing } from '../formats/index.ts';
 import { isScaled, type ScaledFormat } from '../formats/scaled.ts';
-import { elementTypes } from '../files/tensor.ts';
 import { floatBytes, tiledTensor, type Fitted, type Tiles } from './onnx-tiles.ts';
 import type { Emit } from './onnx-weight-only.ts';
 
@@ -31,7 +30,7 @@ export function takesMatMulNBits(site: Linear, format: NumberFormat): format is 
 }
 
 /** Adds the weights to `emit` and returns the nodes that make the site's output. */
-export function matMulNBits(site: Linear, tiles: Tiles, emit: Emit, before: Node[]): Node[] {
+export function matMulNBits(site: Linear, tiles: Tiles, emit: Emit, accuracyLevel: number): Node[] {
   const { rows: N, cols: K, id } = site;
   const format = tiles.matrix.format as ScaledFormat;
   const { bits } = format;
@@ -58,8 +57,8 @@ export function matMulNBits(site: Linear, tiles: Tiles, emit: Emit, before: Node
   }
   const bias = site.kind === 'Gemm' ? site.node.inputs[2] ?? '' : '';
   const product = bias === '' ? site.output : emit.fresh(`${site.output}_unbiased`);
-  const nodes = [...before, makeNode('MatMulNBits', inputs, [product], {
-    name: site.node.name, domain: 'com.microsoft', attributes: { K: int(K), N: int(N), bits: int(bits), block_size: int(block), accuracy_level: int(4) },
+  const nodes = [makeNode('MatMulNBits', inputs, [product], {
+    name: site.node.name, domain: 'com.microsoft', attributes: { K: int(K), N: int(N), bits: int(bits), block_size: int(block), accuracy_level: int(accuracyLevel) },
   })];
   return bias === '' ? nodes : [...nodes, makeNode('Add', [product, bias], [site.output], { name: emit.fresh(`${site.output}_bias`) })];
 }
@@ -77,7 +76,3 @@ function repeated(fit: Fitted, rows: number, blocks: number, of: (fit: Fitted) =
   const [scaleRows, scaleCols] = fit.scaleShape;
   return Float32Array.from({ length: rows * blocks }, (_, i) => values[(scaleRows === 1 ? 0 : Math.floor(i / blocks)) * scaleCols + (scaleCols === 1 ? 0 : i % blocks)]);
 }
-
-/** Bits that a weight takes in this form, padding and repeated scales included. */
-export const matMulNBitsBytes = (rows: number, cols: number, bits: number, block: number): number =>
-  rows * Math.ceil(cols / block) * (packing.packedLength(block, bits) + elementTypes.f32.bits / 8);

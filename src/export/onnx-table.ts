@@ -24,6 +24,8 @@ export function tableLookup(site: Linear, tiles: Tiles, emit: Emit): string {
   const { format } = tiles.matrix;
   if (!isScaled(format)) throw errors.format({ id, format: format.name });
   const bits = Math.ceil(format.bits);
+  /** One bit holds a sign: 0 for +1, 1 for −1. */
+  const signs = bits === 1;
   const width = groupWidth(site, format);
   const groups = Math.ceil(cols / width);
   const padded = Math.ceil((groups * width) / run) * run;
@@ -35,7 +37,7 @@ export function tableLookup(site: Linear, tiles: Tiles, emit: Emit): string {
     const line = new Uint8Array(padded);
     const out = new Uint8Array(count * rowBytes);
     for (let r = 0; r < count; r++) {
-      for (let c = 0; c < cols; c++) line[c] = codes[r * cols + c] & ((1 << bits) - 1);
+      for (let c = 0; c < cols; c++) line[c] = signs ? Number(codes[r * cols + c] < 0) : codes[r * cols + c] & ((1 << bits) - 1);
       out.set(packing.packLowFirst(line, bits), r * rowBytes);
     }
     return out;
@@ -96,17 +98,19 @@ function levelsOf({ id }: Linear, tiles: Tiles, format: ScaledFormat, bits: numb
     if (format.granularity.kind !== 'tensor') throw errors.format({ id, format: format.name });
     return emit.weight(tiledTensor(name, 'f32', [count], { ...tiles, count: 1, matrix: { ...tiles.matrix, rows: 1 } }, 4 * count, async () => floatBytes(Float32Array.from((await tiles.fitted(0)).codebook!))));
   }
+  if (bits === 1) return emit.weight(float32Tensor(name, [1, -1]));
   const signed = format.integer !== undefined && !format.integer.asymmetric;
   const rounder = format.rounder({ scales: Float32Array.of(1), scaleShape: [1, 1], ...(format.integer?.asymmetric ? { zeros: Uint8Array.of(0) } : {}) }, 1, 1);
   const levels = Float32Array.from({ length: count }, (_, code) => rounder.value(signed || signedCodes(format) ? (code << (32 - bits)) >> (32 - bits) : code, 0, 0));
   return emit.weight(float32Tensor(name, [...levels]));
 }
 
-/** Formats whose codes are two's complement without being plain integers: signs, ternary, microscaled integers. */
-const signedCodes = (format: ScaledFormat): boolean => /^(binary|ternary|mxint)/.test(format.name);
+/** Formats whose codes are two's complement without being plain integers: ternary and microscaled integers. */
+const signedCodes = (format: ScaledFormat): boolean => /^(ternary|mxint)/.test(format.name);
 
 /** Bytes [rows, runs, bits] as int64 codes [rows, runs · 8]. */
 function unpack(packedCodes: string, bits: number, to: readonly [number, number], emit: Emit): string {
+  if (bits === 8) return emit.node('Reshape', [emit.node('Cast', [packedCodes], { to: int(7) }), emit.weight(int64Tensor(emit.fresh('shape'), to))]);
   // One 64-bit word per run: Σ byteⱼ · 256^j, then word / 2^(bits·i) mod 2^bits. Multiplication and division are exact in int64.
   const bytes = emit.node('Cast', [packedCodes], { to: int(7) });
   const constant = (values: readonly number[]): string => emit.weight(numberTensor(emit.fresh('unpack'), 'i64', [values.length], values));
@@ -114,5 +118,5 @@ function unpack(packedCodes: string, bits: number, to: readonly [number, number]
   const words = emit.node('ReduceSum', [emit.node('Mul', [bytes, weights]), emit.weight(int64Tensor(emit.fresh('axes'), [2]))], { keepdims: int(1) });
   const shifted = emit.node('Div', [words, constant(Array.from({ length: run }, (_, i) => 2 ** (bits * i)))]);
   const codes = emit.node('Mod', [shifted, constant([2 ** bits])]);
-  return emit.node('Reshape', [codes, emit.weight(int64Tensor(emit.fresh('shape'), to))], {});
+  return emit.node('Reshape', [codes, emit.weight(int64Tensor(emit.fresh('shape'), to))]);
 }

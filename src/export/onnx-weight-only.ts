@@ -24,7 +24,12 @@ export interface Emit {
 
 export interface WeightOnlyResult { readonly graph: Graph; readonly notes: readonly ExportNote[] }
 
-export async function exportWeightOnly(graph: Graph, weights: ReadonlyMap<string, QuantizedMatrix>): Promise<WeightOnlyResult> {
+export interface WeightOnlyOptions {
+  /** Arithmetic of `MatMulNBits`: 4 (default) rounds activations to 8 bits on the way and is the fastest, 0 keeps them float. */
+  readonly accuracyLevel?: 0 | 4;
+}
+
+export async function exportWeightOnly(graph: Graph, weights: ReadonlyMap<string, QuantizedMatrix>, options: WeightOnlyOptions = {}): Promise<WeightOnlyResult> {
   const notes: ExportNote[] = [];
   const cache = tileCache();
   const tiled = new Map<string, Tiles>();
@@ -55,7 +60,7 @@ export async function exportWeightOnly(graph: Graph, weights: ReadonlyMap<string
     const form = formOf(site, matrix);
     if (form === 'MatMulNBits') {
       contrib = true;
-      replacements.set(site.output, matMulNBits(site, tiles, emit, nodes));
+      replacements.set(site.output, matMulNBits(site, tiles, emit, options.accuracyLevel ?? 4));
       continue;
     }
     let float = floats.get(site.id);

@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ortNode } from '../../src/engine/ort-node.ts';
+import type { Tensor } from '../../src/engine/tensor.ts';
+import { exportHalf } from '../../src/export/onnx-half.ts';
+import { exportWeightOnly } from '../../src/export/onnx-weight-only.ts';
+import { onnxBytes } from '../../src/files/onnx.ts';
+import { floatTensor } from '../../src/files/tensor.ts';
+import { parseFormat } from '../../src/formats/registry.ts';
+import { GraphBuilder, int, ints } from '../../src/graph/build.ts';
+import type { Graph } from '../../src/graph/graph.ts';
+import { linearSites, withMatrix } from '../../src/graph/linear.ts';
+import { normal } from '../../src/numeric/random.ts';
+import { quantizedLazily } from '../../src/round/quantized-matrix.ts';
+
+const values = (count: number, stream: number, scale = 0.1): Float32Array => Float32Array.from({ length: count }, (_, i) => scale * normal(7, stream, i));
+
+/** MatMul with a bias, then Gemm: [batch, 96] → [batch, 40] → [batch, 24]. */
+function perceptron(): Graph {
+  const g = new GraphBuilder('perceptron', 21);
+  const x = g.input('x', 'f32', ['batch', 96]);
+  const h = g.op('Relu', [g.op('Add', [g.op('MatMul', [x, g.weight(floatTensor('w1', [96, 40], values(96 * 40, 1)))]), g.weight(floatTensor('b1', [40], values(40, 2)))])]);
+  g.output(g.op('Gemm', [h, g.weight(floatTensor('w2', [24, 40], values(24 * 40, 3))), g.weight(floatTensor('b2', [24], values(24, 4)))], { transB: int(1) }), 'y', 'f32', ['batch', 24]);
+  return g.graph();
+}
+
+/** Conv, depthwise Conv and ConvTranspose: [batch, 8, 6, 6] → [batch, 4, 12, 12]. */
+function convolutions(): Graph {
+  const g = new GraphBuilder('convolutions', 21);
+  const x = g.input('x', 'f32', ['batch', 8, 6, 6]);
+  const a = g.op('Conv', [x, g.weight(floatTensor('conv', [16, 8, 3, 3], values(16 * 72, 1))), g.weight(floatTensor('bias', [16], values(16, 2)))], { pads: ints([1, 1, 1, 1]) });
+  const b = g.op('Conv', [a, g.weight(floatTensor('depthwise', [16, 1, 3, 3], values(16 * 9, 3)))], { pads: ints([1, 1, 1, 1]), group: int(16) });
+  g.output(g.op('ConvTranspose', [b, g.weight(floatTensor('up', [16, 2, 2, 2], values(16 * 8, 4)))], { strides: ints([2, 2]), group: int(2) }), 'y', 'f32', ['batch', 4, 12, 12]);
+  return g.graph();
+}
+
+async function run(graph: Graph, x: Tensor): Promise<Float32Array> {
+  const session = await ortNode.open({ bytes: await onnxBytes(graph) });
+  const { y } = await session.run({ x });
+  await session.dispose();
+  return y.data as Float32Array;
+}
+
+/** Largest difference relative to the largest value, and what a format itself costs. */
+async function compare(graph: Graph, x: Tensor, spelling: string): Promise<{ written: number; cost: number; ops: Set<string> }> {
+  const format = parseFormat(spelling);
+  const sites = linearSites(graph);
+  const weights = new Map(sites.map((site) => [site.id, quantizedLazily(site, format)]));
+  let expected = graph;
+  for (const site of sites) expected = withMatrix(expected, site, format.decode(await weights.get(site.id)!.read(0, site.rows)));
+  const { graph: exported } = await exportWeightOnly(graph, weights, { accuracyLevel: 0 });
+  const [float, decoded, written] = [await run(graph, x), await run(expected, x), await run(exported, x)];
+  const size = decoded.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
+  const difference = (a: Float32Array, b: Float32Array) => a.reduce((max, v, i) => Math.max(max, Math.abs(v - b[i])), 0) / size;
+  return { written: difference(written, decoded), cost: difference(decoded, float), ops: new Set(exported.nodes.map(({ op }) => op)) };
+}
+
+const vector: Tensor = { type: 'f32', shape: [3, 96], data: values(3 * 96, 9, 1) };
+const picture: Tensor = { type: 'f32', shape: [2, 8, 6, 6], data: values(2 * 8 * 36, 9, 1) };
+
+for (const [spelling, form] of [
+  ['int4/g32', 'MatMulNBits'], ['uint4/g32', 'MatMulNBits'], ['int4/channel', 'MatMulNBits'], ['int8/channel', 'MatMulNBits'], ['uint2/g16', 'MatMulNBits'], ['uint8/g32', 'MatMulNBits'],
+  ['int4/g24', 'DequantizeLinear'], ['int3/g32', 'Gather'], ['uint3/channel', 'Gather'], ['uint5/g32', 'Gather'], ['int6/g32', 'Gather'],
+  ['mxfp4', 'Gather'], ['mxfp6_e2m3', 'Gather'], ['mxint8', 'Gather'], ['nvfp4', 'Gather'], ['e4m3/tensor', 'Gather'], ['kmeans4/tensor', 'Gather'],
+  ['ternary/g32', 'MatMulNBits'], ['ternary/tensor', 'DequantizeLinear'], ['binary/channel', 'Gather'], ['nf4/b8', 'Gather'],
+] as const) {
+  test(`${spelling} matrices compute what their codes decode to (${form})`, async () => {
+    const { written, cost, ops } = await compare(perceptron(), vector, spelling);
+    assert.ok(ops.has(form), `operators: ${[...ops].join(', ')}`);
+    assert.ok(written < 2e-5, `differs by ${written} of the largest output`);
+    assert.ok(cost > 1e-4, 'the format is not float');
+  });
+}
+
+for (const spelling of ['int4/channel', 'int8/channel', 'uint4/channel', 'int2/channel', 'int3/channel', 'int8/tensor', 'kmeans4/tensor']) {
+  test(`${spelling} convolutions compute what their codes decode to`, async () => {
+    const { written, cost } = await compare(convolutions(), picture, spelling);
+    assert.ok(written < 2e-5, `differs by ${written} of the largest output`);
+    assert.ok(cost > 1e-4, 'the format is not float');
+  });
+}
+
+test('half precision keeps inputs and outputs, and its results to three digits', async () => {
+  for (const [graph, x] of [[perceptron(), vector], [convolutions(), picture]] as const) {
+    const { graph: half } = await exportHalf(graph);
+    assert.equal(half.inputs[0].type, 'f32');
+    assert.ok([...half.weights.values()].every(({ type }) => type === 'f16'));
+    const [a, b] = [await run(graph, x), await run(half, x)];
+    const size = a.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
+    const worst = a.reduce((max, v, i) => Math.max(max, Math.abs(v - b[i])), 0) / size;
+    assert.ok(worst > 0 && worst < 2e-3, `differs by ${worst}`);
+  }
+});
+
+test('low-bit weights and half computation go together', async () => {
+  const graph = perceptron();
+  const format = parseFormat('int4/g32');
+  const { graph: low } = await exportWeightOnly(graph, new Map(linearSites(graph).map((site) => [site.id, quantizedLazily(site, format)])));
+  const { graph: half } = await exportHalf(low);
+  const [a, b] = [await run(low, vector), await run(half, vector)];
+  const size = a.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
+  assert.ok(a.every((v, i) => Math.abs(v - b[i]) < 2e-2 * size));
+});
+
+test('values that were seen to overflow stay in float32, and are named', async () => {
+  const graph = perceptron();
+  const value = graph.nodes.find(({ op }) => op === 'Relu')!.outputs[0];
+  const { graph: half, notes } = await exportHalf(graph, { ranges: new Map([[value, { min: 0, max: 1e6 }]]) });
+  assert.match(notes[0].text, /reaches 1\.00e\+6, beyond 65504: stays in float32/);
+  const relu = half.nodes.find(({ op }) => op === 'Relu')!;
+  assert.equal(relu.outputs[0], value);
+});
