@@ -1,9 +1,10 @@
 /** Every recipe that `--recipe` accepts. Adding one touches its own file and one row here. */
 import { defineErrors } from '../errors.ts';
 import { awq, gptq, hqq, importance, rtn, scaleSearch } from './baselines.ts';
+import { krishnamoorthiInt8 } from './krishnamoorthi-int8.ts';
 import type { Recipe } from './recipe.ts';
 
-export const recipes: readonly Recipe[] = [rtn, scaleSearch, importance, gptq, awq, hqq];
+export const recipes: readonly Recipe[] = [rtn, scaleSearch, importance, gptq, awq, hqq, krishnamoorthiInt8];
 
 const errors = defineErrors('recipes', {
   unknown: (f: { name: string }) => [`unknown recipe: ${f.name}`, `known recipes: ${recipes.map((recipe) => recipe.name).join(', ')}`],
