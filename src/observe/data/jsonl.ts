@@ -1,6 +1,6 @@
 /**
  * JSON lines: one object per sample, its keys are input names and its values nested arrays of numbers (or one number);
- * an optional key `label` holds the class. Arrays of whole numbers become int64 where `types` says so, else float32.
+ * an optional key `label` holds the class. Inputs become float32, or int64 where the caller names them.
  */
 import { defineErrors } from '../../errors.ts';
 import { i64, type Tensor } from '../../engine/tensor.ts';
@@ -15,10 +15,11 @@ const errors = defineErrors('jsonl', {
   notJson: (f: { name: string; line: number }) => `${f.name}: line ${f.line} is not a JSON object`,
   notNumbers: (f: { name: string; line: number; key: string }) => `${f.name}: line ${f.line}: ${f.key} is not a rectangular array of finite numbers`,
   otherKeys: (f: { name: string; line: number; keys: string; expected: string }) => `${f.name}: line ${f.line} has inputs ${f.keys}, the first line has ${f.expected}`,
+  notWhole: (f: { name: string; line: number; key: string; value: number }) => `${f.name}: line ${f.line}: ${f.key} holds ${f.value}, the model takes whole numbers there`,
   badLabel: (f: { name: string; line: number }) => `${f.name}: line ${f.line}: label is not a whole number`,
 });
 
-/** Inputs whose every value is whole become int64 when named in `integers`. */
+/** Inputs named in `integers` become int64; their values must be whole. */
 export function jsonLines(name: string, bytes: Uint8Array, integers: ReadonlySet<string> = new Set()): Dataset {
   if (bytes.length > maxJsonlBytes) throw errors.tooLarge({ name, size: bytes.length });
   const rows = new Map<string, Tensor[]>();
@@ -38,6 +39,8 @@ export function jsonLines(name: string, bytes: Uint8Array, integers: ReadonlySet
     for (const key of inputs) {
       const row = numbersOf(sample[key], () => errors.notNumbers({ name, line, key }));
       const shape = [1, ...row.shape];
+      const broken = integers.has(key) ? row.values.find((value) => !Number.isSafeInteger(value)) : undefined;
+      if (broken !== undefined) throw errors.notWhole({ name, line, key, value: broken });
       const tensor: Tensor = integers.has(key) ? i64(shape, row.values) : { type: 'f32', shape, data: Float32Array.from(row.values) };
       const list = rows.get(key);
       if (list === undefined) rows.set(key, [tensor]);
