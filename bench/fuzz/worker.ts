@@ -62,9 +62,9 @@ async function attempt(bytes: Uint8Array): Promise<{ word: string; accepted: boo
 
 // Copies: slices of a Buffer would share its memory, and mutations would spoil the seeds.
 const seeds = (await target.seeds()).map((bytes) => Uint8Array.from(bytes));
-const corpus = [...seeds];
+const corpus: Uint8Array[] = [...seeds];
 /** Inputs that the reader takes: a step from them leads further in than a step from one that it refuses at once. */
-const whole = [...seeds];
+const whole: Uint8Array[] = [...seeds];
 const places = new Set<string>();
 for (const bytes of seeds) places.add((await attempt(bytes)).word);
 const end = performance.now() + seconds * 1000;
