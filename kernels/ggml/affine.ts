@@ -6,10 +6,12 @@ import { fromHalf, toHalf } from './half';
 import { any, bytes16, round1, round4, transpose } from './lanes';
 import { positiveScale } from './positive';
 
-/** Values, weights and trial codes of four sub-blocks, one vector per index. */
-const xs = memory.data(32 * 16, 16);
-const ws = memory.data(32 * 16, 16);
-const ls = memory.data(32 * 16, 16);
+/** Values, weights and trial codes of eight sub-blocks, two vectors per index. */
+const xs = memory.data(32 * 32, 16);
+const ws = memory.data(32 * 32, 16);
+const ls = memory.data(32 * 32, 16);
+/** Minimums, maximums, Σw and Σwx of eight sub-blocks. */
+const measured = memory.data(8 * 16, 16);
 /** Results of up to 16 sub-blocks. */
 const scales = memory.data(16 * 4, 16);
 const mins = memory.data(16 * 4, 16);
@@ -17,32 +19,30 @@ const sums = memory.data(16 * 4, 16);
 const scaleCodes = memory.data(16, 16);
 const minCodes = memory.data(16, 16);
 
-/** Σ weights·|error| or weights·error² of the codes in `ls`, four sub-blocks at once. */
+/** weights·|error| or weights·error² of one vector of codes. */
 // @ts-ignore: decorator
 @inline
-function errorOf(n: i32, scale: v128, min: v128, absolute: bool): v128 {
-  let error = f32x4.splat(0);
-  for (let p: usize = 0, end = <usize>n << 4; p < end; p += 32) {
-    let diff = f32x4.sub(f32x4.add(f32x4.mul(scale, v128.load(ls + p)), min), v128.load(xs + p));
-    error = f32x4.add(error, f32x4.mul(v128.load(ws + p), absolute ? f32x4.abs(diff) : f32x4.mul(diff, diff)));
-    diff = f32x4.sub(f32x4.add(f32x4.mul(scale, v128.load(ls + p, 16)), min), v128.load(xs + p, 16));
-    error = f32x4.add(error, f32x4.mul(v128.load(ws + p, 16), absolute ? f32x4.abs(diff) : f32x4.mul(diff, diff)));
-  }
-  return error;
+function errorOf(p: usize, scale: v128, min: v128, absolute: bool): v128 {
+  const diff = f32x4.sub(f32x4.add(f32x4.mul(scale, v128.load(ls + p)), min), v128.load(xs + p));
+  return f32x4.mul(v128.load(ws + p), absolute ? f32x4.abs(diff) : f32x4.mul(diff, diff));
 }
 
-/** The search of the plain `affineScale` over the four sub-blocks in `xs`, `ws`; writes four scales and negated minimums. */
+/** Codes of one vector of values. */
 // @ts-ignore: decorator
 @inline
-function search(n: i32, top: f32, first: f32, step: f32, last: i32, absolute: bool, scaleTo: usize, minTo: usize): void {
-  const zero = f32x4.splat(0);
-  const high = f32x4.splat(top);
-  const bytes = <usize>n << 4;
-  let min = v128.load(xs);
+function codesOf(v: v128, inverse: v128, min: v128, high: v128): v128 {
+  return round4(f32x4.mul(inverse, f32x4.sub(v, min)), f32x4.splat(0), high);
+}
+
+/** Smallest value (at most 0), largest value, Σw and Σwx of the four sub-blocks whose vectors begin at xs + g and ws + g. */
+// @ts-ignore: decorator
+@inline
+function measure(n: i32, g: usize): void {
+  let min = v128.load(xs + g);
   let max = min;
-  let sumW = v128.load(ws);
+  let sumW = v128.load(ws + g);
   let sumX = f32x4.mul(sumW, min);
-  for (let p: usize = 16; p < bytes; p += 16) {
+  for (let p: usize = g + 32; p < <usize>n << 5; p += 32) {
     const v = v128.load(xs + p);
     const w = v128.load(ws + p);
     min = f32x4.pmin(min, v);
@@ -50,55 +50,100 @@ function search(n: i32, top: f32, first: f32, step: f32, last: i32, absolute: bo
     sumW = f32x4.add(sumW, w);
     sumX = f32x4.add(sumX, f32x4.mul(w, v));
   }
-  min = f32x4.pmin(zero, min);
-  const live = f32x4.ge(f32x4.sub(max, min), f32x4.splat(reinterpret<f32>(0x0d800000)));
-  if (!any(live)) {
+  v128.store(measured + g, f32x4.pmin(f32x4.splat(0), min));
+  v128.store(measured + g, max, 32);
+  v128.store(measured + g, sumW, 64);
+  v128.store(measured + g, sumX, 96);
+}
+
+/**
+ * The search of the plain `affineScale` over the eight sub-blocks in `xs`, `ws`; writes eight scales and negated minimums.
+ * Its steps wait for each other, so that two vectors of sub-blocks go through it side by side.
+ */
+// @ts-ignore: decorator
+@inline
+function search(n: i32, top: f32, first: f32, step: f32, last: i32, absolute: bool, scaleTo: usize, minTo: usize): void {
+  const zero = f32x4.splat(0);
+  const high = f32x4.splat(top);
+  const bytes = <usize>n << 5;
+  measure(n, 0);
+  measure(n, 16);
+  let minA = v128.load(measured), minB = v128.load(measured, 16);
+  const maxA = v128.load(measured, 32), maxB = v128.load(measured, 48);
+  const narrow = f32x4.splat(reinterpret<f32>(0x0d800000));
+  const liveA = f32x4.ge(f32x4.sub(maxA, minA), narrow), liveB = f32x4.ge(f32x4.sub(maxB, minB), narrow);
+  if (!any(v128.or(liveA, liveB))) {
     v128.store(scaleTo, zero);
-    v128.store(minTo, f32x4.neg(min));
+    v128.store(scaleTo, zero, 16);
+    v128.store(minTo, f32x4.neg(minA));
+    v128.store(minTo, f32x4.neg(minB), 16);
     return;
   }
-  const start = min;
-  let inverse = f32x4.div(high, f32x4.sub(max, min));
-  let scale = f32x4.div(f32x4.splat(1), inverse);
-  for (let p: usize = 0; p < bytes; p += 16) {
-    v128.store(ls + p, round4(f32x4.mul(inverse, f32x4.sub(v128.load(xs + p), min)), zero, high));
+  let inverseA = f32x4.div(high, f32x4.sub(maxA, minA)), inverseB = f32x4.div(high, f32x4.sub(maxB, minB));
+  let scaleA = f32x4.div(f32x4.splat(1), inverseA), scaleB = f32x4.div(f32x4.splat(1), inverseB);
+  let bestA = zero, bestB = zero;
+  for (let p: usize = 0; p < bytes; p += 32) {
+    v128.store(ls + p, codesOf(v128.load(xs + p), inverseA, minA, high));
+    v128.store(ls + p, codesOf(v128.load(xs + p, 16), inverseB, minB, high), 16);
+    bestA = f32x4.add(bestA, errorOf(p, scaleA, minA, absolute));
+    bestB = f32x4.add(bestB, errorOf(p + 16, scaleB, minB, absolute));
   }
-  let best = errorOf(n, scale, min, absolute);
   for (let t = 0; t <= last; t++) {
-    inverse = f32x4.div(f32x4.splat(first + step * <f32>t + top), f32x4.sub(max, min));
-    let sumL = zero, sumL2 = zero, sumXL = zero;
+    const tops = f32x4.splat(first + step * <f32>t + top);
+    inverseA = f32x4.div(tops, f32x4.sub(maxA, minA)), inverseB = f32x4.div(tops, f32x4.sub(maxB, minB));
+    let lA = zero, lB = zero, l2A = zero, l2B = zero, xlA = zero, xlB = zero;
     for (let p: usize = 0; p < bytes; p += 32) {
       let v = v128.load(xs + p);
-      let l = round4(f32x4.mul(inverse, f32x4.sub(v, min)), zero, high);
+      let l = codesOf(v, inverseA, minA, high);
       v128.store(ls + p, l);
       let wl = f32x4.mul(v128.load(ws + p), l);
-      sumL = f32x4.add(sumL, wl);
-      sumL2 = f32x4.add(sumL2, f32x4.mul(wl, l));
-      sumXL = f32x4.add(sumXL, f32x4.mul(wl, v));
+      lA = f32x4.add(lA, wl);
+      l2A = f32x4.add(l2A, f32x4.mul(wl, l));
+      xlA = f32x4.add(xlA, f32x4.mul(wl, v));
       v = v128.load(xs + p, 16);
-      l = round4(f32x4.mul(inverse, f32x4.sub(v, min)), zero, high);
+      l = codesOf(v, inverseB, minB, high);
       v128.store(ls + p, l, 16);
       wl = f32x4.mul(v128.load(ws + p, 16), l);
-      sumL = f32x4.add(sumL, wl);
-      sumL2 = f32x4.add(sumL2, f32x4.mul(wl, l));
-      sumXL = f32x4.add(sumXL, f32x4.mul(wl, v));
+      lB = f32x4.add(lB, wl);
+      l2B = f32x4.add(l2B, f32x4.mul(wl, l));
+      xlB = f32x4.add(xlB, f32x4.mul(wl, v));
     }
-    const determinant = f32x4.sub(f32x4.mul(sumW, sumL2), f32x4.mul(sumL, sumL));
-    let trialScale = f32x4.div(f32x4.sub(f32x4.mul(sumW, sumXL), f32x4.mul(sumX, sumL)), determinant);
-    let trialMin = f32x4.div(f32x4.sub(f32x4.mul(sumL2, sumX), f32x4.mul(sumL, sumXL)), determinant);
-    const positive = f32x4.gt(trialMin, zero);
-    if (any(positive)) {
-      trialScale = v128.bitselect(f32x4.div(sumXL, sumL2), trialScale, positive);
-      trialMin = v128.andnot(trialMin, positive);
+    const wA = v128.load(measured, 64), xA = v128.load(measured, 96);
+    const determinantA = f32x4.sub(f32x4.mul(wA, l2A), f32x4.mul(lA, lA));
+    let trialScaleA = f32x4.div(f32x4.sub(f32x4.mul(wA, xlA), f32x4.mul(xA, lA)), determinantA);
+    let trialMinA = f32x4.div(f32x4.sub(f32x4.mul(l2A, xA), f32x4.mul(lA, xlA)), determinantA);
+    const wB = v128.load(measured, 80), xB = v128.load(measured, 112);
+    const determinantB = f32x4.sub(f32x4.mul(wB, l2B), f32x4.mul(lB, lB));
+    let trialScaleB = f32x4.div(f32x4.sub(f32x4.mul(wB, xlB), f32x4.mul(xB, lB)), determinantB);
+    let trialMinB = f32x4.div(f32x4.sub(f32x4.mul(l2B, xB), f32x4.mul(lB, xlB)), determinantB);
+    const positiveA = f32x4.gt(trialMinA, zero), positiveB = f32x4.gt(trialMinB, zero);
+    if (any(v128.or(positiveA, positiveB))) {
+      trialScaleA = v128.bitselect(f32x4.div(xlA, l2A), trialScaleA, positiveA);
+      trialScaleB = v128.bitselect(f32x4.div(xlB, l2B), trialScaleB, positiveB);
+      trialMinA = v128.andnot(trialMinA, positiveA);
+      trialMinB = v128.andnot(trialMinB, positiveB);
     }
-    const error = errorOf(n, trialScale, trialMin, absolute);
-    const better = v128.and(f32x4.gt(determinant, zero), f32x4.lt(error, best));
-    best = v128.bitselect(error, best, better);
-    scale = v128.bitselect(trialScale, scale, better);
-    min = v128.bitselect(trialMin, min, better);
+    let errorA = zero, errorB = zero;
+    for (let p: usize = 0; p < bytes; p += 64) {
+      errorA = f32x4.add(errorA, errorOf(p, trialScaleA, trialMinA, absolute));
+      errorB = f32x4.add(errorB, errorOf(p + 16, trialScaleB, trialMinB, absolute));
+      errorA = f32x4.add(errorA, errorOf(p + 32, trialScaleA, trialMinA, absolute));
+      errorB = f32x4.add(errorB, errorOf(p + 48, trialScaleB, trialMinB, absolute));
+    }
+    const betterA = v128.and(f32x4.gt(determinantA, zero), f32x4.lt(errorA, bestA));
+    const betterB = v128.and(f32x4.gt(determinantB, zero), f32x4.lt(errorB, bestB));
+    if (!any(v128.or(betterA, betterB))) continue;
+    bestA = v128.bitselect(errorA, bestA, betterA);
+    scaleA = v128.bitselect(trialScaleA, scaleA, betterA);
+    minA = v128.bitselect(trialMinA, minA, betterA);
+    bestB = v128.bitselect(errorB, bestB, betterB);
+    scaleB = v128.bitselect(trialScaleB, scaleB, betterB);
+    minB = v128.bitselect(trialMinB, minB, betterB);
   }
-  v128.store(scaleTo, v128.and(scale, live));
-  v128.store(minTo, f32x4.neg(v128.bitselect(min, start, live)));
+  v128.store(scaleTo, v128.and(scaleA, liveA));
+  v128.store(scaleTo, v128.and(scaleB, liveB), 16);
+  v128.store(minTo, f32x4.neg(v128.bitselect(minA, v128.load(measured), liveA)));
+  v128.store(minTo, f32x4.neg(v128.bitselect(minB, v128.load(measured, 16), liveB)), 16);
 }
 
 /** Codes of n values on the linear scale that maps their maximum to `top`; returns the step. */
@@ -127,13 +172,13 @@ export function sumOfSquares(x: usize, n: i32): f32 {
   return sum;
 }
 
-/** Weights a·√(σ² + x²) of the four sub-blocks in `from`; their sums in index order go to `sumTo`. */
+/** Weights a·√(σ² + x²) of the four sub-blocks whose vectors lie `pitch` bytes apart; their sums in index order go to `sumTo`. */
 // @ts-ignore: decorator
 @inline
-export function importanceWeights(from: usize, to: usize, n: i32, a: usize, stride: usize, s2: v128, sumTo: usize): void {
-  transpose(a, stride, n, to);
+export function importanceWeights(from: usize, to: usize, n: i32, a: usize, stride: usize, s2: v128, sumTo: usize, pitch: usize): void {
+  transpose(a, stride, n, to, pitch);
   let sum = f32x4.splat(0);
-  for (let p: usize = 0; p < <usize>n << 4; p += 16) {
+  for (let p: usize = 0; p < <usize>n * pitch; p += pitch) {
     const v = v128.load(from + p);
     const w = f32x4.mul(v128.load(to + p), f32x4.sqrt(f32x4.add(s2, f32x4.mul(v, v))));
     v128.store(to + p, w);
@@ -159,14 +204,16 @@ function codes16(x: usize, scale: v128, min: v128, high: v128): v128 {
 export function q2_k(x: usize, blocks: i32, a: usize, to: usize): void {
   for (let b = 0; b < blocks; b++, x += 1024, to += 84) {
     const sigma2: f32 = a ? sumOfSquares(x, 256) / 256 : 0;
-    for (let g: usize = 0; g < 4; g++) {
-      transpose(x + 256 * g, 64, 16, xs);
+    for (let h: usize = 0; h < 2; h++) {
+      transpose(x + 512 * h, 64, 16, xs, 32);
+      transpose(x + 512 * h + 256, 64, 16, xs + 16, 32);
       if (a) {
-        importanceWeights(xs, ws, 16, a + 256 * g, 64, f32x4.splat(sigma2), sums + 16 * g);
-        search(16, 3, -0.9, 0.05, 36, false, scales + 16 * g, mins + 16 * g);
+        importanceWeights(xs, ws, 16, a + 512 * h, 64, f32x4.splat(sigma2), sums + 32 * h, 32);
+        importanceWeights(xs + 16, ws + 16, 16, a + 512 * h + 256, 64, f32x4.splat(sigma2), sums + 32 * h + 16, 32);
+        search(16, 3, -0.9, 0.05, 36, false, scales + 32 * h, mins + 32 * h);
       } else {
-        for (let p: usize = 0; p < 256; p += 16) v128.store(ws + p, f32x4.abs(v128.load(xs + p)));
-        search(16, 3, -0.5, 0.1, 15, true, scales + 16 * g, mins + 16 * g);
+        for (let p: usize = 0; p < 512; p += 16) v128.store(ws + p, f32x4.abs(v128.load(xs + p)));
+        search(16, 3, -0.5, 0.1, 15, true, scales + 32 * h, mins + 32 * h);
       }
     }
     const d = toHalf(a ? positiveScale(scales, 16, 15, sums, scaleCodes) : linearScale(scales, 16, 15, scaleCodes));
@@ -193,22 +240,24 @@ export function q2_k(x: usize, blocks: i32, a: usize, to: usize): void {
 @inline
 function wide(x: usize, a: usize, to: usize, five: bool): void {
   const sigma2: f32 = a ? (2 * sumOfSquares(x, 256)) / 256 : 0;
-  for (let g: usize = 0; g < 2; g++) {
-    transpose(x + 512 * g, 128, 32, xs);
-    if (a) {
-      importanceWeights(xs, ws, 32, a + 512 * g, 128, f32x4.splat(sigma2), sums + 16 * g);
-      search(32, five ? 31 : 15, -0.9, 0.05, 36, false, scales + 16 * g, mins + 16 * g);
-    } else {
+  transpose(x, 128, 32, xs, 32);
+  transpose(x + 512, 128, 32, xs + 16, 32);
+  if (a) {
+    importanceWeights(xs, ws, 32, a, 128, f32x4.splat(sigma2), sums, 32);
+    importanceWeights(xs + 16, ws + 16, 32, a + 512, 128, f32x4.splat(sigma2), sums + 16, 32);
+    search(32, five ? 31 : 15, -0.9, 0.05, 36, false, scales, mins);
+  } else {
+    for (let g: usize = 0; g < 32; g += 16) {
       let squares = f32x4.splat(0);
-      for (let p: usize = 0; p < 512; p += 16) {
+      for (let p = g; p < 1024; p += 32) {
         const v = v128.load(xs + p);
         squares = f32x4.add(squares, f32x4.mul(v, v));
       }
       const rms = f32x4.sqrt(f32x4.div(squares, f32x4.splat(32)));
-      for (let p: usize = 0; p < 512; p += 16) v128.store(ws + p, f32x4.add(rms, f32x4.abs(v128.load(xs + p))));
-      if (five) search(32, 31, -0.5, 0.1, 15, false, scales + 16 * g, mins + 16 * g);
-      else search(32, 15, -1, 0.1, 20, false, scales + 16 * g, mins + 16 * g);
+      for (let p = g; p < 1024; p += 32) v128.store(ws + p, f32x4.add(rms, f32x4.abs(v128.load(xs + p))));
     }
+    if (five) search(32, 31, -0.5, 0.1, 15, false, scales, mins);
+    else search(32, 15, -1, 0.1, 20, false, scales, mins);
   }
   const d = toHalf(a ? positiveScale(scales, 8, 63, sums, scaleCodes) : linearScale(scales, 8, 63, scaleCodes));
   const dmin = toHalf(a ? positiveScale(mins, 8, 63, sums, minCodes) : linearScale(mins, 8, 63, minCodes));

@@ -141,7 +141,7 @@ function squareWeights(): void {
 /** Packs `blocks` (a multiple of 4) blocks of IQ4_NL from x; `a` is the importance of their columns or 0. */
 export function iq4_nl(x: usize, blocks: i32, a: usize, to: usize): void {
   for (let b = 0; b < blocks; b += 4, x += 512, to += 72) {
-    transpose(x, 128, 32, xs);
+    transpose(x, 128, 32, xs, 16);
     if (a) {
       // The mean square of each block, doubled.
       let squares = f32x4.splat(0);
@@ -149,7 +149,7 @@ export function iq4_nl(x: usize, blocks: i32, a: usize, to: usize): void {
         const v = v128.load(xs + p);
         squares = f32x4.add(squares, f32x4.mul(v, v));
       }
-      importanceWeights(xs, ws, 32, a, 128, f32x4.mul(squares, f32x4.splat(0.0625)), sums);
+      importanceWeights(xs, ws, 32, a, 128, f32x4.mul(squares, f32x4.splat(0.0625)), sums, 16);
       a += 512;
     } else squareWeights();
     search(scales);
@@ -166,8 +166,8 @@ export function iq4_xs(x: usize, blocks: i32, a: usize, to: usize): void {
   for (let b = 0; b < blocks; b++, x += 1024, to += 136) {
     const sigma2: f32 = a ? sumOfSquares(x, 256) * 0.0078125 : 0;
     for (let g: usize = 0; g < 2; g++) {
-      transpose(x + 512 * g, 128, 32, xs);
-      if (a) importanceWeights(xs, ws, 32, a + 512 * g, 128, f32x4.splat(sigma2), sums);
+      transpose(x + 512 * g, 128, 32, xs, 16);
+      if (a) importanceWeights(xs, ws, 32, a + 512 * g, 128, f32x4.splat(sigma2), sums, 16);
       else squareWeights();
       search(scales + 16 * g);
     }

@@ -15,10 +15,8 @@ export function round1(v: f32, low: f32, high: f32): f32 {
   return nearest<f32>(t < high ? t : high);
 }
 
-/**
- * Four rows of n values (n a multiple of 4), `stride` bytes apart, as n vectors with one row per lane.
- */
-export function transpose(rows: usize, stride: usize, n: i32, to: usize): void {
+/** Four rows of n values (n a multiple of 4), `stride` bytes apart, as n vectors with one row per lane, `pitch` bytes apart. */
+export function transpose(rows: usize, stride: usize, n: i32, to: usize, pitch: usize): void {
   for (let i = 0; i < n; i += 4) {
     const p = rows + (<usize>i << 2);
     const a = v128.load(p);
@@ -29,11 +27,11 @@ export function transpose(rows: usize, stride: usize, n: i32, to: usize): void {
     const ab1 = i32x4.shuffle(a, b, 2, 6, 3, 7);
     const cd0 = i32x4.shuffle(c, d, 0, 4, 1, 5);
     const cd1 = i32x4.shuffle(c, d, 2, 6, 3, 7);
-    const q = to + (<usize>i << 4);
+    const q = to + <usize>i * pitch;
     v128.store(q, i64x2.shuffle(ab0, cd0, 0, 2));
-    v128.store(q, i64x2.shuffle(ab0, cd0, 1, 3), 16);
-    v128.store(q, i64x2.shuffle(ab1, cd1, 0, 2), 32);
-    v128.store(q, i64x2.shuffle(ab1, cd1, 1, 3), 48);
+    v128.store(q + pitch, i64x2.shuffle(ab0, cd0, 1, 3));
+    v128.store(q + 2 * pitch, i64x2.shuffle(ab1, cd1, 0, 2));
+    v128.store(q + 3 * pitch, i64x2.shuffle(ab1, cd1, 1, 3));
   }
 }
 

@@ -117,9 +117,9 @@ function extremeScale(): f32 {
 export function q6_k(x: usize, blocks: i32, a: usize, to: usize): void {
   for (let b = 0; b < blocks; b++, x += 1024, to += 210) {
     for (let g: usize = 0; g < 4; g++) {
-      transpose(x + 256 * g, 64, 16, xs);
+      transpose(x + 256 * g, 64, 16, xs, 16);
       if (a) {
-        transpose(a + 256 * g, 64, 16, ws);
+        transpose(a + 256 * g, 64, 16, ws, 16);
         products(16);
       } else squareWeights(16);
       search(16, 32, scales + 16 * g);
@@ -301,15 +301,15 @@ export function q3_k(x: usize, blocks: i32, a: usize, to: usize): void {
     if (a) {
       const sigma2: f32 = (2 * sumOfSquares(x, 256)) / 256;
       for (let g: usize = 0; g < 4; g++) {
-        transpose(x + 256 * g, 64, 16, xs);
-        importanceWeights(xs, ws, 16, a + 256 * g, 64, f32x4.splat(sigma2), sums + 16 * g);
+        transpose(x + 256 * g, 64, 16, xs, 16);
+        importanceWeights(xs, ws, 16, a + 256 * g, 64, f32x4.splat(sigma2), sums + 16 * g, 16);
         products(16);
         search(16, 4, scales + 16 * g);
       }
       d = toHalf(scaleOfScales());
       a += 1024;
     } else {
-      for (let g: usize = 0; g < 4; g++) transpose(x + 256 * g, 64, 16, xs + 256 * g);
+      for (let g: usize = 0; g < 4; g++) transpose(x + 256 * g, 64, 16, xs + 256 * g, 16);
       squareWeights(64);
       descend();
       const max = extremeScale();
@@ -352,8 +352,8 @@ export function q3_k(x: usize, blocks: i32, a: usize, to: usize): void {
 // @ts-ignore: decorator
 @inline
 export function importanceBlocks(x: usize, a: usize, sigma2: f32, levels: f32, to: usize, codes: usize): void {
-  transpose(x, 128, 32, xs);
-  importanceWeights(xs, ws, 32, a, 128, f32x4.splat(sigma2), sums);
+  transpose(x, 128, 32, xs, 16);
+  importanceWeights(xs, ws, 32, a, 128, f32x4.splat(sigma2), sums, 16);
   products(32);
   search(32, levels, to);
   const low = f32x4.splat(-levels);
