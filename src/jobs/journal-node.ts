@@ -3,7 +3,7 @@
  * journal `<file>.journal` records how far the partial file is whole. A resumed run with the same
  * fingerprint keeps those bytes and goes on; the final name appears only through a rename.
  */
-import { open, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { defineErrors } from '../errors.ts';
@@ -22,6 +22,7 @@ const errors = defineErrors('resume', {
     `${f.file}: the partial file has ${f.found} bytes, the journal says ${f.expected}`,
     'run again without --resume to start over',
   ],
+  folder: (f: { folder: string; reason: string }) => [`${f.folder}: the folder cannot be made (${f.reason})`, 'choose another with -o'],
   exists: (f: { file: string }) => [`${f.file} exists already`, 'choose another folder with -o, or allow it with --overwrite'],
 });
 
@@ -62,6 +63,11 @@ async function wholeBytes(journalPath: string, partialPath: string, fingerprint:
 /** Opens `path` for journaled output; refuses a finished file of that name unless told to replace it. */
 export async function journaledSink(path: string, options: JournalOptions): Promise<ByteSink> {
   if (existsSync(path) && !options.overwrite) throw errors.exists({ file: path });
+  try {
+    await mkdir(dirname(path), { recursive: true });
+  } catch (error) {
+    throw errors.folder({ folder: dirname(path), reason: (error as NodeJS.ErrnoException).code ?? String(error) });
+  }
   const partialPath = `${path}.partial`;
   const journalPath = `${path}.journal`;
   const kept = options.resume ? await wholeBytes(journalPath, partialPath, options.fingerprint) : 0;

@@ -1,4 +1,4 @@
-/** What a kind of output file must offer: a plan of its tensors, and writing. One file per kind; `targets-node.ts` lists them. */
+/** What a kind of output file must offer: a plan of its tensors, and writing. One file per kind; `targets.ts` lists them. */
 import type { ByteSink } from '../files/source.ts';
 import type { Applied } from '../recipes/apply.ts';
 import type { Recipe } from '../recipes/recipe.ts';

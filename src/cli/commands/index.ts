@@ -1,6 +1,10 @@
 /** Every command. Adding one touches its own file and one row here. */
 import type { CliCommand } from '../command.ts';
 import { benchCommand } from './bench.ts';
+import { compareCommand } from './compare.ts';
+import { demoCommand } from './demo.ts';
+import { evaluateCommand } from './evaluate.ts';
+import { quantizeCommand } from './quantize.ts';
 import { recipesCommand } from './recipes.ts';
 
-export const commands: readonly CliCommand[] = [recipesCommand, benchCommand];
+export const commands: readonly CliCommand[] = [quantizeCommand, compareCommand, evaluateCommand, recipesCommand, benchCommand, demoCommand];

@@ -1,0 +1,40 @@
+/** Judges files that exist already: each against a float model on inputs that are given. */
+import { statSync } from 'node:fs';
+import { basename, extname } from 'node:path';
+import { defineErrors } from '../errors.ts';
+import type { Verdict } from '../evaluate/verdict.ts';
+import { openData } from './data-node.ts';
+import { judge, type JudgeItem } from './judge-node.ts';
+import type { Progress } from './progress.ts';
+import { parseSettings, type QuantizeRequest } from './settings.ts';
+import { openModern, openSource } from './source-node.ts';
+
+export interface EvaluateRequest extends Partial<Omit<QuantizeRequest, 'model' | 'to' | 'output'>> {
+  readonly models: readonly string[];
+  readonly against?: string;
+}
+
+const errors = defineErrors('evaluate', {
+  needsData: (_: object) => ['nothing to judge on', 'give inputs with --data'] as const,
+});
+
+/** One verdict per model. `data` alone is judged on whole; it calibrates nothing here. */
+export async function evaluateModel({ models, against, ...rest }: EvaluateRequest, progress: Progress): Promise<Verdict[]> {
+  const evalData = rest.evalData ?? rest.data;
+  if (evalData === undefined) throw errors.needsData({});
+  const { data: _data, labels, ...others } = rest;
+  const settings = parseSettings({ ...others, model: against ?? models[0], output: '.', evalData, ...(labels === undefined ? {} : { evalLabels: labels }) } as QuantizeRequest);
+  const float = await openModern(settings.model, progress);
+  const data = await openData(settings, float);
+  const sources = await Promise.all(models.map((model) => openSource(model, progress)));
+  const items = sources.map((source, i): JudgeItem => ({
+    name: models[i], target: source.origin === 'gguf' ? 'gguf' : source.origin === 'onnx' ? 'onnx' : 'safetensors', path: source.location,
+  }));
+  const judged = await judge(float, data, items, { threads: settings.threads, progress });
+  return sources.map((source, i): Verdict => ({
+    file: models[i], target: items[i].target, format: extname(basename(models[i])).slice(1) || 'folder',
+    size: source.files.length === 1 ? statSync(source.files[0]).size : source.bytes, bitsPerWeight: (8 * source.bytes) / Math.max(1, source.parameters),
+    latency: judged[i].latency, loads: judged[i].loads,
+    ...(judged[i].score === undefined ? { notJudged: judged[i].notJudged ?? 'not judged' } : { score: judged[i].score }),
+  }));
+}

@@ -1,0 +1,86 @@
+/** What a run is going to do, worked out from headers and shapes before any weight is read. */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+import type { Dataset } from '../observe/data/dataset.ts';
+import type { Data } from './data-node.ts';
+import { dataUse } from './data-node.ts';
+import { planOutputs, type PlannedPart } from './plan.ts';
+import type { QuantizePlan, QuantizeResult } from './result.ts';
+import type { QuantizeSettings } from './settings.ts';
+import type { SourceModel } from './source.ts';
+import type { OutputSpec } from './target.ts';
+import { targetWriters } from './targets.ts';
+
+export interface Planned {
+  readonly plan: QuantizePlan;
+  readonly parts: readonly PlannedPart[];
+}
+
+/** SHA-256 of a file, read as a stream. */
+export async function fileHash(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Uint8Array);
+  return hash.digest('hex');
+}
+
+export async function describeModel(model: SourceModel): Promise<QuantizeResult['model']> {
+  const files = await Promise.all(model.files.map(async (path) => ({ path: basename(path), bytes: (await stat(path)).size, sha256: await fileHash(path) })));
+  return {
+    name: model.name, origin: model.origin, parameters: model.parameters, bytes: model.bytes, files,
+    ...(model.license === undefined ? {} : { license: model.license }),
+  };
+}
+
+export async function planRun(model: SourceModel, specs: readonly OutputSpec[], settings: QuantizeSettings, data: Data | undefined): Promise<Planned> {
+  const parts = await planOutputs(model, specs, settings, targetWriters);
+  const outputs = parts.map(({ output }) => output);
+  const inputs = await inputRanges(model, data?.calibration ?? data?.evaluation);
+  const warnings = inputs.flatMap(({ warning }) => (warning === undefined ? [] : [warning]));
+  if (data?.seeded === true && settings.verdict) warnings.push('no --data given: the verdict uses made-up inputs, which real ones may contradict');
+  const plan: QuantizePlan = {
+    model: { ...(await describeModel(model)), location: model.location },
+    outputs, inputs, warnings,
+    ...(data?.calibration === undefined ? {} : { calibration: await dataUse(data.calibration) }),
+    ...(data === undefined ? {} : { evaluation: await dataUse(data.evaluation) }),
+    memory: memoryOf(model, specs, settings), seconds: secondsOf(model, specs, settings),
+  };
+  return { plan, parts };
+}
+
+/** Ranges of the inputs as the model will see them; values that no normalised input has are pointed out. */
+async function inputRanges(model: SourceModel, dataset: Dataset | undefined): Promise<QuantizePlan['inputs']> {
+  const shown = model.graph.inputs.filter(({ name }) => !name.startsWith('past_key_values'));
+  const seen = new Map<string, { low: number; high: number }>();
+  const { feeds } = dataset === undefined ? { feeds: {} } : await dataset.batch(Array.from({ length: dataset.uniform ? Math.min(8, dataset.count) : 1 }, (_, i) => i));
+  for (const [name, { data }] of Object.entries(feeds)) {
+    let low = Infinity, high = -Infinity;
+    for (const value of data) { low = Math.min(low, Number(value)); high = Math.max(high, Number(value)); }
+    seen.set(name, { low, high });
+  }
+  return shown.map(({ name, shape }) => {
+    const range = seen.get(name) ?? (shown.length === 1 && seen.size === 1 ? [...seen.values()][0] : undefined);
+    return { name, shape: `[${(shape ?? []).map((dim) => dim ?? '?').join(', ')}]`, ...range };
+  });
+}
+
+/** Rough peaks: tiles and buffers for data-free work, second moments and the float model's session for calibrated. */
+function memoryOf(model: SourceModel, specs: readonly OutputSpec[], settings: QuantizeSettings): QuantizePlan['memory'] {
+  const base = 150e6;
+  const float = 4 * model.parameters;
+  const calibrates = specs.some(({ recipe, scheme }) => recipe?.needs.includes('sample inputs') === true || scheme.activations === 'static');
+  const largest = Math.max(0, ...[...model.graph.weights.values()].map((tensor) => tensor.byteLength));
+  const convert = base + (calibrates ? 2 * float + 0.5e9 : Math.min(300e6, 3 * largest));
+  return { convert, judge: settings.verdict ? base + 2 * float + specs.length * 0.3 * float : 0 };
+}
+
+/** Weights rounded per second on one thread, by what is done to them; measured on a 2.5 GHz server core. */
+const weightsPerSecond = { none: 300e6, rtn: 40e6, 'scale-search': 8e6, importance: 6e6, gptq: 3e6, awq: 2e6, hqq: 2e6 } as const;
+
+function secondsOf(model: SourceModel, specs: readonly OutputSpec[], settings: QuantizeSettings): QuantizePlan['seconds'] {
+  let seconds = 1;
+  for (const { recipe } of specs) seconds += model.parameters / (weightsPerSecond[(recipe?.name ?? 'none') as keyof typeof weightsPerSecond] ?? 4e6);
+  if (settings.verdict) seconds += 5 + (specs.length * model.parameters * settings.evaluationSamples) / 20e9;
+  return { low: Math.ceil(seconds / 2), high: Math.ceil(seconds * 3) };
+}

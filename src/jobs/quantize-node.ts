@@ -1,0 +1,172 @@
+/** The main job: open, plan, write, judge, recommend, and leave a manifest, a report and a card beside the files. */
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { ortNode } from '../engine/ort-node.ts';
+import { defineErrors } from '../errors.ts';
+import { bindFeeds } from '../evaluate/feeds.ts';
+import { failingGates, parseMaxDrop, parseSize, recommend, type Gates, type Verdict } from '../evaluate/verdict.ts';
+import { writeFileAtomic } from '../files/fs-node.ts';
+import { observeImportance } from '../recipes/apply.ts';
+import { poolNode } from '../round/pool-node.ts';
+import { openData, type Data } from './data-node.ts';
+import { journaledSink } from './journal-node.ts';
+import type { Judged } from './judge-node.ts';
+import { judgeInProcess } from './judge-process-node.ts';
+import { outputSpecs } from './outputs.ts';
+import { fileHash, planRun, type Planned } from './plan-node.ts';
+import { silentProgress, type Progress } from './progress.ts';
+import { recipeRunner } from './recipe-runner.ts';
+import type { Output, QuantizePlan, QuantizeResult } from './result.ts';
+import { parseSettings, type QuantizeRequest, type QuantizeSettings } from './settings.ts';
+import { openModern } from './source-node.ts';
+import type { SourceModel } from './source.ts';
+import type { OutputSpec, Written } from './target.ts';
+import { targetWriters } from './targets.ts';
+import { version } from './version-node.ts';
+
+export interface QuantizeHooks {
+  readonly progress?: Progress;
+  /** Called with the plan before any work. */
+  onPlan?(plan: QuantizePlan): void;
+}
+
+const errors = defineErrors('quantize', {
+  refused: (f: { count: number; first: string; file: string }) => [
+    `${f.file}: ${f.count === 1 ? 'a tensor' : `${f.count} tensors`} cannot take the format: ${f.first}`,
+    'choose another format, leave them float with --keep, or allow the nearest that fits with --allow-fallback',
+  ],
+  exists: (f: { file: string }) => [`${f.file} exists already`, 'choose another folder with -o, or allow it with --overwrite'],
+});
+
+/** What the run will do; nothing is written. */
+export async function planQuantize(request: QuantizeRequest, hooks: QuantizeHooks = {}): Promise<QuantizePlan> {
+  const prepared = await prepare(parseSettings(request), hooks);
+  hooks.onPlan?.(prepared.planned.plan);
+  return prepared.planned.plan;
+}
+
+interface Prepared { readonly model: SourceModel; readonly data: Data | undefined; readonly planned: Planned; readonly settings: QuantizeSettings }
+
+async function prepare(settings: QuantizeSettings, { progress = silentProgress }: QuantizeHooks): Promise<Prepared> {
+  const model = await openModern(settings.model, progress);
+  const specs = outputSpecs(model, settings);
+  const needsData = settings.verdict || settings.data !== undefined;
+  const data = needsData ? await openData(settings, model) : undefined;
+  return { model, data, settings, planned: await planRun(model, specs, settings, data) };
+}
+
+/** Runs the whole job. Throws before anything is written when the plan cannot be carried out. */
+export async function quantize(request: QuantizeRequest, hooks: QuantizeHooks = {}): Promise<QuantizeResult> {
+  const started = performance.now();
+  const { progress = silentProgress } = hooks;
+  const { model, data, planned, settings } = await prepare(parseSettings(request), hooks);
+  const { plan, parts } = planned;
+  hooks.onPlan?.(plan);
+  for (const output of plan.outputs) {
+    if (output.refusals.length > 0) throw errors.refused({ count: output.refusals.length, first: output.refusals[0], file: output.file });
+    if (existsSync(join(settings.output, output.file)) && !settings.overwrite && !settings.resume) throw errors.exists({ file: join(settings.output, output.file) });
+  }
+  const pool = await poolNode(settings.threads);
+  const apply = recipeRunner(model, settings, {
+    engine: ortNode, progress, ...(data?.calibration === undefined ? {} : { batches: () => feedsOf(model, data.calibration!) }),
+  });
+  let importance: Promise<ReadonlyMap<string, Float32Array>> | undefined;
+  const fingerprint = createHash('sha256').update(JSON.stringify({ version, settings: { ...settings, resume: false, overwrite: false, threads: 0 }, model: plan.model.files })).digest('hex');
+  const written: Written[] = [];
+  try {
+    for (const { spec, plan: targetPlan } of parts) {
+      progress.phase(spec.file, targetPlan.tensors.length);
+      written.push(await existing(settings, spec) ?? await targetWriters[spec.target].write({
+        model, spec, settings, plan: targetPlan, pool, progress, apply: () => apply(spec),
+        importance: () => (importance ??= data?.calibration === undefined ? Promise.resolve(new Map()) : observeImportance(model.graph, ortNode, feedsOf(model, data.calibration))),
+        open: (path) => journaledSink(join(settings.output, path), { fingerprint, resume: settings.resume, overwrite: settings.overwrite }),
+      }));
+      progress.end();
+    }
+  } finally {
+    await pool.close();
+  }
+  const judged = settings.verdict && data !== undefined ? await judgeInProcess({ settings, items: parts.map(({ spec: { file, target } }) => ({ name: file, target, path: join(settings.output, file) })) }, progress) : undefined;
+  return finish({ model, settings, planned, written, judged, data, seconds: (performance.now() - started) / 1000 });
+}
+
+/** A file that an interrupted run had finished is not made again. */
+async function existing(settings: QuantizeSettings, { file }: OutputSpec): Promise<Written | undefined> {
+  if (!settings.resume || settings.overwrite || !existsSync(join(settings.output, file))) return undefined;
+  return { files: [file], tensors: [], histograms: [], notes: ['finished by an earlier run'] };
+}
+
+async function* feedsOf(model: SourceModel, dataset: NonNullable<Data['calibration']>) {
+  const size = dataset.uniform && typeof model.graph.inputs[0]?.shape?.[0] !== 'number' ? 8 : 1;
+  for (let begin = 0; begin < dataset.count; begin += size) {
+    const { feeds } = await dataset.batch(Array.from({ length: Math.min(size, dataset.count - begin) }, (_, i) => begin + i));
+    yield bindFeeds(feeds, model.graph.inputs);
+  }
+}
+
+interface Finish {
+  readonly model: SourceModel;
+  readonly settings: QuantizeSettings;
+  readonly planned: Planned;
+  readonly written: readonly Written[];
+  readonly judged: readonly Judged[] | undefined;
+  readonly data: Data | undefined;
+  readonly seconds: number;
+}
+
+async function finish({ model, settings, planned: { plan, parts }, written, judged, data, seconds }: Finish): Promise<QuantizeResult> {
+  const outputs = await Promise.all(parts.map(async ({ spec }, i): Promise<Output> => {
+    const files = await Promise.all(written[i].files.map(async (path) => {
+      const absolute = join(settings.output, path);
+      return { path, bytes: (await stat(absolute)).size, sha256: await fileHash(absolute) };
+    }));
+    const planned = plan.outputs[i];
+    const tensors = written[i].tensors.length > 0 ? written[i].tensors : planned.tensors;
+    const fallbacks = tensors.flatMap(({ name, target, fallback }) => (fallback === undefined ? [] : [{ tensor: name, format: target, reason: fallback }]));
+    const verdict: Verdict = {
+      file: spec.file, target: spec.target, format: spec.scheme.weights, size: files.reduce((sum, { bytes }) => sum + bytes, 0),
+      bitsPerWeight: planned.bitsPerWeight, latency: judged?.[i].latency ?? [], loads: judged?.[i].loads ?? [],
+      ...(judged?.[i].score === undefined ? { notJudged: judged?.[i].notJudged ?? 'the verdict was skipped' } : { score: judged[i].score }),
+      ...(fallbacks.length === 0 ? {} : { fallbacks }),
+    };
+    return { file: spec.file, files, target: spec.target, label: spec.scheme.label, recipe: spec.recipe?.name ?? 'none', tensors, histograms: written[i].histograms, verdict, notes: written[i].notes };
+  }));
+  const gates: Gates = {
+    ...(settings.maxKl === undefined ? {} : { maxKl: settings.maxKl }),
+    ...(settings.minAgreement === undefined ? {} : { minAgreement: settings.minAgreement }),
+    ...(settings.maxDrop === undefined ? {} : { maxDrop: parseMaxDrop(settings.maxDrop) }),
+    ...(settings.maxSize === undefined ? {} : { maxSize: parseSize(settings.maxSize) }),
+  };
+  const verdicts = outputs.map(({ verdict }) => verdict);
+  const { location: _location, ...description } = plan.model;
+  return {
+    tool: { name: 'fewbit', version }, model: description,
+    ...(plan.calibration === undefined ? {} : { calibration: plan.calibration }), ...(plan.evaluation === undefined ? {} : { evaluation: plan.evaluation }),
+    float: { bytes: model.bytes, engine: 'onnxruntime-node' }, outputs, recommendation: recommend(verdicts, model.bytes, gates),
+    gates: failingGates(verdicts, gates), settings: { ...settings, task: data?.task.name ?? settings.task },
+    environment: {
+      node: process.version, platform: `${process.platform} ${process.arch}`, cpu: cpus()[0]?.model ?? 'unknown', threads: settings.threads,
+      engines: [...new Set(verdicts.flatMap(({ loads }) => loads))],
+    },
+    seconds,
+  };
+}
+
+/** Writes what stands beside the outputs: manifests, the result as JSON, the report and the model card. */
+export async function writeBeside(result: QuantizeResult, folder: string): Promise<string[]> {
+  const { manifestOf, modelCard, resultHtml } = await import('../report/index.ts');
+  const made: string[] = [];
+  const put = async (name: string, content: string) => {
+    await writeFileAtomic(join(folder, name), content);
+    made.push(name);
+  };
+  const json = (value: unknown) => `${JSON.stringify(value, (_key, item: unknown) => (typeof item === 'number' && !Number.isFinite(item) ? String(item) : item), 2)}\n`;
+  for (const output of result.outputs) await put(`${output.file}.manifest.json`, json(manifestOf(result, output)));
+  await put('result.json', json(result));
+  await put('report.html', resultHtml(result));
+  for (const output of result.outputs) await put(`${output.file}.md`, modelCard(result, output));
+  return made;
+}

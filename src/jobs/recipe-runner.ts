@@ -1,0 +1,53 @@
+/** What happens to a source model's graph before any file is written: brought up to date, and reshaped and rounded by recipes. */
+import type { Engine } from '../engine/session.ts';
+import { activationValues } from '../export/onnx-static.ts';
+import { parseFormat } from '../formats/registry.ts';
+import { foldConstants, removeIdentities } from '../graph/constant-fold.ts';
+import type { Graph } from '../graph/graph.ts';
+import { upgradeOpset } from '../graph/upgrade.ts';
+import type { Batches } from '../observe/taps.ts';
+import { applyRecipe, type Applied } from '../recipes/apply.ts';
+import { silentProgress, type Progress } from './progress.ts';
+import type { QuantizeSettings } from './settings.ts';
+import type { SourceModel } from './source.ts';
+import type { OutputSpec } from './target.ts';
+import { choices } from './targets/onnx-plan.ts';
+
+/** Real files arrive at old operator sets; everything downstream speaks one. */
+export const modern = async (graph: Graph): Promise<Graph> =>
+  removeIdentities(await foldConstants(await upgradeOpset(graph, Math.max(21, graph.opset.get('') ?? 21))));
+
+export interface RecipeRunnerOptions {
+  readonly engine: Engine;
+  /** Calibration feeds, started again for each pass. */
+  readonly batches?: () => Batches;
+  readonly progress?: Progress;
+}
+
+/** Recipes carried out once per recipe, format and treatment of activations, whatever the number of files. */
+export function recipeRunner(
+  model: SourceModel, settings: Pick<QuantizeSettings, 'keep' | 'allowFallback'>, { engine, batches, progress = silentProgress }: RecipeRunnerOptions,
+): (spec: Pick<OutputSpec, 'scheme' | 'recipe'>) => Promise<Applied> {
+  const done = new Map<string, Promise<Applied>>();
+  const none: Applied = { graph: model.graph, weights: new Map(), ranges: new Map(), importance: new Map() };
+  return ({ scheme, recipe }) => {
+    if (recipe === undefined) return Promise.resolve(none);
+    const key = JSON.stringify([recipe, scheme.weights, scheme.activations]);
+    let applied = done.get(key);
+    if (applied === undefined) {
+      const { chosen } = choices(model, scheme, settings);
+      const format = parseFormat(scheme.weights);
+      applied = applyRecipe(recipe, model.graph, {
+        engine, activationValues,
+        formatOf: (site) => {
+          const choice = site.kind === 'Gather' ? undefined : chosen.get(site.id);
+          return choice === undefined || choice.fallback !== undefined ? undefined : format;
+        },
+        ...(batches === undefined ? {} : { batches }),
+        onSite: (site, count, total) => progress.line(`[${String(count).padStart(4)}/${total}] ${site.id} [${site.rows}, ${site.cols}] ${site.weight.type} -> ${scheme.weights}`),
+      });
+      done.set(key, applied);
+    }
+    return applied;
+  };
+}
