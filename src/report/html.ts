@@ -1,62 +1,105 @@
 /** The report as one HTML file: no network, no script, no clock. Every text from outside is escaped. */
-import type { Output, QuantizeResult } from '../jobs/result.ts';
-import { worstLayers } from './layers.ts';
-import { snippetFor } from './snippets.ts';
+import type { DataUse, Output, QuantizeResult } from '../jobs/result.ts';
+import { tensorSqnr, worstLayers } from './layers.ts';
+import { codeHtml, detailsHtml, escaped, listHtml, tableHtml, type Head } from './markup.ts';
+import { histogramFigure } from './plot-histogram.ts';
+import { layersFigure, sqnrRange } from './plot-layers.ts';
+import { sizeErrorFigure } from './plot-size-error.ts';
+import { alternativesFor, snippetFor } from './snippets.ts';
+import { styleSheet } from './style.ts';
 import { verdictColumns } from './verdict-table.ts';
-import { decibels, integer, megabytes, shape, size } from './words.ts';
-
-const signs: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
-const escaped = (text: string): string => text.replace(/[&<>"']/g, (sign) => signs[sign]);
-
-interface Head { readonly title: string; readonly align: 'left' | 'right' }
-
-function table(caption: string, columns: readonly Head[], rows: readonly (readonly string[])[]): string {
-  const heads = columns.map(({ title, align }) => `<th scope="col" class="${align}">${escaped(title)}</th>`).join('');
-  const body = rows.map((row) => `<tr>${row.map((cell, i) => `<td class="${columns[i].align}">${escaped(cell)}</td>`).join('')}</tr>`).join('\n');
-  return `<div class="wide"><table><caption>${escaped(caption)}</caption><thead><tr>${heads}</tr></thead><tbody>\n${body}\n</tbody></table></div>`;
-}
-
-const style = `:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:auto;padding:1rem}.wide{overflow-x:auto}
-table{border-collapse:collapse;margin:1rem 0}caption{text-align:left;font-weight:600}th,td{padding:.25rem .6rem;border-bottom:1px solid #8886;text-align:left}.right{text-align:right}pre{overflow-x:auto;padding:.6rem;border:1px solid #8886}`;
+import { decibels, duration, integer, megabytes, plural, shape, size } from './words.ts';
 
 const tensorColumns: readonly Head[] = [
   { title: 'tensor', align: 'left' }, { title: 'shape', align: 'left' }, { title: 'from', align: 'left' }, { title: 'to', align: 'left' },
-  { title: 'MB before', align: 'right' }, { title: 'MB after', align: 'right' }, { title: 'fallback', align: 'left' },
+  { title: 'MB before', align: 'right' }, { title: 'MB after', align: 'right' }, { title: 'SQNR', align: 'right' }, { title: 'fallback', align: 'left' },
 ];
 
-function outputSection(result: QuantizeResult, output: Output): string {
-  const worst = worstLayers(output, 5);
-  const { code } = output.snippet ?? snippetFor(result.model, output);
-  return [
-    `<h3>${escaped(output.file)}</h3>`,
-    worst.length === 0 ? '' : `<p>Weights that lost most: ${worst.map(({ tensor, sqnr }) => `${escaped(tensor)} (${decibels(sqnr)})`).join(', ')}</p>`,
-    ...output.notes.map((note) => `<p>${escaped(note)}</p>`),
-    `<pre><code>${escaped(code)}</code></pre>`,
-    `<details><summary>${output.tensors.length} tensors</summary>`,
-    table(`Tensors of ${output.file}`, tensorColumns, output.tensors.map((line) =>
-      [line.name, shape(line.shape), line.source, line.target, megabytes(line.bytesBefore), megabytes(line.bytesAfter), line.fallback ?? ''])),
-    '</details>',
-  ].join('\n');
+function tensorTable(output: Output): string {
+  return tableHtml(`Tensors of ${output.file}`, tensorColumns, output.tensors.map((line) => {
+    const sqnr = tensorSqnr(line);
+    return [line.name, shape(line.shape), line.source, line.target, megabytes(line.bytesBefore), megabytes(line.bytesAfter), sqnr === undefined ? '–' : decibels(sqnr), line.fallback ?? ''];
+  }));
 }
 
-export function resultHtml(result: QuantizeResult): string {
+function loaders({ model }: QuantizeResult, output: Output): string {
+  const snippet = output.snippet ?? { ...snippetFor(model, output), executed: false };
+  return detailsHtml('How to load it', [
+    `<p>${snippet.executed ? 'This code was executed when the file was made, in the folder of the outputs.' : 'To be run in the folder of the outputs.'}</p>`, codeHtml(snippet.code),
+    ...alternativesFor(output).flatMap(({ title, code }) => [`<p>${escaped(title)}:</p>`, codeHtml(code)]),
+  ]);
+}
+
+function outputSection(result: QuantizeResult, output: Output, range: readonly [number, number]): string {
+  const { file, target, recipe, verdict, tensors, histograms, notes } = output;
+  const worst = worstLayers(output, 3);
+  const fallbacks = verdict.fallbacks ?? [];
+  const pictures = histograms.map(histogramFigure).filter((text) => text !== '');
+  return [
+    `<section><h3>${escaped(file)}</h3>`,
+    `<p class="quiet">${escaped(`${target}, weights as ${verdict.format}${recipe === 'none' ? '' : `, recipe ${recipe}`}; ${size(verdict.size)}`)}</p>`,
+    ...(verdict.notJudged === undefined ? [] : [`<p>Not judged: ${escaped(verdict.notJudged)}</p>`]),
+    ...notes.map((note) => `<p>${escaped(note)}</p>`),
+    ...(fallbacks.length === 0 ? [] : [detailsHtml(`${plural(fallbacks.length, 'tensor')} took another format`, [
+      `<ul>${fallbacks.map(({ tensor, format, reason }) => `<li>${escaped(`${tensor}: ${format}, because ${reason}`)}</li>`).join('')}</ul>`,
+    ])]),
+    worst.length === 0 ? '' : `<p>Weights that lost most: ${worst.map(({ tensor, sqnr }) => `${escaped(tensor)} (${decibels(sqnr)})`).join(', ')}.</p>`,
+    layersFigure(output, range),
+    pictures.length === 0 ? '' : detailsHtml(`${plural(pictures.length, 'weight')} and the levels of their codes`, pictures),
+    loaders(result, output),
+    tensors.length === 0 ? '' : detailsHtml(plural(tensors.length, 'tensor'), [tensorTable(output)]),
+    '</section>',
+  ].filter((text) => text !== '').join('\n');
+}
+
+const dataPairs = (title: string, data: DataUse | undefined): (readonly [string, string])[] => (data === undefined ? [] : [
+  [title, `${data.name}, ${plural(data.samples, 'sample')}`], ...(data.sha256 === undefined ? [] : [[`${title}, SHA-256`, data.sha256] as const]),
+]);
+
+/** A setting as it was understood, as text. */
+const settingText = (value: unknown): string => (typeof value === 'string' ? value : Array.isArray(value) ? value.map(settingText).join(', ') : JSON.stringify(value) ?? '');
+
+function verdictSection(result: QuantizeResult): string {
   const { model, outputs, recommendation } = result;
   const verdicts = outputs.map(({ verdict }) => verdict);
   const columns = verdictColumns(verdicts, model.bytes, '→');
+  const best = verdicts.findIndex(({ file }) => file === recommendation.choice?.file);
+  const rows = verdicts.map((verdict, at) => columns.map((column, i) => (i === 0 && at === best ? `${column.cell(verdict)} (recommended)` : column.cell(verdict))));
+  const score = verdicts.find((verdict) => verdict.score !== undefined)?.score;
+  return [
+    '<h2>Verdict</h2>',
+    score === undefined ? '' : `<p>${escaped(`The written files were run against the float model on ${score.data}, ${plural(score.samples, 'sample')}${score.items === undefined ? '' : ` (${integer(score.items.count)} ${score.items.name})`}, none of which calibrated.`)}</p>`,
+    tableHtml('What was measured on the written files', columns, rows, best),
+    detailsHtml('What the columns hold', [listHtml(columns.map(({ title, meaning }) => [title, meaning]))]),
+  ].filter((text) => text !== '').join('\n');
+}
+
+export function resultHtml(result: QuantizeResult): string {
+  const { model, outputs, recommendation, gates, environment, tool } = result;
   const files = [...model.files, ...outputs.flatMap((output) => output.files)];
+  const range = sqnrRange(outputs);
+  const plot = sizeErrorFigure(result);
+  const data = [...dataPairs('calibration', result.calibration), ...dataPairs('evaluation', result.evaluation)];
   return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${escaped(model.name)}, quantized</title><style>${style}</style></head>
-<body><main><h1>${escaped(model.name)}</h1>
-<p>${integer(model.parameters)} weights, ${size(model.bytes)}</p>
-<h2>Recommendation</h2><p>${escaped(recommendation.reason)}</p>
-${result.gates.map(({ line }) => `<p>Gate missed: ${escaped(line)}</p>`).join('\n')}
-<h2>Verdict</h2>
-${table('What was measured on the written files', columns, verdicts.map((verdict) => columns.map((column) => column.cell(verdict))))}
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${escaped(model.name)}, quantized</title>
+<style>${styleSheet}</style></head>
+<body><main>
+<h1>${escaped(model.name)}</h1>
+<p class="quiet">${escaped(`${model.origin}, ${integer(model.parameters)} weights, ${size(model.bytes)}${model.license === undefined ? '' : `, license ${model.license}`}`)}</p>
+<h2>${recommendation.choice === undefined ? 'No recommendation' : 'Recommendation'}</h2>
+<p class="choice">${escaped(recommendation.reason)}.</p>
+${gates.map(({ line }) => `<p class="missed">Gate missed: ${escaped(line)}</p>`).join('\n')}
+${verdictSection(result)}
+${plot === '' ? '' : `<h2>Size against error</h2>\n${plot}`}
 <h2>Outputs</h2>
-${outputs.map((output) => outputSection(result, output)).join('\n')}
-<h2>Settings and environment</h2>
-<pre>${escaped(JSON.stringify({ settings: result.settings, environment: result.environment, calibration: result.calibration, evaluation: result.evaluation }, null, 2))}</pre>
-${table('Files', [{ title: 'file', align: 'left' }, { title: 'bytes', align: 'right' }, { title: 'SHA-256', align: 'left' }], files.map(({ path, bytes, sha256 }) => [path, String(bytes), sha256]))}
+${outputs.map((output) => outputSection(result, output, range)).join('\n')}
+${data.length === 0 ? '' : `<h2>Data</h2>\n${listHtml(data)}`}
+<h2>Settings</h2>
+${listHtml(Object.entries(result.settings).filter(([, value]) => value !== undefined).map(([name, value]) => [name, settingText(value)]))}
+<h2>Environment</h2>
+${listHtml([['made by', `${tool.name} ${tool.version}`], ['runtime', `Node ${environment.node}, ${environment.platform}`], ['processor', `${environment.cpu}, ${plural(environment.threads, 'thread')}`], ['engines', environment.engines.join(', ') || 'none'], ['float model ran in', result.float.engine], ['took', duration(result.seconds)]])}
+<h2>Files</h2>
+${tableHtml('Files and their hashes', [{ title: 'file', align: 'left' }, { title: 'bytes', align: 'right' }, { title: 'SHA-256', align: 'left' }], files.map(({ path, bytes, sha256 }) => [path, integer(bytes), sha256]))}
 </main></body></html>
 `;
 }
