@@ -8,7 +8,7 @@ import { linearSites, type Linear } from '../graph/linear.ts';
 import { viewOf, type GraphView } from '../graph/traverse.ts';
 
 /** Move values without changing them: output and input share one scale. */
-const moving = new Set(['MaxPool', 'Reshape', 'Transpose', 'Flatten', 'Squeeze', 'Unsqueeze', 'Slice', 'Split', 'DepthToSpace', 'SpaceToDepth', 'Identity', 'Resize', 'Pad']);
+const moving = new Set(['MaxPool', 'Reshape', 'Transpose', 'Flatten', 'Squeeze', 'Unsqueeze', 'Slice', 'Split', 'DepthToSpace', 'SpaceToDepth', 'Identity', 'Resize', 'Pad', 'Gather']);
 /** Compute new values from all their inputs. */
 const computing = new Set(['Add', 'Mul', 'Concat', 'AveragePool', 'GlobalAveragePool', 'LeakyRelu', 'Sigmoid', 'Relu', 'Clip']);
 /** Clamp values; the ends of an integer range do the same. */
@@ -115,6 +115,7 @@ function keepsValues(node: Node, view: GraphView): boolean {
   const name = mode?.kind === 'string' ? mode.value : undefined;
   if (node.op === 'Resize') return name === undefined || name === 'nearest';
   if (node.op === 'Pad') return (name === undefined || name === 'constant') && (node.inputs[2] ?? '') === '' && view.graph.weights.has(node.inputs[1] ?? '');
+  if (node.op === 'Gather') return view.graph.weights.has(node.inputs[1]);
   if (node.op === 'MaxPool') return (node.outputs[1] ?? '') === '';
   return true;
 }
