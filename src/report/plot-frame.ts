@@ -4,7 +4,7 @@ import { parseHTML } from 'linkedom';
 import { figureHtml } from './markup.ts';
 
 /** Pixels; a plot is drawn once for screens and once for phones, because shrunk letters cannot be read. */
-export const plotWidths = { wide: 760, narrow: 340 } as const;
+export const plotWidths = { wide: 860, narrow: 340 } as const;
 export const fontPixels = 13;
 
 /** Colours of the page; the values for light and dark stand in its style sheet. */
@@ -44,3 +44,6 @@ export function logTicks(low: number, high: number): number[] {
   }
   return ticks;
 }
+
+/** A tick without trailing zeros. */
+export const short = (value: number): string => (value !== 0 && (Math.abs(value) < 1e-4 || Math.abs(value) >= 1e6) ? value.toExponential().replace('e+', 'e') : String(Number(value.toPrecision(3))));

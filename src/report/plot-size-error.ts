@@ -4,7 +4,7 @@ import { errorOf } from '../evaluate/verdict.ts';
 import type { QuantizeResult } from '../jobs/result.ts';
 import { outputNames } from './output-names.ts';
 import { placeLabels } from './labels.ts';
-import { colours, draw, fontPixels, logTicks, plotFigure } from './plot-frame.ts';
+import { colours, draw, fontPixels, logTicks, plotFigure, short } from './plot-frame.ts';
 import { figure, megabytes } from './words.ts';
 
 export interface SizeError {
@@ -55,7 +55,7 @@ export function sizeErrorFigure(result: QuantizeResult): string {
   const wideRange = largest / smallest > 12;
 
   return plotFigure(
-    `Size and error of every file, error on a logarithmic axis. Filled and joined: no other file is both smaller and nearer to float. The dashed line is the size of the float weights.`,
+    `Size and error of every file, error on a logarithmic axis. Filled and joined: no other file is both smaller and nearer to float. The dashed line is the size of the float weights.${chosen === undefined ? '' : ' Ringed: recommended.'}`,
     description,
     (width) => {
       const height = Math.round(Math.min(420, width * 0.62 + 90));
@@ -64,9 +64,9 @@ export function sizeErrorFigure(result: QuantizeResult): string {
         width, height, ...margins,
         x: {
           label: wideRange ? 'size, MB (logarithmic)' : 'size, MB', labelAnchor: 'right', domain: wideRange ? [smallest / 1.25, largest * 1.25] : [0, largest * 1.06], type: wideRange ? 'log' : 'linear',
-          ticks: wideRange ? logTicks(smallest / 1.25, largest * 1.25) : width < 500 ? 4 : 7, tickFormat: (value: number) => figure(value, 2), grid: true,
+          ticks: wideRange ? logTicks(smallest / 1.25, largest * 1.25) : width < 500 ? 4 : 7, tickFormat: short, grid: true,
         },
-        y: { type: 'log', domain: [low, high], label: measure, labelAnchor: 'top', labelArrow: 'none', ticks: logTicks(low, high), tickFormat: (value: number) => figure(value, 1), grid: true },
+        y: { type: 'log', domain: [low, high], label: measure, labelAnchor: 'top', labelArrow: 'none', ticks: logTicks(low, high), tickFormat: short, grid: true },
       };
       const marks: Plot.Markish[] = [
         Plot.frame({ stroke: colours.faint }),
@@ -79,7 +79,7 @@ export function sizeErrorFigure(result: QuantizeResult): string {
       // A first drawing gives the scales that labels are placed by.
       const scales = draw({ ...options, marks });
       const x = scales.scale('x')!, y = scales.scale('y')!;
-      const labelled = points.map((point) => ({ ...point, text: `${point.name}${point.name === chosen ? ' (recommended)' : ''}` }));
+      const labelled = points.map((point) => ({ ...point, text: point.name }));
       const places = placeLabels(
         labelled.map(({ megabytes: at, drawn, text }) => ({ x: x.apply(at), y: y.apply(drawn), text })),
         { left: margins.marginLeft, top: margins.marginTop, right: width - 6, bottom: height - margins.marginBottom }, fontPixels,
