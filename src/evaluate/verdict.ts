@@ -109,7 +109,7 @@ export interface Recommendation {
 /** Below these a file is taken to behave like the float model, where no gate says otherwise. */
 export const tolerances = {
   /** Nats per token or sample. */
-  kl: 0.05,
+  kl: 0.02,
   /** Percentage points, dB, or per cent of the float value for other units. */
   points: 1,
   decibels: 0.3,

@@ -41,6 +41,7 @@ export async function exportWeightOnly(graph: Graph, weights: ReadonlyMap<string
   const made = new Map(base.weights);
   const replacements = new Map<string, Node[]>();
   const floats = new Map<string, { value: string; nodes: Node[] }>();
+  const slow = new Map<string, number>();
   let contrib = false;
   for (const site of linearSites(base, { gather: true })) {
     const matrix = weights.get(site.id);
@@ -68,11 +69,12 @@ export async function exportWeightOnly(graph: Graph, weights: ReadonlyMap<string
       const value = form === 'DequantizeLinear' ? dequantizeLinear(site, tiles, emit) : tableLookup(site, tiles, emit);
       float = { value, nodes };
       floats.set(site.id, float);
-      if (form === 'table') notes.push(note('slow', site.id, `${matrix.format.name} has no kernel in ONNX Runtime: written as a table lookup, unpacked when the model is loaded`));
+      if (form === 'table') slow.set(matrix.format.name, (slow.get(matrix.format.name) ?? 0) + 1);
     } else nodes.length = 0;
     const { value } = float;
     replacements.set(site.output, [...nodes, { ...site.node, inputs: site.node.inputs.map((input) => (input === site.id ? value : input)) }]);
   }
+  for (const [format, count] of slow) notes.push(note('slow', format, `no kernel in ONNX Runtime: ${count} weights are table lookups, unpacked to float when the model is loaded`));
   const opset = new Map(base.opset);
   if (contrib) opset.set('com.microsoft', 1);
   const nodes = base.nodes.flatMap((node) => replacements.get(node.outputs[0]) ?? [node]);
