@@ -1,4 +1,5 @@
 /** What a kind of output file must offer: a plan of its tensors, and writing. One file per kind; `targets.ts` lists them. */
+import type { Imatrix } from '../files/imatrix.ts';
 import type { ByteSink } from '../files/source.ts';
 import type { Applied } from '../recipes/apply.ts';
 import type { Recipe } from '../recipes/recipe.ts';
@@ -36,8 +37,12 @@ export interface WriteContext {
   apply(): Promise<Applied>;
   /** Mean squared input per column by weight name, observed on the calibration data; runs when first called. */
   importance(): Promise<ReadonlyMap<string, Float32Array>>;
+  /** The importance matrix that the settings name, by GGUF names; absent where they name none. */
+  imatrix?(): Promise<Imatrix>;
   /** A journaled sink for a file of the output folder; the caller commits it. */
   open(path: string): Promise<ByteSink>;
+  /** Puts a small file that outputs share, at once; `content` sees what lies there, and an equal file is left alone. */
+  share?(path: string, content: (present: Uint8Array | undefined) => Uint8Array): Promise<void>;
 }
 
 export interface Written {
