@@ -54,7 +54,7 @@ export function languageSource(language: LanguageModel, name: string, location: 
     ...(tokenizer === undefined ? {} : { tokenizer: openTokenizer(tokenizer) }),
     ...(license === undefined ? {} : { license }),
     parameters: sum(tensors, (tensor) => elementCount(tensor.shape)), bytes: sum(tensors, (tensor) => tensor.byteLength),
-    lowBit: [...language.lowBit, ...tensors.filter((tensor) => isBlockType(tensor.type)).map((tensor) => tensor.name)],
+    lowBit: [...new Set([...language.lowBit, ...tensors.filter((tensor) => isBlockType(tensor.type)).map((tensor) => tensor.name)])],
   };
 }
 

@@ -2,6 +2,7 @@
 import { defineErrors } from '../errors.ts';
 import type { Target } from './schemes.ts';
 import type { TargetWriter } from './target.ts';
+import { ggufTarget } from './targets/gguf.ts';
 import { onnxTarget } from './targets/onnx.ts';
 
 const errors = defineErrors('target', {
@@ -15,5 +16,5 @@ const notYet = (target: Target): TargetWriter => {
 
 export const targetWriters: Readonly<Record<Target, TargetWriter>> = {
   onnx: onnxTarget,
-  gguf: notYet('gguf'), 'transformers.js': notYet('transformers.js'), safetensors: notYet('safetensors'),
+  gguf: ggufTarget, 'transformers.js': notYet('transformers.js'), safetensors: notYet('safetensors'),
 };

@@ -5,6 +5,7 @@ import type { GgufValue } from '../files/gguf.ts';
 export type GgufMetadata = ReadonlyMap<string, GgufValue>;
 
 export const u32 = (value: number): GgufValue => ({ type: 'u32', value });
+export const i32 = (value: number): GgufValue => ({ type: 'i32', value });
 export const f32 = (value: number): GgufValue => ({ type: 'f32', value: Math.fround(value) });
 export const text = (value: string): GgufValue => ({ type: 'string', value });
 export const bool = (value: boolean): GgufValue => ({ type: 'bool', value });

@@ -1,0 +1,95 @@
+/** GGUF files: one type for all matrices, as llama.cpp loads it. Columns are weighed by an importance matrix or by what was observed. */
+import { ggufFileType, ggufParts, ggufTensorTypes, type GgufTensorType } from '../../export/gguf.ts';
+import { writeGguf } from '../../files/gguf-write.ts';
+import type { GgufValue } from '../../files/gguf.ts';
+import { byteLengthOf, copyTensor, isBlockType, type TensorOut, type TensorType } from '../../files/tensor.ts';
+import { parseFormat } from '../../formats/registry.ts';
+import { i32, text } from '../../models/gguf-values.ts';
+import { encodeTensor } from '../../round/encode-tensor.ts';
+import { keepsFloat } from '../keep.ts';
+import type { TensorLine } from '../result.ts';
+import type { Scheme } from '../schemes.ts';
+import type { QuantizeSettings } from '../settings.ts';
+import type { SourceModel } from '../source.ts';
+import { committed, type TargetWriter, type WriteContext } from '../target.ts';
+
+export const ggufTarget: TargetWriter = {
+  plan: async (model, { scheme }, settings) => {
+    const { types } = described(model, scheme, settings);
+    return { tensors: types.map(lineOf), refusals: types.flatMap(({ tensor, refusal }) => (refusal === undefined ? [] : [`${tensor.name}: ${refusal}`])) };
+  },
+  async write(context) {
+    const { model, spec, settings, pool, progress } = context;
+    const { parts, types } = described(model, spec.scheme, settings);
+    const weighed = await importanceOf(context, types);
+    const lines = new Map(types.map((type) => [type.tensor.name, lineOf(type)]));
+    let done = 0;
+    const outs = types.map(({ tensor, target, fallback }, index): TensorOut => {
+      const finished = (stats: { squaredError?: number; sumOfSquares?: number }): void => {
+        const line = { ...lines.get(tensor.name)!, ...(isBlockType(target) ? stats : {}) };
+        lines.set(tensor.name, line);
+        progress.line(told(line, index, types.length, weighed.of(tensor.name) !== undefined && isBlockType(target), fallback));
+        progress.advance(++done);
+      };
+      if (tensor.type === target) return copied(copyTensor(tensor), () => finished({}));
+      const importance = weighed.of(tensor.name);
+      return encodeTensor(tensor, target, { pool, onDone: finished, ...(importance === undefined ? {} : { importance }) });
+    });
+    const metadata = new Map([...parts.metadata, ['general.file_type', ggufFileType(types)] as const, ...weighed.metadata]);
+    const sink = await context.open(spec.file);
+    await committed([sink], () => writeGguf(sink, metadata, outs));
+    return { files: [spec.file], tensors: [...lines.values()], histograms: [], notes: [...parts.notes, ...weighed.notes] };
+  },
+};
+
+function described(model: SourceModel, scheme: Scheme, { keep, allowFallback }: Pick<QuantizeSettings, 'keep' | 'allowFallback'>) {
+  const parts = ggufParts(model.language!);
+  const type = parseFormat(scheme.weights, 'ggml').name as TensorType;
+  return { parts, types: ggufTensorTypes(parts, type, { allowFallback, keeps: (weight, name) => keepsFloat(weight, name, keep) }) };
+}
+
+const lineOf = ({ tensor, target, fallback, refusal }: GgufTensorType): TensorLine => ({
+  name: tensor.name, shape: tensor.shape, source: tensor.type, target, bytesBefore: tensor.byteLength,
+  bytesAfter: refusal === undefined ? byteLengthOf(target, tensor.shape, tensor.name) : tensor.byteLength, ...(fallback === undefined ? {} : { fallback }),
+});
+
+interface Weighed { of(name: string): Float32Array | undefined; readonly metadata: readonly [string, GgufValue][]; readonly notes: readonly string[] }
+
+/** Column weights by GGUF name: of a matrix that was given, or as observed where the recipe wants them. */
+async function importanceOf({ settings, spec, imatrix, importance }: WriteContext, types: readonly GgufTensorType[]): Promise<Weighed> {
+  if (spec.recipe?.name !== 'importance') return { of: () => undefined, metadata: [], notes: [] };
+  const given = await imatrix?.();
+  const observed = given === undefined ? await importance() : undefined;
+  const entries = given?.entries
+    ?? new Map(types.flatMap(({ tensor, weight }) => { const found = weight === undefined ? undefined : observed?.get(weight); return found === undefined ? [] : [[tensor.name, found] as const]; }));
+  const without = types.filter(({ tensor, target }) => isBlockType(target) && !entries.has(tensor.name)).map(({ tensor }) => tensor.name);
+  return {
+    of: (name) => entries.get(name),
+    metadata: entries.size === 0 ? [] : [
+      // Only the file's name: paths are nobody's business.
+      ...(given === undefined ? [] : [['quantize.imatrix.file', text(settings.imatrix!.split(/[\\/]/).at(-1)!)] as [string, GgufValue]]),
+      ['quantize.imatrix.entries_count', i32(entries.size)],
+      ...(given === undefined ? [] : [['quantize.imatrix.chunks_count', i32(given.chunkCount)] as [string, GgufValue]]),
+    ],
+    notes: without.length === 0 ? [] : [`${without.length} tensors have no importance and are rounded with equal weights, among them ${without[0]}`],
+  };
+}
+
+/** A copy that tells when its last byte is taken. */
+const copied = (out: TensorOut, done: () => void): TensorOut => ({
+  ...out,
+  async *chunks() {
+    yield* out.chunks();
+    done();
+  },
+});
+
+const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(2)} MiB`;
+
+/** One line per tensor: `[ 3/57] blk.0.attn_q.weight [256, 256] f32 -> q4_k, 0.25 MiB -> 0.04 MiB, error 7.1 %`. */
+function told(line: TensorLine, index: number, total: number, weighed: boolean, fallback: string | undefined): string {
+  const { name, shape, source, target, bytesBefore, bytesAfter, squaredError, sumOfSquares } = line;
+  const error = squaredError === undefined || sumOfSquares === undefined || !(sumOfSquares > 0) ? '' : `, error ${(100 * Math.sqrt(squaredError / sumOfSquares)).toFixed(2)} %`;
+  const counted = `[${String(index + 1).padStart(String(total).length)}/${total}]`;
+  return `${counted} ${name} [${shape.join(', ')}] ${source} -> ${target}, ${mebibytes(bytesBefore)} -> ${mebibytes(bytesAfter)}${error}${weighed ? ', weighed' : ''}${fallback === undefined ? '' : ` (${fallback})`}`;
+}
