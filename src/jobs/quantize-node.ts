@@ -1,14 +1,15 @@
 /** The main job: open, plan, write, judge, recommend, and leave a manifest, a report and a card beside the files. */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { ortNode } from '../engine/ort-node.ts';
 import { defineErrors } from '../errors.ts';
 import { bindFeeds } from '../evaluate/feeds.ts';
 import { failingGates, parseMaxDrop, parseSize, recommend, type Gates, type Verdict } from '../evaluate/verdict.ts';
-import { writeFileAtomic } from '../files/fs-node.ts';
+import { openFile, writeFileAtomic } from '../files/fs-node.ts';
+import { readImatrix, type Imatrix } from '../files/imatrix.ts';
 import { observeImportance } from '../recipes/apply.ts';
 import { poolNode } from '../round/pool-node.ts';
 import { openData, type Data } from './data-node.ts';
@@ -82,7 +83,9 @@ export async function quantize(request: QuantizeRequest, hooks: QuantizeHooks = 
       written.push(await existing(settings, spec) ?? await targetWriters[spec.target].write({
         model, spec, settings, plan: targetPlan, pool, progress, apply: () => apply(spec),
         importance: () => (importance ??= data?.calibration === undefined ? Promise.resolve(new Map()) : observeImportance(model.graph, ortNode, feedsOf(model, data.calibration))),
+        ...(settings.imatrix === undefined ? {} : { imatrix: () => imatrixAt(settings.imatrix!) }),
         open: (path) => journaledSink(join(settings.output, path), { fingerprint, resume: settings.resume, overwrite: settings.overwrite }),
+        share: (path, content) => shareFile(join(settings.output, path), content),
       }));
       progress.end();
     }
@@ -91,6 +94,22 @@ export async function quantize(request: QuantizeRequest, hooks: QuantizeHooks = 
   }
   const judged = settings.verdict && data !== undefined ? await judgeInProcess({ settings, items: parts.map(({ spec: { file, target } }) => ({ name: file, target, path: join(settings.output, file) })) }, progress) : undefined;
   return finish({ model, settings, planned, written, judged, data, seconds: (performance.now() - started) / 1000 });
+}
+
+/** A small file that several outputs share, written when its content changes. */
+async function shareFile(path: string, content: (present: Uint8Array | undefined) => Uint8Array): Promise<void> {
+  const present = existsSync(path) ? await readFile(path) : undefined;
+  const wanted = content(present);
+  if (present?.equals(wanted) !== true) await writeFileAtomic(path, wanted);
+}
+
+async function imatrixAt(path: string): Promise<Imatrix> {
+  const source = await openFile(path);
+  try {
+    return await readImatrix(source);
+  } finally {
+    await source.close();
+  }
 }
 
 /** A file that an interrupted run had finished is not made again. */
