@@ -60,19 +60,23 @@ export async function quantizeFiles(given: readonly NamedBlob[], request: WebReq
   }
   const apply = recipeRunner(model, settings, { engine: noEngine, progress });
   const made = new Map<string, Blob>();
-  const files: WebFile[] = [];
+  const paths = new Set<string>();
   const notes: string[] = [];
   for (const { spec, plan: targetPlan } of parts) {
     progress.phase(spec.file, targetPlan.tensors.length);
     const written = await targetWriters[spec.target].write({
       model, spec, settings, plan: targetPlan, pool, progress, apply: () => apply(spec), importance: async () => new Map(),
       open: async (path) => blobSink((blob) => made.set(path, blob)),
+      share: async (path, content) => {
+        const present = made.get(path);
+        made.set(path, new Blob([content(present === undefined ? undefined : new Uint8Array(await present.arrayBuffer())).slice()]));
+      },
     });
-    for (const path of written.files) files.push({ path, blob: made.get(path)! });
+    for (const path of written.files) paths.add(path);
     notes.push(...written.notes);
     progress.end();
   }
-  return { files, plan, notes };
+  return { files: [...paths].map((path) => ({ path, blob: made.get(path)! })), plan, notes };
 }
 
 /** Bytes that a sink holds before it hands them to the browser, which may keep Blobs on disk. */

@@ -41,7 +41,8 @@ export async function schemeGraph({ graph, weights, ranges }: Applied, scheme: S
   return scheme.compute === 'f16' ? half(made.graph, notes) : { graph: made.graph, notes };
 }
 
-const isLarge = (graph: Graph): boolean => {
+/** Whether tensors are too large to lie in the model file. */
+export const isLarge = (graph: Graph): boolean => {
   let bytes = 0;
   for (const tensor of graph.weights.values()) bytes += tensor.byteLength;
   return bytes > externalBytes;
