@@ -50,7 +50,8 @@ export const llamaCpp: Engine = {
       const reason = messages.find((message) => message !== '') ?? (error instanceof Error ? error.message : String(error));
       throw errors.notLoaded({ model: path, reason: reason.split('\n')[0] });
     }
-    const context = await loaded.createContext({ contextSize: Math.min(loaded.trainContextSize, 4096), threads: options.threads ?? 1 });
+    // One place more than windows have tokens: when the last one is full, the first tokens are dropped before the last is seen.
+    const context = await loaded.createContext({ contextSize: Math.min(loaded.trainContextSize, 4096) + 1, threads: options.threads ?? 1 });
     const sequence = context.getSequence();
     const vocabulary = loaded.fileInfo.metadata.tokenizer?.ggml?.tokens?.length ?? 0;
     return {
