@@ -2,7 +2,7 @@
 import { defineErrors } from '../errors.ts';
 import { decodeBlocks } from '../formats/ggml/index.ts';
 import { decodeE8M0, decodeMiniFloat, e2m1, e4m3, e5m2 } from '../formats/minifloat-code.ts';
-import { bf16ToF32, f16ToF32 } from '../numeric/half.ts';
+import { decodeBf16, decodeF16 } from '../numeric/half.ts';
 import { blockTypes, byteLengthOf, elementCount, elementTypes, isBlockType } from './tensor.ts';
 import type { ElementType, TensorRef } from './tensor.ts';
 
@@ -14,10 +14,29 @@ const errors = defineErrors('values', {
 
 const signed = (code: number, bits: number): number => (code << (32 - bits)) >> (32 - bits);
 
-/** One value of element type `type` at index `i`; sub-byte types are packed low bits first. */
-const getters: Readonly<Record<ElementType, (view: DataView, i: number) => number>> = {
-  f64: (v, i) => v.getFloat64(i * 8, true), f32: (v, i) => v.getFloat32(i * 4, true),
-  f16: (v, i) => f16ToF32(v.getUint16(i * 2, true)), bf16: (v, i) => bf16ToF32(v.getUint16(i * 2, true)),
+/** The same bytes where a typed array may begin. */
+const aligned = (bytes: Uint8Array, size: number): Uint8Array => (bytes.byteOffset % size === 0 ? bytes : Uint8Array.from(bytes));
+
+function patternsOf(bytes: Uint8Array, count: number): Uint16Array {
+  const { buffer, byteOffset } = aligned(bytes, 2);
+  return new Uint16Array(buffer, byteOffset, count);
+}
+
+/** The types that weights come in, a whole array at a time. */
+const decoders = {
+  f32: (bytes: Uint8Array, count: number): Float32Array => {
+    const { buffer, byteOffset } = aligned(bytes, 4);
+    // A copy: the source may hand out its own memory.
+    return new Float32Array(buffer, byteOffset, count).slice();
+  },
+  f16: (bytes: Uint8Array, count: number) => decodeF16(patternsOf(bytes, count)),
+  bf16: (bytes: Uint8Array, count: number) => decodeBf16(patternsOf(bytes, count)),
+};
+const isWeightType = (type: ElementType): type is keyof typeof decoders => Object.hasOwn(decoders, type);
+
+/** One value of any other element type `type` at index `i`; sub-byte types are packed low bits first. */
+const getters: Readonly<Record<Exclude<ElementType, keyof typeof decoders>, (view: DataView, i: number) => number>> = {
+  f64: (v, i) => v.getFloat64(i * 8, true),
   i64: (v, i) => Number(v.getBigInt64(i * 8, true)), i32: (v, i) => v.getInt32(i * 4, true),
   i16: (v, i) => v.getInt16(i * 2, true), i8: (v, i) => v.getInt8(i),
   u64: (v, i) => Number(v.getBigUint64(i * 8, true)), u32: (v, i) => v.getUint32(i * 4, true),
@@ -51,6 +70,7 @@ export async function readFloats(tensor: TensorRef, beginRow = 0, endRow?: numbe
   const perByte = 8 / bits;
   if (bits < 8 && (beginRow * width) % perByte !== 0) throw errors.partialByte({ name, width });
   const bytes = await tensor.read(beginRow * width / perByte, Math.ceil(end * width / perByte));
+  if (isWeightType(type)) return decoders[type](bytes, count);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const get = getters[type];
   const out = new Float32Array(count);
