@@ -1,4 +1,5 @@
 /** Everything that shows a plan or a result. */
+export { inspectionText } from './inspection-text.ts';
 export { resultHtml } from './html.ts';
 export { jsonText } from './json.ts';
 export { manifestOf, type Manifest } from './manifest.ts';

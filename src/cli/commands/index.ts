@@ -4,7 +4,8 @@ import { benchCommand } from './bench.ts';
 import { compareCommand } from './compare.ts';
 import { demoCommand } from './demo.ts';
 import { evaluateCommand } from './evaluate.ts';
+import { inspectCommand } from './inspect.ts';
 import { quantizeCommand } from './quantize.ts';
 import { recipesCommand } from './recipes.ts';
 
-export const commands: readonly CliCommand[] = [quantizeCommand, compareCommand, evaluateCommand, recipesCommand, benchCommand, demoCommand];
+export const commands: readonly CliCommand[] = [inspectCommand, quantizeCommand, compareCommand, evaluateCommand, recipesCommand, benchCommand, demoCommand];
