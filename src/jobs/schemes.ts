@@ -110,7 +110,7 @@ export function schemeForFormat(weights: string, activations: Scheme['activation
   const isBlockType = format.family === 'ggml';
   const fits = format.family === 'float' || (target === 'gguf' ? isBlockType : !isBlockType);
   if (!fits) throw errors.notForTarget({ weights: format.name, target });
-  const label = format.name.replaceAll('/', '-').replaceAll('@', '-');
+  const label = format.name.replace(/^ggml-/, '').replaceAll('/', '-').replaceAll('@', '-');
   const suffix = activations === undefined || activations === 'float' ? '' : `-${activations}`;
   return scheme(label + suffix, format.name, activations ?? 'float', format.name === 'f16' ? 'f16' : 'f32');
 }

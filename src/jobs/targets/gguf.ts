@@ -44,7 +44,8 @@ export const ggufTarget: TargetWriter = {
 
 function described(model: SourceModel, scheme: Scheme, { keep, allowFallback }: Pick<QuantizeSettings, 'keep' | 'allowFallback'>) {
   const parts = ggufParts(model.language!);
-  const type = parseFormat(scheme.weights, 'ggml').name as TensorType;
+  // Two types share a name with other formats and are spelled with their family there.
+  const type = parseFormat(scheme.weights, 'ggml').name.replace(/^ggml-/, '') as TensorType;
   return { parts, types: ggufTensorTypes(parts, type, { allowFallback, keeps: (weight, name) => keepsFloat(weight, name, keep) }) };
 }
 
