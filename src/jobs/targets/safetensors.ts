@@ -1,0 +1,142 @@
+/** Hugging Face folders: low-bit weights in the layout asked for, everything else as it was, and the files beside them. */
+import { defineErrors } from '../../errors.ts';
+import { layouts } from '../../export/safetensors.ts';
+import { shardIndex, shardsOf } from '../../export/safetensors-shards.ts';
+import { writeSafetensors } from '../../files/safetensors.ts';
+import { copyTensor, isBlockType, type TensorOut, type TensorRef } from '../../files/tensor.ts';
+import { parseFormat } from '../../formats/registry.ts';
+import type { Graph } from '../../graph/graph.ts';
+import { linearSites, type Linear } from '../../graph/linear.ts';
+import { encodeNumbers, isFloatType, lazyTensor } from '../../graph/values.ts';
+import type { LanguageModel } from '../../models/language-model.ts';
+import { floatView } from '../../models/weight-views.ts';
+import type { Applied } from '../../recipes/apply.ts';
+import type { TensorLine } from '../result.ts';
+import { committed, type OutputSpec, type TargetPlan, type TargetWriter } from '../target.ts';
+import type { QuantizeSettings } from '../settings.ts';
+import type { SourceModel } from '../source.ts';
+import { choices } from './onnx-plan.ts';
+import { described } from './onnx.ts';
+import { jsonBytes, sideFiles, writeSideFiles } from './side-files.ts';
+
+const errors = defineErrors('safetensorsTarget', {
+  added: (f: { recipe: string; name: string }) => [`recipe ${f.recipe} adds the tensor ${f.name}, for which the architecture has no place`, 'choose a recipe that only rescales, or write ONNX'] as const,
+});
+
+const head = 'lm_head.weight';
+const layerOf = (weight: string): string => weight.replace(/\.weight$/, '');
+const sizeOf = ({ shape }: TensorRef): number => shape.reduce((product, dim) => product * dim, 1);
+
+/** The type that a float tensor is written in; blocks of other files have no name here. */
+const keptType = ({ type }: TensorRef) => (isBlockType(type) ? 'f32' : type);
+
+interface Decided {
+  /** Weights that take the layout. */
+  readonly taken: ReadonlySet<string>;
+  /** Why a weight stays float although it was asked for. */
+  readonly fallbacks: ReadonlyMap<string, string>;
+  readonly refusals: readonly string[];
+}
+
+function decide(model: SourceModel, { scheme }: Pick<OutputSpec, 'scheme'>, settings: QuantizeSettings): Decided {
+  const { chosen, refusals } = choices(model, scheme, settings);
+  const format = parseFormat(scheme.weights);
+  const layout = layouts[settings.layout];
+  const taken = new Set<string>();
+  const fallbacks = new Map<string, string>();
+  const refused = [...refusals];
+  for (const [id, { site, fallback }] of chosen) {
+    // Loaders of these layouts expect a float head.
+    if (id === head) continue;
+    const why = fallback ?? layout.refuses(format, scheme.activations, site.rows, site.cols);
+    if (why === undefined) taken.add(id);
+    else if (settings.allowFallback) fallbacks.set(id, why);
+    else refused.push(`${id}: ${why}`);
+  }
+  return { taken, fallbacks, refusals: refused };
+}
+
+function plan(model: SourceModel, spec: Pick<OutputSpec, 'scheme'>, settings: QuantizeSettings): TargetPlan {
+  const { taken, fallbacks, refusals } = decide(model, spec, settings);
+  const format = parseFormat(spec.scheme.weights);
+  const tensors = [...model.language!.tensors.values()].map((tensor): TensorLine => {
+    const { name, shape, type, byteLength } = tensor;
+    const low = taken.has(name);
+    const kept = keptType(tensor);
+    const fallback = fallbacks.get(name);
+    return {
+      name, shape, source: type, target: low ? format.name : kept, bytesBefore: byteLength,
+      bytesAfter: low ? Math.ceil((sizeOf(tensor) * format.bitsPerWeight(shape[0], shape[1])) / 8) : kept === type ? byteLength : sizeOf(tensor) * 4,
+      ...(fallback === undefined ? {} : { fallback }),
+    };
+  });
+  return { tensors, refusals };
+}
+
+/** Float tensors after the recipe's transforms: those it left alone as they are stored, the others in their stored type. */
+function floatTensor(tensor: TensorRef, before: Graph, after: Graph, sites: ReadonlyMap<string, Linear>): TensorOut {
+  const { name, shape } = tensor;
+  const now = after.weights.get(name);
+  if (now === undefined || now === before.weights.get(name)) return copyTensor(isBlockType(tensor.type) ? floatView(tensor) : tensor, name);
+  const site = sites.get(name);
+  const type = isBlockType(tensor.type) || !isFloatType(tensor.type) ? 'f32' : tensor.type;
+  const values = async (): Promise<Float32Array> => (site === undefined ? floatsOf(now) : site.weightMatrix());
+  return copyTensor(lazyTensor(name, type, shape, async () => encodeNumbers(type, await values())), name);
+}
+
+async function floatsOf(tensor: TensorRef): Promise<Float32Array> {
+  const bytes = await floatView(tensor).read();
+  return new Float32Array(bytes.slice().buffer);
+}
+
+/** Every tensor of the folder, in order of use. */
+function tensorsOf(model: SourceModel, { graph, weights }: Applied, { scheme }: OutputSpec, settings: QuantizeSettings, taken: ReadonlySet<string>): TensorOut[] {
+  const sites = new Map(linearSites(graph).map((site) => [site.id, site]));
+  const layout = layouts[settings.layout];
+  return [...model.language!.tensors.values()].flatMap((tensor): readonly TensorOut[] => {
+    const matrix = taken.has(tensor.name) ? weights.get(tensor.name) : undefined;
+    return matrix === undefined ? [floatTensor(tensor, model.graph, graph, sites)] : layout.tensors(layerOf(tensor.name), matrix, scheme.activations);
+  });
+}
+
+/** A recipe may rescale what is there; what it adds would be lost. */
+function refuseAdded({ language, graph: before }: SourceModel, { graph: after }: Applied, recipe: string): void {
+  for (const [name, tensor] of after.weights) {
+    if (before.weights.get(name) === tensor || language!.tensors.has(name)) continue;
+    throw errors.added({ recipe, name });
+  }
+}
+
+/** The linear layers of a model inside of its blocks that keep their floats, without `.weight`. */
+const leftFloat = ({ linears }: LanguageModel, taken: ReadonlySet<string>): string[] =>
+  linears.filter((name) => name !== head && !taken.has(name)).map(layerOf);
+
+export const safetensorsTarget: TargetWriter = {
+  plan: async (model, spec, settings) => plan(model, spec, settings),
+  async write(context) {
+    const { model, spec, settings } = context;
+    const language = model.language!;
+    const applied = await context.apply();
+    refuseAdded(model, applied, spec.recipe?.name ?? 'none');
+    const { taken } = decide(model, spec, settings);
+    const format = parseFormat(spec.scheme.weights);
+    const folder = spec.file.slice(0, spec.file.lastIndexOf('/'));
+    const shards = shardsOf(tensorsOf(model, applied, spec, settings, taken));
+    const quantization = taken.size === 0 ? {} : { quantization_config: layouts[settings.layout].config(format, spec.scheme.activations, leftFloat(language, taken)) };
+    const side = await writeSideFiles(context, folder, new Map([
+      ['config.json', jsonBytes({ ...language.rawConfig, ...quantization })],
+      ...sideFiles(language),
+      ...(shards.length === 1 ? [] : [['model.safetensors.index.json', jsonBytes(shardIndex(shards))] as const]),
+    ]));
+    const files = shards.map(({ file }) => `${folder}/${file}`);
+    const sinks = await Promise.all(files.map((file) => context.open(file)));
+    await committed(sinks, async () => {
+      for (const [i, { tensors }] of shards.entries()) await writeSafetensors(sinks[i], tensors, new Map([['format', 'pt']]));
+    });
+    const notes = [
+      ...(spec.scheme.activations === 'dynamic' ? ['rounding of activations is in the configuration; the figures here are with float activations'] : []),
+      ...(language.tensors.has(head) ? ['lm_head stays float, as loaders of this layout expect'] : []),
+    ];
+    return { files: [...files, ...side], notes, ...(await described(context, { ...applied, weights: new Map([...applied.weights].filter(([name]) => taken.has(name))) })) };
+  },
+};

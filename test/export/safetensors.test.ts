@@ -1,0 +1,264 @@
+/** Low-bit folders, decoded by a reader written from the descriptions of the layouts and by the project's own. */
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { ortNode } from '../../src/engine/ort-node.ts';
+import { shardIndex, shardsOf } from '../../src/export/safetensors-shards.ts';
+import { fileSink, openFolder } from '../../src/files/fs-node.ts';
+import { readFloats } from '../../src/files/values.ts';
+import { copyTensor, floatTensor } from '../../src/files/tensor.ts';
+import { outputSpecs } from '../../src/jobs/outputs.ts';
+import { silentProgress } from '../../src/jobs/progress.ts';
+import { recipeRunner } from '../../src/jobs/recipe-runner.ts';
+import { parseSettings, type QuantizeRequest } from '../../src/jobs/settings.ts';
+import { languageSource } from '../../src/jobs/source.ts';
+import type { Written } from '../../src/jobs/target.ts';
+import { safetensorsTarget } from '../../src/jobs/targets/safetensors.ts';
+import { openLanguageModel } from '../../src/models/language-model.ts';
+import type { QuantizedMatrix } from '../../src/round/quantized-matrix.ts';
+import { inlinePool } from '../../src/round/pool.ts';
+
+const host = join(import.meta.dirname, '../../assets/host-llama-shakespeare');
+const language = await openLanguageModel(await openFolder(host));
+const model = languageSource(language, 'host', host, 'huggingface', []);
+let root: string;
+before(async () => { root = await mkdtemp(join(tmpdir(), 'fewbit-safetensors-')); });
+after(async () => {
+  await language.close();
+  await rm(root, { recursive: true });
+});
+
+interface Made { readonly folder: string; readonly written: Written; readonly weights: ReadonlyMap<string, QuantizedMatrix> }
+
+const settingsOf = (request: Partial<QuantizeRequest>) => parseSettings({ model: host, output: root, to: 'safetensors', recipe: 'rtn', verdict: false, ...request });
+
+async function write(request: Partial<QuantizeRequest>): Promise<Made> {
+  const settings = settingsOf(request);
+  const apply = recipeRunner(model, settings, { engine: ortNode });
+  const [spec] = outputSpecs(model, settings);
+  const written = await safetensorsTarget.write({
+    model, spec, settings, plan: await safetensorsTarget.plan(model, spec, settings), pool: inlinePool(), progress: silentProgress,
+    apply: () => apply(spec), importance: async () => new Map(),
+    open: async (path) => {
+      await mkdir(dirname(join(root, path)), { recursive: true });
+      return fileSink(join(root, path));
+    },
+  });
+  return { folder: join(root, dirname(spec.file)), written, weights: (await apply(spec)).weights };
+}
+
+// The reader: bytes of the file, and the arithmetic of each layout, one value at a time.
+
+interface Stored { readonly dtype: string; readonly shape: readonly number[]; readonly view: DataView }
+
+async function readFolder(folder: string): Promise<{ tensors: Map<string, Stored>; config: Record<string, any> }> {
+  const bytes = await readFile(join(folder, 'model.safetensors'));
+  const length = Number(bytes.readBigUInt64LE(0));
+  const header = JSON.parse(bytes.toString('utf8', 8, 8 + length)) as Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>;
+  const tensors = new Map<string, Stored>();
+  for (const [name, entry] of Object.entries(header)) {
+    if (name === '__metadata__') continue;
+    const { dtype, shape, data_offsets: [begin, end] } = entry;
+    tensors.set(name, { dtype, shape, view: new DataView(bytes.buffer, bytes.byteOffset + 8 + length + begin, end - begin) });
+  }
+  return { tensors, config: JSON.parse(await readFile(join(folder, 'config.json'), 'utf8')) as Record<string, any> };
+}
+
+function half(bits: number): number {
+  const [sign, exponent, fraction] = [bits >> 15 ? -1 : 1, (bits >> 10) & 31, bits & 1023];
+  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+function fp8(bits: number): number {
+  const [sign, exponent, fraction] = [bits >> 7 ? -1 : 1, (bits >> 3) & 15, bits & 7];
+  return exponent === 0 ? sign * fraction * 2 ** -9 : sign * (1 + fraction / 8) * 2 ** (exponent - 7);
+}
+
+const fp4 = [0, 0.5, 1, 1.5, 2, 3, 4, 6];
+
+function scaleAt({ dtype, view }: Stored, i: number): number {
+  switch (dtype) {
+    case 'F16': return half(view.getUint16(i * 2, true));
+    case 'F32': return view.getFloat32(i * 4, true);
+    case 'F8_E4M3': return fp8(view.getUint8(i));
+    case 'U8': return 2 ** (view.getUint8(i) - 127);
+    default: throw new Error(dtype);
+  }
+}
+
+const word = ({ view }: Stored, i: number): number => view.getUint32(i * 4, true);
+
+/** Bit `bit` on of a stream whose words lie `stride` apart. */
+function stream(stored: Stored, start: number, stride: number, bit: number, bits: number): number {
+  let code = 0;
+  for (let b = 0; b < bits; b++) code |= ((word(stored, start + Math.floor((bit + b) / 32) * stride) >>> ((bit + b) % 32)) & 1) << b;
+  return code;
+}
+
+/** Code minus zero point, and scale, of the value that multiplies input k into output n. */
+type At = (n: number, k: number) => { level: number; scale: number };
+
+function layer(tensors: ReadonlyMap<string, Stored>, name: string, [N, K]: readonly number[], config: Record<string, any>): At {
+  const part = (suffix: string): Stored => {
+    const found = tensors.get(`${name}.${suffix}`);
+    assert.ok(found !== undefined, `${name}.${suffix} is there`);
+    return found;
+  };
+  const shaped = (suffix: string, dtype: string, shape: readonly number[]): Stored => {
+    const found = part(suffix);
+    assert.deepEqual([found.dtype, found.shape], [dtype, shape], `${name}.${suffix}`);
+    return found;
+  };
+  const quantization = config.quantization_config as Record<string, any>;
+  if (quantization.quant_method === 'gptq') {
+    const { bits, group_size: size } = quantization as { bits: number; group_size: number };
+    const groups = size === -1 ? 1 : K / size;
+    const less = quantization.checkpoint_format === 'gptq' ? 1 : 0;
+    const qweight = shaped('qweight', 'I32', [(K * bits) / 32, N]);
+    const qzeros = shaped('qzeros', 'I32', [groups, (N * bits) / 32]);
+    const scales = shaped('scales', 'F16', [groups, N]);
+    const index = shaped('g_idx', 'I32', [K]);
+    return (n, k) => {
+      const g = word(index, k);
+      const zero = stream(qzeros, g * ((N * bits) / 32), 1, n * bits, bits) + less;
+      return { level: stream(qweight, n, N, k * bits, bits) - zero, scale: scaleAt(scales, g * N + n) };
+    };
+  }
+  if (quantization.quant_method === 'awq') {
+    const size = quantization.group_size === -1 ? K : (quantization.group_size as number);
+    const qweight = shaped('qweight', 'I32', [K, N / 8]);
+    const qzeros = shaped('qzeros', 'I32', [K / size, N / 8]);
+    const scales = shaped('scales', 'F16', [K / size, N]);
+    const nibble = [0, 4, 1, 5, 2, 6, 3, 7];
+    const code = (stored: Stored, line: number, n: number): number => (word(stored, line * (N / 8) + Math.floor(n / 8)) >>> (4 * nibble[n % 8])) & 15;
+    return (n, k) => {
+      const g = Math.floor(k / size);
+      return { level: code(qweight, k, n) - code(qzeros, g, n), scale: scaleAt(scales, g * N + n) };
+    };
+  }
+  assert.equal(quantization.quant_method, 'compressed-tensors');
+  const { num_bits: bits, strategy, group_size: size, block_structure: block } = quantization.config_groups.group_0.weights as Record<string, any>;
+  const groups = strategy === 'group' || strategy === 'tensor_group' ? K / (size as number) : 1;
+  switch (quantization.format) {
+    case 'pack-quantized': {
+      const p = 32 / (bits as number);
+      const packed = shaped('weight_packed', 'I32', [N, Math.ceil(K / p)]);
+      const scales = part('weight_scale');
+      assert.deepEqual(scales.shape, [N, groups]);
+      const shape = shaped('weight_shape', 'I64', [2]);
+      assert.deepEqual([shape.view.getBigInt64(0, true), shape.view.getBigInt64(8, true)], [BigInt(N), BigInt(K)]);
+      const zeros = tensors.has(`${name}.weight_zero_point`) ? shaped('weight_zero_point', 'I32', [Math.ceil(N / p), groups]) : undefined;
+      const mask = 2 ** (bits as number) - 1;
+      return (n, k) => {
+        const g = Math.floor((k * groups) / K);
+        const zero = zeros === undefined ? 2 ** (bits - 1) : (word(zeros, Math.floor(n / p) * groups + g) >>> (bits * (n % p))) & mask;
+        return { level: ((word(packed, n * Math.ceil(K / p) + Math.floor(k / p)) >>> (bits * (k % p))) & mask) - zero, scale: scaleAt(scales, n * groups + g) };
+      };
+    }
+    case 'int-quantized': case 'float-quantized': {
+      const isInt = quantization.format === 'int-quantized';
+      const weight = shaped('weight', isInt ? 'I8' : 'F8_E4M3', [N, K]);
+      const [height, width] = strategy === 'tensor' ? [N, K] : strategy === 'block' ? (block as [number, number]) : [1, K];
+      const across = Math.ceil(K / width);
+      const scales = shaped('weight_scale', 'F32', strategy === 'tensor' ? [1] : [Math.ceil(N / height), across]);
+      return (n, k) => ({
+        level: isInt ? weight.view.getInt8(n * K + k) : fp8(weight.view.getUint8(n * K + k)),
+        scale: scaleAt(scales, Math.floor(n / height) * across + Math.floor(k / width)),
+      });
+    }
+    case 'nvfp4-pack-quantized': case 'mxfp4-pack-quantized': {
+      const nv = quantization.format === 'nvfp4-pack-quantized';
+      const packed = shaped('weight_packed', 'U8', [N, K / 2]);
+      const scales = shaped('weight_scale', nv ? 'F8_E4M3' : 'U8', [N, groups]);
+      const divisor = nv ? scaleAt(shaped('weight_global_scale', 'F32', [1]), 0) : 1;
+      return (n, k) => {
+        const nibble = (packed.view.getUint8(n * (K / 2) + (k >> 1)) >> (4 * (k & 1))) & 15;
+        return { level: (nibble & 8 ? -1 : 1) * fp4[nibble & 7], scale: scaleAt(scales, n * groups + Math.floor((k * groups) / K)) / divisor };
+      };
+    }
+    default: throw new Error(String(quantization.format));
+  }
+}
+
+const cases: readonly (readonly [layout: string, format: string, stored: string, activations?: 'dynamic'])[] = [
+  ['compressed-tensors', 'int4/g128', 'pack-quantized'], ['compressed-tensors', 'uint4/g32', 'pack-quantized'], ['compressed-tensors', 'int8/channel', 'pack-quantized'],
+  ['compressed-tensors', 'int4-full/g64@f16', 'pack-quantized'], ['compressed-tensors', 'uint8/tensor', 'pack-quantized'], ['compressed-tensors', 'int8/channel', 'int-quantized', 'dynamic'],
+  ['compressed-tensors', 'int8/tensor', 'int-quantized', 'dynamic'], ['compressed-tensors', 'e4m3/channel', 'float-quantized'], ['compressed-tensors', 'e4m3/tensor', 'float-quantized', 'dynamic'],
+  ['compressed-tensors', 'e4m3/128x128', 'float-quantized'], ['compressed-tensors', 'nvfp4', 'nvfp4-pack-quantized'], ['compressed-tensors', 'mxfp4', 'mxfp4-pack-quantized'],
+  ['gptq', 'int4/g128', 'gptq'], ['gptq', 'uint4/g64', 'gptq_v2'], ['gptq', 'int3/g128', 'gptq'], ['gptq', 'int8/channel', 'gptq'], ['gptq', 'uint2/g32', 'gptq_v2'],
+  ['awq', 'int4/g128', 'gemm'], ['awq', 'uint4/g64', 'gemm'], ['awq', 'uint4/channel', 'gemm'],
+];
+
+for (const [layout, format, stored, activations] of cases) {
+  test(`${layout} ${format}${activations === undefined ? '' : ' with dynamic activations'} is read back as what the codes decode to (${stored})`, async () => {
+    const { folder, weights } = await write({ layout: layout as 'gptq', weights: format, keep: ['*.layers.1.*', '*.layers.2.*', '*.layers.3.*', '*.layers.4.*', '*.layers.5.*', '*.up_proj.weight'], ...(activations === undefined ? {} : { activations }) });
+    const { tensors, config } = await readFolder(folder);
+    const { quantization_config: quantization, ...rest } = config;
+    assert.deepEqual(rest, JSON.parse(await readFile(join(host, 'config.json'), 'utf8')));
+    assert.equal(quantization.checkpoint_format ?? quantization.version ?? quantization.format, stored);
+    const again = await openLanguageModel(await openFolder(folder));
+    try {
+      assert.deepEqual([...again.lowBit].sort(), [...weights.keys()].sort());
+      assert.equal(weights.size, 6);
+      for (const [name, matrix] of weights) {
+        const { rows, cols } = matrix;
+        const at = layer(tensors, name.replace(/\.weight$/, ''), [rows, cols], config);
+        const expected = matrix.format.decode(await matrix.read(0, rows));
+        const own = await readFloats(again.tensors.get(name)!);
+        const halved = layout !== 'compressed-tensors' || format.endsWith('f16');
+        for (let n = 0, i = 0; n < rows; n++) {
+          for (let k = 0; k < cols; k++, i++) {
+            const { level, scale } = at(n, k);
+            const value = level * scale;
+            if (!(Math.abs(value - expected[i]) <= Math.abs(expected[i]) * (halved ? 2 ** -11 : 2 ** -22))) assert.fail(`${name} [${n}, ${k}]: ${value}, the codes say ${expected[i]}`);
+            if (!(Math.abs(value - own[i]) <= Math.abs(value) * 2 ** -22)) assert.fail(`${name} [${n}, ${k}]: ${value}, read back as ${own[i]}`);
+          }
+        }
+      }
+      for (const [name, tensor] of language.tensors) {
+        if (weights.has(name)) continue;
+        assert.deepEqual(await again.tensors.get(name)!.read(), await tensor.read(), `${name} is as it was`);
+      }
+    } finally {
+      await again.close();
+    }
+  });
+}
+
+test('layers left float are named in the words of each layout', async () => {
+  const keep = ['*.layers.5.*', '*.up_proj.weight', '*.layers.0.*', '*.layers.1.*', '*.layers.2.*', '*.layers.3.*'];
+  const config = async (layout: 'gptq' | 'awq' | 'compressed-tensors') => (await readFolder((await write({ layout, weights: 'int4/g64', keep })).folder)).config.quantization_config as Record<string, any>;
+  assert.ok((await config('compressed-tensors')).ignore.includes('model.layers.5.mlp.down_proj'));
+  assert.ok((await config('compressed-tensors')).ignore.includes('lm_head'));
+  assert.ok((await config('awq')).modules_to_not_convert.includes('model.layers.4.mlp.up_proj'));
+  assert.ok('-:^model\\.layers\\.5\\.self_attn\\.q_proj$' in (await config('gptq')).dynamic);
+});
+
+test('what a layout cannot hold is refused in the plan, or stays float where that is allowed', async () => {
+  const plan = (request: Partial<QuantizeRequest>) => {
+    const settings = settingsOf(request);
+    return safetensorsTarget.plan(model, outputSpecs(model, settings)[0], settings);
+  };
+  const reasons = async (request: Partial<QuantizeRequest>) => [...new Set((await plan(request)).refusals.map((line) => line.replace(/^[^:]*: /, '')))];
+  assert.deepEqual(await reasons({ layout: 'awq', weights: 'int8/channel' }), ['awq holds integers of 4 bits in groups along the row, not int8/channel']);
+  assert.deepEqual(await reasons({ layout: 'gptq', weights: 'int4/g96' }), ['gptq needs an input width divisible by the group of 96, got 256', 'gptq needs an input width divisible by the group of 96, got 512']);
+  assert.deepEqual(await reasons({ layout: 'gptq', weights: 'nf4/b64' }), ['gptq holds integers of 2, 3, 4, 8 bits in groups along the row, not nf4/b64']);
+  assert.deepEqual(await reasons({ weights: 'int3/g128' }), ['compressed-tensors holds integers of 4 or 8 bits, e4m3, nvfp4 and mxfp4, not int3/g128']);
+  assert.deepEqual(await reasons({ weights: 'int4/g128' }), []);
+  const { refusals, tensors } = await plan({ layout: 'awq', weights: 'int4/g512', allowFallback: true });
+  assert.deepEqual(refusals, []);
+  const line = (part: string) => tensors.find(({ name }) => name === `model.layers.0.${part}.weight`)!;
+  assert.equal(line('mlp.down_proj').target, 'int4/g512');
+  assert.equal(line('self_attn.q_proj').target, 'f32');
+  assert.match(line('self_attn.q_proj').fallback!, /group of 512, got 256/);
+});
+
+test('large folders are cut between tensors, with an index', () => {
+  const tensors = ['a', 'b', 'c', 'd'].map((name) => copyTensor(floatTensor(name, [10], new Float32Array(10))));
+  assert.deepEqual(shardsOf(tensors, 1000).map(({ file }) => file), ['model.safetensors']);
+  const shards = shardsOf(tensors, 90);
+  assert.deepEqual(shards.map(({ file, tensors: part }) => [file, part.map(({ name }) => name).join('')]), [['model-00001-of-00002.safetensors', 'ab'], ['model-00002-of-00002.safetensors', 'cd']]);
+  assert.deepEqual(shardIndex(shards), { metadata: { total_size: 160 }, weight_map: { a: shards[0].file, b: shards[0].file, c: shards[1].file, d: shards[1].file } });
+});
