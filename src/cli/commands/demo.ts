@@ -23,7 +23,7 @@ const jobs = (output: string): readonly { readonly title: string; readonly reque
     title: 'A language model: calibrated on the training text, judged on text it never saw',
     request: {
       model: at('host-llama-shakespeare'), to: ['gguf', 'transformers.js'], output: join(output, 'llama'), weights: ['q8_0', 'q4_k', 'q2_k', 'q8', 'q4'],
-      data: at('shakespeare/train.txt'), evalData: at('shakespeare/heldout.txt'), calibrationSamples: 64, evaluationSamples: 48, overwrite: true,
+      data: at('shakespeare/train.txt'), evalData: at('shakespeare/heldout.txt'), calibrationSamples: 32, evaluationSamples: 24, overwrite: true,
     },
   },
   {
