@@ -1,7 +1,7 @@
 /** Plots as SVG text: drawn by Observable Plot on a document of our own, so that no browser is needed. */
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
-import { figureHtml } from './markup.ts';
+import { escaped, figureHtml } from './markup.ts';
 
 /** Pixels; a plot is drawn once for screens and once for phones, because shrunk letters cannot be read. */
 export const plotWidths = { wide: 860, narrow: 340 } as const;
@@ -19,11 +19,8 @@ export function draw(options: Plot.PlotOptions): Drawn {
 }
 
 /** The drawing as text, one picture to those who cannot see it. */
-function svgText(drawn: Drawn, description: string): string {
-  drawn.setAttribute('role', 'img');
-  drawn.setAttribute('aria-label', description);
-  return drawn.outerHTML;
-}
+const svgText = (drawn: Drawn, description: string): string =>
+  drawn.outerHTML.replace('<svg', () => `<svg role="img" aria-label="${escaped(description)}"`);
 
 /** Both drawings of a plot with its caption; the style sheet shows the one that fits. */
 export const plotFigure = (caption: string, description: string, drawAt: (width: number) => Drawn): string => figureHtml(caption, [

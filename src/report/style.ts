@@ -10,7 +10,6 @@ p{margin:.5rem 0;overflow-wrap:anywhere}.quiet{color:var(--quiet)}
 .scroll{overflow-x:auto}table{border-collapse:collapse;margin:.6rem 0;font-size:.9rem;min-width:100%}caption{text-align:left;font-weight:600;padding-bottom:.3rem}
 th,td{padding:.3rem .6rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top;font-variant-numeric:tabular-nums}thead th{white-space:nowrap;color:var(--quiet)}td{white-space:nowrap}tbody th{font-weight:500;min-width:9rem}.right{text-align:right}
 tr.strong th,tr.strong td{background:var(--soft);font-weight:700}tr.strong th:first-child{box-shadow:inset 4px 0 var(--best)}
-.hash{font-family:ui-monospace,"Liberation Mono",monospace;font-size:.8rem}
 figure{margin:1rem 0}figcaption{margin-top:.5rem;color:var(--quiet);font-size:.9rem;overflow-wrap:anywhere}figure svg{color:var(--ink);max-width:100%;height:auto;display:block}.phone{display:none}
 pre{overflow-x:auto;padding:.7rem;background:var(--soft);border:1px solid var(--line);border-radius:4px;font:.85rem/1.45 ui-monospace,"Liberation Mono",monospace}
 details{margin:.6rem 0}summary{cursor:pointer;padding:.2rem 0}
