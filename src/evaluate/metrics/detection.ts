@@ -28,7 +28,7 @@ export function suppress(detections: readonly Detection[], threshold: number): D
 
 export interface ImageResult { readonly truth: readonly Box[]; readonly found: readonly Detection[] }
 
-/** Boxes per image that take part, the best by score (COCO's maxDets). */
+/** Boxes per image and category that take part, the best by score (COCO's maxDets). */
 const maxDetections = 100;
 
 /** Thresholds .50, .55 … .95. */
@@ -37,11 +37,7 @@ export const cocoThresholds: readonly number[] = Array.from({ length: 10 }, (_, 
 /** Mean over categories of the average precision at one threshold; NaN when no image has a box. */
 export function meanAveragePrecision(images: readonly ImageResult[], threshold: number): number {
   const categories = [...new Set(images.flatMap((image) => image.truth.map((box) => box.category)))];
-  const limited = images.map((image) => ({
-    truth: image.truth,
-    found: [...image.found].sort((a, b) => b.score - a.score).slice(0, maxDetections),
-  }));
-  const precisions = categories.map((category) => averagePrecision(limited, category, threshold));
+  const precisions = categories.map((category) => averagePrecision(images, category, threshold));
   return precisions.reduce((sum, ap) => sum + ap, 0) / precisions.length;
 }
 
@@ -58,8 +54,8 @@ function averagePrecision(images: readonly ImageResult[], category: number, thre
     const truth = image.truth.filter((box) => box.category === category);
     positives += truth.length;
     const taken = new Set<Box>();
-    for (const box of image.found) {
-      if (box.category !== category) continue;
+    const found = image.found.filter((box) => box.category === category).sort((a, b) => b.score - a.score).slice(0, maxDetections);
+    for (const box of found) {
       let best: Box | undefined;
       let bestOverlap = threshold;
       for (const other of truth) {
