@@ -1,7 +1,7 @@
 /** Opens what a user calls data, and divides it: no sample both calibrates and judges. */
 import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { Tensor } from '../engine/tensor.ts';
 import { defineErrors } from '../errors.ts';
 import { taskNamed, inferTask } from '../evaluate/tasks.ts';
@@ -85,10 +85,12 @@ async function dataOptions(settings: DataSettings, model: SourceModel): Promise<
 async function openDataset(path: string, options: OpenDataOptions): Promise<Dataset> {
   if (!existsSync(path)) throw errors.notFound({ path });
   const location = resolve(path);
-  if (statSync(location).isDirectory()) return openDataFolder(await openFolder(location), options);
+  // Manifests and reports speak of the data, not of somebody's disk.
+  const name = basename(location);
+  if (statSync(location).isDirectory()) return { ...await openDataFolder(await openFolder(location), options), name };
   const source = await openFile(location);
   try {
-    return await openDataFile(source, options);
+    return { ...await openDataFile(source, options), name };
   } finally {
     await source.close();
   }

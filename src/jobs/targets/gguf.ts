@@ -72,7 +72,7 @@ async function importanceOf({ settings, spec, imatrix, importance }: WriteContex
       ['quantize.imatrix.entries_count', i32(entries.size)],
       ...(given === undefined ? [] : [['quantize.imatrix.chunks_count', i32(given.chunkCount)] as [string, GgufValue]]),
     ],
-    notes: without.length === 0 ? [] : [`${without.length} tensors have no importance and are rounded with equal weights, among them ${without[0]}`],
+    notes: without.length === 0 ? [] : [without.length === 1 ? `${without[0]} has no importance and is rounded with equal weights` : `${without.length} tensors have no importance and are rounded with equal weights, among them ${without[0]}`],
   };
 }
 
