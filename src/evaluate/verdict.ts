@@ -66,9 +66,9 @@ const units: Readonly<Record<string, number>> = { '': 1, b: 1, kb: 1e3, mb: 1e6,
 /** `25MB`, `300 KiB` or plain bytes. */
 export function parseSize(text: string): number {
   const match = /^(\d+\.?\d*)\s*([a-z]*)$/i.exec(text.trim());
-  const unit = match === null ? undefined : units[match[2].toLowerCase()];
-  if (match === null || unit === undefined) throw errors.badSize({ text });
-  return Number(match[1]) * unit;
+  const unit = match?.[2].toLowerCase();
+  if (match === null || unit === undefined || !Object.hasOwn(units, unit)) throw errors.badSize({ text });
+  return Number(match[1]) * units[unit];
 }
 
 /** Every row that misses a gate; empty when all hold. */
