@@ -1,5 +1,6 @@
 /** The report as one HTML file: no network, no script, no clock. Every text from outside is escaped. */
 import type { DataUse, Output, QuantizeResult } from '../jobs/result.ts';
+import { dataText } from './data-words.ts';
 import { tensorSqnr, worstLayers } from './layers.ts';
 import { codeHtml, detailsHtml, escaped, listHtml, tableHtml, type Head } from './markup.ts';
 import { histogramFigure } from './plot-histogram.ts';
@@ -53,7 +54,7 @@ function outputSection(result: QuantizeResult, output: Output, range: readonly [
 }
 
 const dataPairs = (title: string, data: DataUse | undefined): (readonly [string, string])[] => (data === undefined ? [] : [
-  [title, `${data.name}, ${plural(data.samples, 'sample')}`], ...(data.sha256 === undefined ? [] : [[`${title}, SHA-256`, data.sha256] as const]),
+  [title, dataText(data)], ...(data.sha256 === undefined ? [] : [[`${title}, SHA-256`, data.sha256] as const]),
 ]);
 
 /** A setting as it was understood, as text. */
@@ -68,7 +69,7 @@ function verdictSection(result: QuantizeResult): string {
   const score = verdicts.find((verdict) => verdict.score !== undefined)?.score;
   return [
     '<h2>Verdict</h2>',
-    score === undefined ? '' : `<p>${escaped(`The written files were run against the float model on ${score.data}, ${plural(score.samples, 'sample')}${score.items === undefined ? '' : ` (${integer(score.items.count)} ${score.items.name})`}, none of which calibrated.`)}</p>`,
+    score === undefined ? '' : `<p>${escaped(`The written files were run against the float model on ${dataText({ ...score, name: score.data })}.`)}</p>`,
     tableHtml('What was measured on the written files', columns, rows, best),
     detailsHtml('What the columns hold', [listHtml(columns.map(({ title, meaning }) => [title, meaning]))]),
   ].filter((text) => text !== '').join('\n');

@@ -1,9 +1,10 @@
 /** The card of an output (README.md of its folder): front matter of the Hugging Face hub, the verdict, how to load it. */
 import type { Output, QuantizeResult } from '../jobs/result.ts';
+import { dataText } from './data-words.ts';
 import { worstLayers } from './layers.ts';
 import { alternativesFor, snippetFor } from './snippets.ts';
 import { verdictColumns } from './verdict-table.ts';
-import { decibels, integer, plural, size } from './words.ts';
+import { decibels, integer, size } from './words.ts';
 
 /** A text that Markdown shows as it is. */
 const escaped = (text: string): string => text.replace(/[\r\n]+/g, ' ').replace(/[\\`*<>|[\]&]/g, (sign) => (sign === '<' ? '&lt;' : sign === '&' ? '&amp;' : `\\${sign}`));
@@ -42,7 +43,7 @@ export function modelCard(result: QuantizeResult, output: Output): string {
     `${escaped(output.file)}: the weights of ${escaped(model.name)} (${integer(model.parameters)} weights, ${size(model.bytes)}) as ${escaped(output.verdict.format)}, `
       + `${size(output.verdict.size)}, made by ${tool.name} ${tool.version}${output.recipe === 'none' ? '' : ` with the recipe ${escaped(output.recipe)}`}.`, '',
     '## Verdict', '',
-    ...(evaluation === undefined ? [] : [`Measured on the written files, against the float model, on ${escaped(evaluation.name)} (${plural(evaluation.samples, 'sample')}).`, '']),
+    ...(evaluation === undefined ? [] : [`Measured on the written files, against the float model, on ${escaped(dataText(evaluation))}.`, '']),
     row(columns.map(({ title }) => title)), row(columns.map(({ align }) => (align === 'right' ? '---:' : '---'))),
     ...verdicts.map((verdict) => row(columns.map((column) => {
       const cell = escaped(column.cell(verdict));
@@ -50,7 +51,7 @@ export function modelCard(result: QuantizeResult, output: Output): string {
     }))), '',
     ...columns.map(({ title, meaning }) => `- ${title}: ${meaning}`), '',
     `${recommendation.choice === undefined ? 'No recommendation' : 'Recommended'}: ${escaped(recommendation.reason)}.`, '',
-    ...(calibration === undefined ? [] : [`Calibrated on ${escaped(calibration.name)} (${plural(calibration.samples, 'sample')}), none of which was judged on.`, '']),
+    ...(calibration === undefined ? [] : [`Calibrated on ${escaped(dataText(calibration))}.`, '']),
     ...(worst.length === 0 ? [] : [`Weights that lost most: ${worst.map(({ tensor, sqnr }) => `${escaped(tensor)} (${decibels(sqnr)})`).join(', ')}.`, '']),
     ...(fallbacks.length === 0 ? [] : ['## Tensors in another format', '', ...fallbacks.map(({ tensor, format, reason }) => `- ${escaped(tensor)}: ${escaped(format)}, because ${escaped(reason)}`), '']),
     ...(output.notes.length === 0 ? [] : ['## Notes', '', ...output.notes.map((note) => `- ${escaped(note)}`), '']),

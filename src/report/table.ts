@@ -2,6 +2,7 @@
 import type { Verdict } from '../evaluate/verdict.ts';
 import { harmless } from '../errors.ts';
 import type { DataUse, PlannedOutput, QuantizePlan, QuantizeResult, TensorLine } from '../jobs/result.ts';
+import { dataText } from './data-words.ts';
 import { textTable, type TextColumn } from './text-table.ts';
 import { verdictColumns } from './verdict-table.ts';
 import { duration, figure, integer, megabytes, plural, shape, size } from './words.ts';
@@ -23,7 +24,7 @@ const modelLine = ({ name, origin, parameters, bytes, license }: QuantizeResult[
   `model        ${name}: ${origin}, ${integer(parameters)} weights, ${size(bytes)}${license === undefined ? '' : `, license ${license}`}`;
 
 const dataLine = (title: string, data: DataUse | undefined): string[] =>
-  (data === undefined ? [] : [`${title.padEnd(12)} ${data.name}, ${plural(data.samples, 'sample')}`]);
+  (data === undefined ? [] : [`${title.padEnd(12)} ${dataText(data)}`]);
 
 /** What a run is going to do. */
 export function planText(plan: QuantizePlan, options: TextOptions = {}): string {
@@ -90,7 +91,7 @@ export function resultText(result: QuantizeResult, options: TextOptions = {}): s
   const score = verdicts.find((verdict) => verdict.score !== undefined)?.score;
   const lines = [
     modelLine(model), ...dataLine('calibration', result.calibration),
-    ...(score === undefined ? [] : [`judged on    ${score.data}, ${plural(score.samples, 'sample')}${score.items === undefined ? '' : ` (${integer(score.items.count)} ${score.items.name})`}, task ${score.task}`]),
+    ...(score === undefined ? [] : [`judged on    ${dataText({ ...score, name: score.data })}, task ${score.task}`]),
     '', ...verdictText(verdicts, { ...options, floatBytes: model.bytes, marked: recommendation.choice }).split('\n'), '',
     `${recommendation.choice === undefined ? 'no recommendation' : '* recommended'}: ${recommendation.reason}`,
   ];

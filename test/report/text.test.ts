@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { QuantizePlan } from '../../src/jobs/result.ts';
+import { dataText } from '../../src/report/data-words.ts';
 import { planText, resultText, verdictText } from '../../src/report/index.ts';
 import { cellsOf, shorten, textTable } from '../../src/report/text-table.ts';
 import { decibels, duration, figure, megabytes, percent } from '../../src/report/words.ts';
@@ -60,4 +61,9 @@ test('quantities read the way people write them', () => {
   assert.deepEqual([megabytes(1_500_000), megabytes(123_456_789), megabytes(640)], ['1.50', '123.5', '0.00064']);
   assert.deepEqual([percent(1), percent(0.99999), percent(0.5)], ['100 %', '99.9+ %', '50.0 %']);
   assert.deepEqual([decibels(Infinity), decibels(12.34), duration(3700)], ['exact', '12.3 dB', '62 min']);
+});
+
+test('data is named without its folders, and counted once', () => {
+  assert.equal(dataText({ name: '/home/me/x (y)/inputs.npy (200 of 1000 samples, seed 0)', samples: 200 }), 'inputs.npy (200 of 1000 samples, seed 0)');
+  assert.equal(dataText({ name: 'C:\\data\\heldout.txt', samples: 1, items: { count: 12_800, name: 'tokens' } }), 'heldout.txt, 1 sample, 12 800 tokens');
 });
