@@ -79,13 +79,7 @@ const webOnnx = (output: Output): Alternative => ({
 export function alternativesFor(output: Output): Alternative[] {
   switch (output.target) {
     case 'onnx': return [webOnnx(output)];
-    case 'gguf': return [
-      { title: 'llama.cpp', language: 'sh', code: `llama-cli -m ${shellQuoted(output.file)} -p 'Once upon a time' -n 24\n` },
-      {
-        title: 'In the browser', language: 'js',
-        code: `import { Wllama } from '@wllama/wllama';\nimport WasmFromCDN from '@wllama/wllama/esm/wasm-from-cdn.js';\n\nconst wllama = new Wllama(WasmFromCDN);\nawait wllama.loadModelFromUrl(new URL(${quoted(output.file)}, location.href).href);\nconsole.log(await wllama.createCompletion('Once upon a time', { nPredict: 24 }));\n`,
-      },
-    ];
+    case 'gguf': return [{ title: 'llama.cpp', language: 'sh', code: `llama-cli -m ${shellQuoted(output.file)} -p 'Once upon a time' -n 24\n` }];
     case 'safetensors': return [{ title: 'vLLM', language: 'sh', code: `vllm serve ${shellQuoted(`./${folderOf(output.file)}`)}\n` }];
     default: return [];
   }
