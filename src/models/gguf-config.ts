@@ -9,7 +9,7 @@ import { inverseFrequencies, yarnAttentionFactor, type Rope } from './rope.ts';
 
 const errors = defineErrors('ggufConfig', {
   architecture: (f: { found: string; known: string }) => [`GGUF architecture ${f.found} cannot be built`, `known: ${f.known}`] as const,
-  missing: (_: object) => 'metadata general.architecture is missing',
+  missing: (f: { key: string }) => `metadata ${f.key} is missing`,
   feature: (f: { feature: string; architecture: string }) => [`GGUF architecture ${f.architecture} cannot express ${f.feature}`, 'choose another target for this model'] as const,
   unsupported: (f: { key: string; value: string }) => `metadata ${f.key} ${f.value} is not supported`,
 });
@@ -78,7 +78,7 @@ export interface GgufFacts {
 
 export function ggufArchitecture(metadata: GgufMetadata): GgufArchitecture {
   const found = textOf(metadata, 'general.architecture');
-  if (found === undefined) throw errors.missing({});
+  if (found === undefined) throw errors.missing({ key: 'general.architecture' });
   if (!Object.hasOwn(ggufArchitectures, found)) throw errors.architecture({ found: shown(found), known: Object.keys(ggufArchitectures).join(', ') });
   return found as GgufArchitecture;
 }
@@ -137,32 +137,43 @@ function ropeScaling(
   }
 }
 
-/** Context that frequencies of Llama 3 were trained for; where the ramp tells only ratios, this makes its numbers the published ones. */
+/** Context that frequencies of Llama 3 were trained for. */
 const llama3Context = 8192;
 
 /**
- * The settings behind frequency factors of the Llama 3 kind. Between its ends the ramp is linear in the frequency, so
- * two pairs on it give both ends; the context is only a unit, in which the ends are then told.
+ * The settings behind frequency factors of the Llama 3 kind. The factors tell the ends of the ramp only in proportion to
+ * the context, so the published numbers are tried first, then their ends with the context that a pair on the ramp
+ * gives, then ends that fit in the published context.
  */
 function llama3From(factors: Float32Array, theta: number, headDim: number): Record<string, unknown> {
   const refused = (): never => { throw errors.unsupported({ key: rotaryName, value: 'is not of the Llama 3 kind' }); };
   if (factors.length !== headDim / 2) refused();
   const factor = Math.max(...factors);
   const plain = inverseFrequencies({ kind: 'default', theta }, headDim);
-  const ramp = [...factors].map((value, i) => ({ frequency: plain[i], share: (1 / value - 1 / factor) / (1 - 1 / factor) })).filter(({ share }) => share > 1e-4 && share < 1 - 1e-4);
-  const candidates: [low: number, high: number][] = [[1, 4]];
+  const pairs = [...factors].map((value, i) => ({ frequency: plain[i], share: (1 / value - 1 / factor) / (1 - 1 / factor) }));
+  const ramp = pairs.filter(({ share }) => share > 1e-4 && share < 1 - 1e-4);
+  const turns = llama3Context / (2 * Math.PI);
+  const candidates: [low: number, high: number, context: number][] = [[1, 4, llama3Context]];
+  if (ramp.length >= 1) candidates.push([1, 4, Math.round(((1 + 3 * ramp[0].share) * 2 * Math.PI) / ramp[0].frequency)]);
   if (ramp.length >= 2) {
+    // Between its ends the ramp is linear in the frequency: two pairs on it give both.
     const [first, last] = [ramp[0], ramp.at(-1)!];
     const slope = (first.share - last.share) / (first.frequency - last.frequency);
-    const turns = llama3Context / (2 * Math.PI);
     const low = (first.frequency - first.share / slope) * turns;
-    candidates.push([Number(low.toPrecision(4)), Number((low + turns / slope).toPrecision(4))], [low, low + turns / slope]);
+    candidates.push([Number(low.toPrecision(4)), Number((low + turns / slope).toPrecision(4)), llama3Context], [low, low + turns / slope, llama3Context]);
   }
-  for (const [low, high] of candidates) {
-    const rope: Rope = { kind: 'llama3', theta, factor, lowFreqFactor: low, highFreqFactor: high, originalPositions: llama3Context };
+  if (ramp.length === 0) {
+    // No pair lies on the ramp: any ramp between the slow pairs and the fast ones does.
+    const slow = Math.max(...pairs.filter(({ share }) => share < 0.5).map(({ frequency }) => frequency)) * turns;
+    const fast = Math.min(4 * slow, ...pairs.filter(({ share }) => share > 0.5).map(({ frequency }) => frequency * turns));
+    candidates.push([(2 * slow + fast) / 3, (slow + 2 * fast) / 3, llama3Context]);
+  }
+  for (const [low, high, context] of candidates) {
+    if (!(low > 0 && low < high && context >= 1)) continue;
+    const rope: Rope = { kind: 'llama3', theta, factor, lowFreqFactor: low, highFreqFactor: high, originalPositions: context };
     const scaled = inverseFrequencies(rope, headDim);
     if (factors.every((value, i) => Math.abs(plain[i] / scaled[i] / value - 1) < 1e-5)) {
-      return { rope_type: 'llama3', factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: llama3Context };
+      return { rope_type: 'llama3', factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: context };
     }
   }
   return refused();
