@@ -12,6 +12,7 @@ import { f16ToF32, f32ToF16 } from '../numeric/half.ts';
 const errors = defineErrors('feeds', {
   missing: (f: { input: string; given: string }) => `the model's input ${f.input} is not in the data (which has ${f.given})`,
   noConversion: (f: { input: string; from: string; to: string }) => `input ${f.input}: ${f.from} data do not convert to ${f.to}`,
+  outOfRange: (f: { input: string; value: number; to: string }) => `input ${f.input}: the value ${f.value} does not fit into ${f.to}`,
   cacheShape: (f: { input: string; shape: string }) => `input ${f.input}: cache shape [${f.shape}] does not say heads and width`,
   noOutput: (f: { outputs: string }) => `the model has no output with numbers (outputs: ${f.outputs})`,
 });
@@ -58,8 +59,14 @@ function asType(tensor: Tensor, input: ValueInfo): Tensor {
   if (!integer && !floats.includes(to)) throw fail();
   const make = makers[to];
   if (make === undefined) throw fail();
-  return { type: to, shape: tensor.shape, data: make(numbersOf(tensor)) };
+  const values = numbersOf(tensor);
+  const [low, high] = wholeRanges[to] ?? [-Infinity, Infinity];
+  // Typed arrays would wrap what they cannot hold.
+  for (let i = 0; i < values.length; i++) if (values[i] < low || values[i] > high) throw errors.outOfRange({ input: input.name, value: values[i], to });
+  return { type: to, shape: tensor.shape, data: make(values) };
 }
+
+const wholeRanges: Partial<Record<ElementType, readonly [low: number, high: number]>> = { u8: [0, 255], i8: [-128, 127], i32: [-(2 ** 31), 2 ** 31 - 1] };
 
 const makers: Partial<Record<ElementType, (values: ArrayLike<number>) => TensorData>> = {
   f32: (values) => Float32Array.from(values),
