@@ -177,8 +177,16 @@ test('super-resolution: the border that is not judged is as wide as the factor',
   }], border).metrics;
   assert.equal(named(over(), 'psnr-rgb').float, Infinity);
   assert.equal(named(over(), 'psnr-y').drop, 0);
-  assert.equal(named(over(), 'psnr-y').dropError, undefined);
   assert.ok(named(over(1), 'psnr-rgb').float < 20);
+});
+
+test('super-resolution: perfect images on both sides differ by nothing, without an error', () => {
+  const { metrics } = judged('upscale', [{
+    float: grey(100, 50), candidate: grey(100, 50), labels: { kind: 'images', values: [target(100), target(50)] }, input: grey(100, 50),
+  }]);
+  assert.deepEqual(named(metrics, 'psnr-rgb'), { name: 'psnr-rgb', unit: 'dB', better: 'higher', float: Infinity, quantized: Infinity, drop: 0 });
+  // Nothing is left of 12 × 12 pixels but 10 × 10, too small for the window.
+  assert.ok(Number.isNaN(named(metrics, 'ssim').float));
 });
 
 test('super-resolution: channels may come last and pixels in 0..255, beyond which they are clipped', () => {
