@@ -35,9 +35,24 @@ export function encodePng(image: Image): Uint8Array {
 }
 
 function fromJpeg(bytes: Uint8Array, name: string): Image {
+  const frame = jpegFrame(bytes);
+  if (frame !== undefined && frame.width * frame.height > maxPixels) throw errors.tooLarge({ name, ...frame });
   const { width, height, data } = decodeJpeg(bytes, { useTArray: true, formatAsRGBA: false, maxResolutionInMP: maxPixels / 1e6, maxMemoryUsageInMB: 1024, tolerantDecoding: false });
   if (width * height * 3 !== data.length) throw errors.broken({ name, why: `${data.length} bytes for ${width}x${height} pixels` });
   return { width, height, channels: 3, data };
+}
+
+/** Width and height in the frame header, where the segments lead to one. */
+function jpegFrame(bytes: Uint8Array): { width: number; height: number } | undefined {
+  const word = (at: number) => bytes[at] * 256 + bytes[at + 1];
+  for (let at = 2; at + 9 <= bytes.length && bytes[at] === 0xff;) {
+    const marker = bytes[at + 1];
+    // SOF0 to SOF15; the three others in this range are tables.
+    if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) return { height: word(at + 5), width: word(at + 7) };
+    // Any number of 0xff may stand before a marker.
+    at += marker === 0xff ? 1 : 2 + word(at + 2);
+  }
+  return undefined;
 }
 
 function fromPng(file: Uint8Array, name: string): Image {
