@@ -186,7 +186,8 @@ function scaledWeight(name: string, parts: Parts): TensorRef {
   return floatWeight(name, rows, cols, async () => {
     const values = await readFloats(weight);
     const scales = await readFloats(scale);
-    const [scaleRows, scaleCols] = scale.shape.length === 2 ? scale.shape : [1, scales.length];
+    // A list of as many scales as rows has one for each.
+    const [scaleRows, scaleCols] = scale.shape.length === 2 ? scale.shape : scales.length === rows ? [rows, 1] : [1, scales.length];
     const zeros = parts.has('weight_zero_point') ? await readFloats(need(name, parts, 'weight_zero_point')) : undefined;
     if (scaleRows > rows || scaleCols > cols || scaleRows === 0 || scaleCols === 0) throw errors.shape({ name, part: 'weight_scale', found: scale.shape });
     const [height, width] = [Math.ceil(rows / scaleRows), Math.ceil(cols / scaleCols)];

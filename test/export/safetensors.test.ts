@@ -34,12 +34,12 @@ interface Made { readonly folder: string; readonly written: Written; readonly we
 
 const settingsOf = (request: Partial<QuantizeRequest>) => parseSettings({ model: host, output: root, to: 'safetensors', recipe: 'rtn', verdict: false, ...request });
 
-async function write(request: Partial<QuantizeRequest>): Promise<Made> {
+async function write(request: Partial<QuantizeRequest>, source = model): Promise<Made> {
   const settings = settingsOf(request);
-  const apply = recipeRunner(model, settings, { engine: ortNode });
-  const [spec] = outputSpecs(model, settings);
+  const apply = recipeRunner(source, settings, { engine: ortNode });
+  const [spec] = outputSpecs(source, settings);
   const written = await safetensorsTarget.write({
-    model, spec, settings, plan: await safetensorsTarget.plan(model, spec, settings), pool: inlinePool(), progress: silentProgress,
+    model: source, spec, settings, plan: await safetensorsTarget.plan(source, spec, settings), pool: inlinePool(), progress: silentProgress,
     apply: () => apply(spec), importance: async () => new Map(),
     open: async (path) => {
       await mkdir(dirname(join(root, path)), { recursive: true });
@@ -226,6 +226,36 @@ for (const [layout, format, stored, activations] of cases) {
     }
   });
 }
+
+test('an untied head and biases keep their bytes, in bf16', async () => {
+  const path = join(import.meta.dirname, '../models/fixtures/llama-biases-llama3');
+  const biased = await openLanguageModel(await openFolder(path));
+  const { folder, weights } = await write({ weights: 'int8/channel' }, languageSource(biased, 'biased', path, 'huggingface', []));
+  const again = await openLanguageModel(await openFolder(folder));
+  assert.ok(weights.has('lm_head.weight') && !again.lowBit.includes('lm_head.weight'));
+  assert.equal(again.lowBit.length, weights.size - 1);
+  for (const [name, tensor] of biased.tensors) {
+    if (again.lowBit.includes(name)) continue;
+    assert.equal(tensor.type, 'bf16');
+    assert.deepEqual(await again.tensors.get(name)!.read(), await tensor.read(), name);
+  }
+  await Promise.all([biased.close(), again.close()]);
+});
+
+test('a float type that is asked for is written throughout, and named in the configuration', async () => {
+  const { folder } = await write({ weights: 'bf16' });
+  const { tensors, config } = await readFolder(folder);
+  assert.equal(config.torch_dtype, 'bfloat16');
+  assert.equal(config.quantization_config, undefined);
+  assert.equal(tensors.size, language.tensors.size);
+  for (const [name, { dtype, view }] of tensors) {
+    const values = await readFloats(language.tensors.get(name)!);
+    assert.equal(dtype, 'BF16');
+    const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+    // Nearest, ties to even, of the upper half.
+    assert.ok(bits.every((b, i) => view.getUint16(i * 2, true) === (b + 0x7fff + ((b >>> 16) & 1)) >>> 16), name);
+  }
+});
 
 test('layers left float are named in the words of each layout', async () => {
   const keep = ['*.layers.5.*', '*.up_proj.weight', '*.layers.0.*', '*.layers.1.*', '*.layers.2.*', '*.layers.3.*'];

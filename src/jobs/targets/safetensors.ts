@@ -3,11 +3,12 @@ import { defineErrors } from '../../errors.ts';
 import { layouts } from '../../export/safetensors.ts';
 import { shardIndex, shardsOf } from '../../export/safetensors-shards.ts';
 import { writeSafetensors } from '../../files/safetensors.ts';
-import { copyTensor, isBlockType, type TensorOut, type TensorRef } from '../../files/tensor.ts';
+import { byteLengthOf, copyTensor, elementTypes, isBlockType, type TensorOut, type TensorRef } from '../../files/tensor.ts';
+import type { NumberFormat } from '../../formats/format.ts';
 import { parseFormat } from '../../formats/registry.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { linearSites, type Linear } from '../../graph/linear.ts';
-import { encodeNumbers, isFloatType, lazyTensor } from '../../graph/values.ts';
+import { encodeNumbers, isFloatType, lazyTensor, readFloats } from '../../graph/values.ts';
 import type { LanguageModel } from '../../models/language-model.ts';
 import { floatView } from '../../models/weight-views.ts';
 import type { Applied } from '../../recipes/apply.ts';
@@ -27,8 +28,13 @@ const head = 'lm_head.weight';
 const layerOf = (weight: string): string => weight.replace(/\.weight$/, '');
 const sizeOf = ({ shape }: TensorRef): number => shape.reduce((product, dim) => product * dim, 1);
 
-/** The type that a float tensor is written in; blocks of other files have no name here. */
-const keptType = ({ type }: TensorRef) => (isBlockType(type) ? 'f32' : type);
+type Float = 'f32' | 'f16' | 'bf16' | 'f64';
+
+/** The type that all tensors are written in, where a float type was asked for. */
+const wholeType = ({ family, name }: NumberFormat): Float | undefined => (family === 'float' ? (name as Float) : undefined);
+
+/** The type that a float tensor is written in: its own, unless another was asked for; blocks of other files have no name here. */
+const keptType = ({ type }: TensorRef, whole?: Float): Float => whole ?? (isBlockType(type) || !isFloatType(type) ? 'f32' : type);
 
 interface Decided {
   /** Weights that take the layout. */
@@ -62,15 +68,34 @@ function plan(model: SourceModel, spec: Pick<OutputSpec, 'scheme'>, settings: Qu
   const tensors = [...model.language!.tensors.values()].map((tensor): TensorLine => {
     const { name, shape, type, byteLength } = tensor;
     const low = taken.has(name);
-    const kept = keptType(tensor);
+    const kept = keptType(tensor, wholeType(format));
     const fallback = fallbacks.get(name);
     return {
       name, shape, source: type, target: low ? format.name : kept, bytesBefore: byteLength,
-      bytesAfter: low ? Math.ceil((sizeOf(tensor) * format.bitsPerWeight(shape[0], shape[1])) / 8) : kept === type ? byteLength : sizeOf(tensor) * 4,
+      bytesAfter: low ? Math.ceil((sizeOf(tensor) * format.bitsPerWeight(shape[0], shape[1])) / 8) : (sizeOf(tensor) * elementTypes[kept].bits) / 8,
       ...(fallback === undefined ? {} : { fallback }),
     };
   });
   return { tensors, refusals };
+}
+
+/** Values converted at a time. */
+const stepValues = 1024 * 1024;
+
+/** A tensor in another float type, converted while it is written; values that the type cannot hold are refused. */
+function converted(tensor: TensorRef, format: NumberFormat): TensorOut {
+  const { name, shape } = tensor;
+  const count = sizeOf(tensor);
+  const type = format.name as Float;
+  return {
+    name, type, shape, byteLength: byteLengthOf(type, shape, name),
+    async *chunks() {
+      for (let begin = 0; begin < count; begin += stepValues) {
+        const values = await readFloats(floatView(tensor), begin, Math.min(count, begin + stepValues));
+        yield format.encode(values, 1, values.length, { name }).codes as Uint8Array;
+      }
+    },
+  };
 }
 
 /** Float tensors after the recipe's transforms: those it left alone as they are stored, the others in their stored type. */
@@ -79,21 +104,19 @@ function floatTensor(tensor: TensorRef, before: Graph, after: Graph, sites: Read
   const now = after.weights.get(name);
   if (now === undefined || now === before.weights.get(name)) return copyTensor(isBlockType(tensor.type) ? floatView(tensor) : tensor, name);
   const site = sites.get(name);
-  const type = isBlockType(tensor.type) || !isFloatType(tensor.type) ? 'f32' : tensor.type;
-  const values = async (): Promise<Float32Array> => (site === undefined ? floatsOf(now) : site.weightMatrix());
+  const type = keptType(tensor);
+  const values = async (): Promise<Float32Array> => (site === undefined ? readFloats(floatView(now)) : site.weightMatrix());
   return copyTensor(lazyTensor(name, type, shape, async () => encodeNumbers(type, await values())), name);
-}
-
-async function floatsOf(tensor: TensorRef): Promise<Float32Array> {
-  const bytes = await floatView(tensor).read();
-  return new Float32Array(bytes.slice().buffer);
 }
 
 /** Every tensor of the folder, in order of use. */
 function tensorsOf(model: SourceModel, { graph, weights }: Applied, { scheme }: OutputSpec, settings: QuantizeSettings, taken: ReadonlySet<string>): TensorOut[] {
   const sites = new Map(linearSites(graph).map((site) => [site.id, site]));
   const layout = layouts[settings.layout];
+  const format = parseFormat(scheme.weights);
+  const whole = wholeType(format);
   return [...model.language!.tensors.values()].flatMap((tensor): readonly TensorOut[] => {
+    if (whole !== undefined) return [tensor.type === whole ? copyTensor(tensor) : converted(tensor, format)];
     const matrix = taken.has(tensor.name) ? weights.get(tensor.name) : undefined;
     return matrix === undefined ? [floatTensor(tensor, model.graph, graph, sites)] : layout.tensors(layerOf(tensor.name), matrix, scheme.activations);
   });
@@ -111,6 +134,11 @@ function refuseAdded({ language, graph: before }: SourceModel, { graph: after }:
 const leftFloat = ({ linears }: LanguageModel, taken: ReadonlySet<string>): string[] =>
   linears.filter((name) => name !== head && !taken.has(name)).map(layerOf);
 
+const typeName: Readonly<Record<Float, string>> = { f32: 'float32', f16: 'float16', bf16: 'bfloat16', f64: 'float64' };
+
+/** The configuration's word for the type of the weights, under the key that it has. */
+const typeNames = ({ rawConfig }: LanguageModel, type: Float): Record<string, string> => ({ ['dtype' in rawConfig ? 'dtype' : 'torch_dtype']: typeName[type] });
+
 export const safetensorsTarget: TargetWriter = {
   plan: async (model, spec, settings) => plan(model, spec, settings),
   async write(context) {
@@ -122,9 +150,10 @@ export const safetensorsTarget: TargetWriter = {
     const format = parseFormat(spec.scheme.weights);
     const folder = spec.file.slice(0, spec.file.lastIndexOf('/'));
     const shards = shardsOf(tensorsOf(model, applied, spec, settings, taken));
-    const quantization = taken.size === 0 ? {} : { quantization_config: layouts[settings.layout].config(format, spec.scheme.activations, leftFloat(language, taken)) };
+    const whole = wholeType(format);
+    const extra = whole !== undefined ? typeNames(language, whole) : taken.size === 0 ? {} : { quantization_config: layouts[settings.layout].config(format, spec.scheme.activations, leftFloat(language, taken)) };
     const side = await writeSideFiles(context, folder, new Map([
-      ['config.json', jsonBytes({ ...language.rawConfig, ...quantization })],
+      ['config.json', jsonBytes({ ...language.rawConfig, ...extra })],
       ...sideFiles(language),
       ...(shards.length === 1 ? [] : [['model.safetensors.index.json', jsonBytes(shardIndex(shards))] as const]),
     ]));
