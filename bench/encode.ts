@@ -1,7 +1,7 @@
 /**
  * Seconds from an f16 GGUF file to a GGUF file of one block type, against native llama.cpp (`llama_model_quantize`, pure):
  * node --import tsx bench/encode.ts [gigabytes] [runs] [types]. Two threads each, both outputs synced, the source in the page cache.
- * Also encoding alone, from float32 in memory, against `ggml_quantize_chunk`.
+ * Also encoding alone, from float32 in memory, against `ggml_quantize_chunk`; and processor seconds, which other work on the machine hardly changes.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -82,24 +82,29 @@ async function writeModel(path: string, bytes: number): Promise<void> {
   await sink.commit();
 }
 
-async function ours(input: string, output: string, type: GgmlType, pool: Pool): Promise<number> {
+/** Seconds by the clock, and of the processors by all threads together. */
+interface Spent { readonly seconds: number; readonly cpu: number }
+
+async function ours(input: string, output: string, type: GgmlType, pool: Pool): Promise<Spent> {
   const start = performance.now();
+  const before = process.cpuUsage();
   const source = await openFile(input);
   const { metadata, tensors } = await openGguf(source);
   const sink = await fileSink(output);
   await writeGguf(sink, metadata, [...tensors.values()].map((tensor) => (tensor.shape.length < 2 ? copyTensor(tensor) : encodeTensor(tensor, type, { pool }))));
   await sink.commit();
   await source.close();
-  return (performance.now() - start) / 1000;
+  const { user, system } = process.cpuUsage(before);
+  return { seconds: (performance.now() - start) / 1000, cpu: (user + system) / 1e6 };
 }
 
-function theirs(input: string, output: string, type: GgmlType): number {
+function theirs(input: string, output: string, type: GgmlType): Spent {
   const script = fileURLToPath(new URL('llama-quantize.mjs', import.meta.url));
   const args = [script, input, output, String(wanted[type]!.ftype), String(blockTypes[type].id), String(threads)];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
   if (status !== 0) throw new Error(`llama.cpp failed on ${type}: ${stderr.slice(-2000)}`);
   // llama.cpp may write lines of its own before ours.
-  return (JSON.parse(stdout.trim().split('\n').at(-1)!) as { seconds: number }).seconds;
+  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Spent;
 }
 
 /** How alike the tensors of two files are: in their bytes, or at least in what they decode to. */
@@ -151,28 +156,30 @@ if (!ggmlReference()) {
 const folder = await mkdtemp(join(tmpdir(), 'fewbit-bench-'));
 const pool = poolNode(threads);
 try {
-  const [input, mine, native] = ['f16.gguf', 'ours.gguf', 'llama.gguf'].map((name) => join(folder, name));
+  const [input, minePath, nativePath] = ['f16.gguf', 'ours.gguf', 'llama.gguf'].map((name) => join(folder, name));
   await writeModel(input, Number(gigabytes) * 1e9);
   console.log(`${threads} threads, ${gigabytes} GB of f16, ${runs} runs: times as fast as llama.cpp, median (least–most)`);
   for (const type of types) {
     const whole: number[] = [];
     const alone: number[] = [];
-    const [seconds, native_]: [number[], number[]] = [[], []];
+    const work: number[] = [];
+    const [mine, native]: [Spent[], Spent[]] = [[], []];
     let same = '';
     for (let run = 0; run < Number(runs); run++) {
       const [a, b] = await encodeOnly(type, pool);
       alone.push(b / a);
       // Who goes first alternates, so that neither always meets the colder disk.
-      if (run % 2 === 0) native_.push(theirs(input, native, type));
-      seconds.push(await ours(input, mine, type, pool));
-      if (run % 2 === 1) native_.push(theirs(input, native, type));
-      whole.push(native_[run] / seconds[run]);
-      if (run === 0) same = await compare(mine, native);
+      if (run % 2 === 0) native.push(theirs(input, nativePath, type));
+      mine.push(await ours(input, minePath, type, pool));
+      if (run % 2 === 1) native.push(theirs(input, nativePath, type));
+      whole.push(native[run].seconds / mine[run].seconds);
+      work.push(native[run].cpu / mine[run].cpu);
+      if (run === 0) same = await compare(minePath, nativePath);
     }
     const met = median(whole) >= wanted[type]!.times ? 'met' : 'missed';
     console.log(
-      `${type.padEnd(7)} file to file ${spread(whole)}, wanted ${wanted[type]!.times}: ${met}; encoding alone ${spread(alone)}; ` +
-      `${median(seconds).toFixed(2)} s against ${median(native_).toFixed(2)} s; ${same}`,
+      `${type.padEnd(7)} file to file ${spread(whole)}, wanted ${wanted[type]!.times}: ${met}; encoding alone ${spread(alone)}; processor seconds ${spread(work)}; ` +
+      `${median(mine.map(({ seconds }) => seconds)).toFixed(2)} s against ${median(native.map(({ seconds }) => seconds)).toFixed(2)} s; ${same}`,
     );
   }
 } finally {

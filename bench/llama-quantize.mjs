@@ -1,5 +1,5 @@
 // One file quantized by the libllama inside node-llama-cpp: node bench/llama-quantize.mjs IN OUT FTYPE TYPE THREADS.
-// Every tensor takes the one type ("pure"). Prints the seconds from the call to the synced output as JSON.
+// Every tensor takes the one type ("pure"). Prints the seconds from the call to the synced output, and those of its processor, as JSON.
 import { closeSync, existsSync, fsyncSync, openSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import koffi from 'koffi';
@@ -26,9 +26,11 @@ defaults[19] = 1;
 const quantize = lib.func('uint32_t llama_model_quantize(const char *input, const char *output, const uint8_t *params)');
 lib.func('void llama_backend_init()')();
 const start = performance.now();
+const before = process.cpuUsage();
 const failed = quantize(input, output, defaults);
 if (failed !== 0) throw new Error(`llama_model_quantize returned ${failed}`);
 const file = openSync(output, 'r');
 fsyncSync(file);
 closeSync(file);
-console.log(JSON.stringify({ seconds: (performance.now() - start) / 1000 }));
+const { user, system } = process.cpuUsage(before);
+console.log(JSON.stringify({ seconds: (performance.now() - start) / 1000, cpu: (user + system) / 1e6 }));
