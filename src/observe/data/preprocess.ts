@@ -118,8 +118,8 @@ export function inputText(input: Preprocessing): string {
   if (input.size !== undefined) {
     shape.push(input.size.width === input.size.height ? String(input.size.width) : `${input.size.width}x${input.size.height}`);
     shape.push(input.fit === 'resize' ? 'resize' : input.cropFrom === undefined ? 'crop' : `crop=${input.cropFrom}`);
-    if (input.filter !== 'bilinear') shape.push(input.filter);
   }
+  if (input.filter !== 'bilinear') shape.push(input.filter);
   const terms = [shape.join(' ')];
   if (input.divisor !== 1) terms.push(`/${input.divisor}`);
   if (input.mean.some((value) => value !== 0)) terms.push(`mean=${input.mean.join('/')}`);
@@ -148,9 +148,15 @@ export function fitImage(image: Image, input: Preprocessing): Image {
   const { width, height } = input.size;
   if (input.fit === 'resize') return resizeImage(image, width, height, input.filter);
   const short = input.cropFrom ?? Math.floor((Math.min(width, height) * 8) / 7 + 0.5);
-  const scale = Math.max(short / Math.min(image.width, image.height), width / image.width, height / image.height);
-  const wide = Math.max(width, Math.floor(image.width * scale));
-  const high = Math.max(height, Math.floor(image.height * scale));
+  // As in torchvision: the short side exactly, the long one rounded down.
+  const least = Math.min(image.width, image.height);
+  let wide = Math.floor((short * image.width) / least);
+  let high = Math.floor((short * image.height) / least);
+  if (wide < width || high < height) {
+    const scale = Math.max(width / image.width, height / image.height);
+    wide = Math.max(width, Math.floor(image.width * scale));
+    high = Math.max(height, Math.floor(image.height * scale));
+  }
   return centreCrop(resizeImage(image, wide, high, input.filter), width, height);
 }
 

@@ -14,7 +14,7 @@ const errors = defineErrors('preprocessorConfig', {
 
 const side = z.number().int().min(1).max(16384);
 const size = z.union([side, z.object({ height: side, width: side }), z.object({ shortest_edge: side })]);
-const perChannel = z.union([z.number(), z.array(z.number()).min(1).max(3)]);
+const perChannel = (value: z.ZodNumber) => z.union([value, z.tuple([value]), z.tuple([value, value, value])]);
 const shape = z.object({
   do_resize: z.boolean().default(true),
   size: z.unknown().optional(),
@@ -25,8 +25,10 @@ const shape = z.object({
   do_rescale: z.boolean().default(true),
   rescale_factor: z.number().positive().default(1 / 255),
   do_normalize: z.boolean().default(true),
-  image_mean: perChannel.nullish(),
-  image_std: perChannel.nullish(),
+  image_mean: perChannel(z.number()).nullish(),
+  image_std: perChannel(z.number().positive()).nullish(),
+  image_processor_type: z.string().nullish(),
+  feature_extractor_type: z.string().nullish(),
 });
 
 const filters: Readonly<Record<number, Filter>> = { 0: 'nearest', 2: 'bilinear', 3: 'bicubic', 4: 'area' };
@@ -51,7 +53,7 @@ export function parsePreprocessorConfig(text: string, name = 'preprocessor_confi
   // Written as a factor of sixteen digits; 1/255 comes back as exactly 255.
   const inverse = 1 / config.rescale_factor;
   const divisor = !config.do_rescale ? 1 : Math.abs(inverse - Math.floor(inverse + 0.5)) < 1e-6 ? Math.floor(inverse + 0.5) : inverse;
-  const list = (value: number | number[] | null | undefined, fallback: number) => (value === null || value === undefined ? [fallback] : [value].flat());
+  const list = (value: number | readonly number[] | null | undefined, fallback: number): readonly number[] => (value === null || value === undefined ? [fallback] : typeof value === 'number' ? [value] : value);
   return {
     ...rawPixels,
     ...geometry(config, name),
@@ -72,19 +74,23 @@ function geometry(config: z.infer<typeof shape>, name: string): Pick<Preprocessi
     typeof value === 'number' ? { width: value, height: value }
       : 'height' in value ? { width: value.width, height: value.height }
         : { width: value.shortest_edge, height: value.shortest_edge };
+  const kind = config.image_processor_type ?? config.feature_extractor_type ?? '';
   if (config.do_center_crop) {
     const crop = square(read(config.crop_size ?? config.size));
     if (!config.do_resize) return { size: crop, fit: 'crop', cropFrom: Math.min(crop.width, crop.height) };
     const resized = square(read(config.size ?? config.crop_size));
-    return { size: crop, fit: 'crop', cropFrom: Math.min(resized.width, resized.height) };
+    const edge = Math.min(resized.width, resized.height);
+    // LeViT's processor enlarges the edge itself.
+    return { size: crop, fit: 'crop', cropFrom: kind.startsWith('Levit') ? Math.floor((256 / 224) * edge) : edge };
   }
   if (!config.do_resize) return { fit: 'resize' };
   const target = read(config.size);
-  if (typeof target === 'object' && 'shortest_edge' in target) {
-    // ConvNeXT and LeViT: the edge is the crop, reached through edge / crop_pct (256/224 when not said).
-    const edge = target.shortest_edge;
-    if (typeof config.crop_pct === 'number' && edge < 384) return { size: square(target), fit: 'crop', cropFrom: Math.floor(edge / config.crop_pct) };
-    return { size: square(target), fit: 'crop', cropFrom: edge };
+  const edge = typeof target === 'number' ? target : 'shortest_edge' in target ? target.shortest_edge : undefined;
+  if (edge !== undefined && (kind.startsWith('ConvNext') || typeof config.crop_pct === 'number')) {
+    // ConvNeXT: the edge is the crop, reached through edge / crop_pct; from 384 on the image is stretched.
+    if (edge < 384) return { size: square(edge), fit: 'crop', cropFrom: Math.floor(edge / (config.crop_pct ?? 224 / 256)) };
+  } else if (typeof target === 'object' && edge !== undefined) {
+    return { size: square(edge), fit: 'crop', cropFrom: edge };
   }
   return { size: square(target), fit: 'resize' };
 }

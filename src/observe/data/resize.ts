@@ -93,10 +93,16 @@ export function resizeImage(image: Image, width: number, height: number, filter:
   return { width, height, channels, data };
 }
 
-/** The `[width, height]` window in the middle; the odd pixel goes to the left and top, as in torchvision. */
+/** Half of what is cut off, halves to the even number: torchvision rounds with Python's `round`. */
+function margin(cut: number): number {
+  const low = Math.floor(cut / 2);
+  return cut % 2 === 0 || low % 2 === 0 ? low : low + 1;
+}
+
+/** The `[width, height]` window in the middle, placed as in torchvision. */
 export function centreCrop(image: Image, width: number, height: number): Image {
-  const left = Math.floor((image.width - width + 1) / 2);
-  const top = Math.floor((image.height - height + 1) / 2);
+  const left = margin(image.width - width);
+  const top = margin(image.height - height);
   const { channels } = image;
   const data = new Uint8Array(width * height * channels);
   for (let y = 0; y < height; y++) {
