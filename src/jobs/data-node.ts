@@ -38,9 +38,11 @@ const maxWindow = 256;
 export async function openData(settings: DataSettings, model: SourceModel): Promise<Data> {
   const { seed, calibrationSamples, evaluationSamples } = settings;
   const options = await dataOptions(settings, model);
-  const open = async (path: string, labels: string | undefined): Promise<Dataset> =>
-    openDataset(path, { ...options, ...(labels === undefined ? {} : { labels: await readLabels(labels) }) });
-  const whole = settings.data === undefined ? undefined : await open(settings.data, settings.labels);
+  const open = async (path: string, labels: string | undefined, task = settings.task): Promise<Dataset> =>
+    openDataset(path, { ...options, ...(task === undefined ? {} : { task }), ...(labels === undefined ? {} : { labels: await readLabels(labels) }) });
+  // Images that only calibrate need no boxes.
+  const dataTask = settings.evalData !== undefined && settings.task?.startsWith('detect') === true ? 'generic' : settings.task;
+  const whole = settings.data === undefined ? undefined : await open(settings.data, settings.labels, dataTask);
   const given = settings.evalData === undefined ? undefined : await open(settings.evalData, settings.evalLabels ?? (settings.evalData === settings.data ? settings.labels : undefined));
   let calibration: Dataset | undefined;
   let evaluation: Dataset;
@@ -76,8 +78,8 @@ async function dataOptions(settings: DataSettings, model: SourceModel): Promise<
     await file.close();
   }
   return {
-    integers, window: Math.min(maxWindow, model.language?.config.maxPositions ?? maxWindow),
-    ...(input === undefined ? {} : { input }), ...(settings.task === undefined ? {} : { task: settings.task }),
+    integers, inputs: new Set(model.graph.inputs.map(({ name }) => name)), window: Math.min(maxWindow, model.language?.config.maxPositions ?? maxWindow),
+    ...(input === undefined ? {} : { input }),
     ...(tokenizer === undefined ? {} : { tokenize: (text: string) => tokenizer.encode(text, { addSpecialTokens: false }) }),
   };
 }

@@ -17,7 +17,7 @@ export interface Place {
   readonly far: boolean;
 }
 
-interface Box { readonly left: number; readonly top: number; readonly right: number; readonly bottom: number }
+export interface Box { readonly left: number; readonly top: number; readonly right: number; readonly bottom: number }
 
 const near: readonly (readonly [dx: number, dy: number, anchor: Place['anchor']])[] = [
   [9, 0, 'start'], [-9, 0, 'end'], [0, -14, 'middle'], [0, 14, 'middle'], [8, -12, 'start'], [8, 12, 'start'], [-8, -12, 'end'], [-8, 12, 'end'],
@@ -35,8 +35,8 @@ const letter = 0.58;
 const overlap = (a: Box, b: Box): number =>
   Math.max(0, Math.min(a.right, b.right) - Math.max(a.left, b.left)) * Math.max(0, Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top));
 
-/** One place per spot; `frame` is what labels should not leave. */
-export function placeLabels(spots: readonly Spot[], frame: Box, fontSize: number): Place[] {
+/** One place per spot; `frame` is what labels should not leave, `obstacles` what they should not lie on. */
+export function placeLabels(spots: readonly Spot[], frame: Box, fontSize: number, obstacles: readonly Box[] = []): Place[] {
   const dots = spots.map(({ x, y }): Box => ({ left: x - 5, top: y - 5, right: x + 5, bottom: y + 5 }));
   const taken: Box[] = [];
   return spots.map(({ x, y, text }) => {
@@ -48,7 +48,7 @@ export function placeLabels(spots: readonly Spot[], frame: Box, fontSize: number
     };
     const cost = (box: Box): number => {
       const outside = width * fontSize * 1.2 - overlap(box, frame);
-      return outside * 4 + [...taken, ...dots].reduce((sum, other) => sum + overlap(box, other), 0);
+      return outside * 4 + [...taken, ...dots, ...obstacles].reduce((sum, other) => sum + overlap(box, other), 0);
     };
     let best = candidates[0];
     let least = Infinity;

@@ -18,8 +18,8 @@ export function tableHtml(caption: string, columns: readonly Head[], rows: reado
   return `<div class="scroll" role="region" aria-label="${escaped(caption)}" tabindex="0"><table><caption>${escaped(caption)}</caption><thead><tr>${heads}</tr></thead><tbody>\n${body}\n</tbody></table></div>`;
 }
 
-/** Names break after the signs that join their parts. */
-const breakable = (text: string): string => escaped(text).replace(/[._/-](?=.)/g, (sign) => `${sign}<wbr>`);
+/** Names break after the signs that join their parts, but not before an extension. */
+const breakable = (text: string): string => escaped(text).replace(/[_/-](?=.)|\.(?!\w+$)/g, (sign) => `${sign}<wbr>`);
 
 /** Names and values. */
 export const listHtml = (pairs: readonly (readonly [name: string, value: string])[]): string =>

@@ -3,7 +3,7 @@ import * as Plot from '@observablehq/plot';
 import { errorOf } from '../evaluate/verdict.ts';
 import type { QuantizeResult } from '../jobs/result.ts';
 import { outputNames } from './output-names.ts';
-import { placeLabels } from './labels.ts';
+import { placeLabels, type Box } from './labels.ts';
 import { colours, draw, fontPixels, logTicks, plotFigure, short } from './plot-frame.ts';
 import { figure, megabytes } from './words.ts';
 
@@ -83,6 +83,7 @@ export function sizeErrorFigure(result: QuantizeResult): string {
       const places = placeLabels(
         labelled.map(({ megabytes: at, drawn, text }) => ({ x: x.apply(at), y: y.apply(drawn), text })),
         { left: margins.marginLeft, top: margins.marginTop, right: width - 6, bottom: height - margins.marginBottom }, fontPixels,
+        steps(front.map(({ megabytes: at, drawn }) => [x.apply(at), y.apply(drawn)])),
       );
       const labels = labelled.flatMap((point, i): Plot.Markish[] => {
         const { dx, dy, anchor, far } = places[i];
@@ -98,3 +99,9 @@ export function sizeErrorFigure(result: QuantizeResult): string {
     },
   );
 }
+
+/** The line through the front as boxes: across to the next point, then down to it. */
+const steps = (corners: readonly (readonly [x: number, y: number])[]): Box[] => corners.slice(1).flatMap(([x, y], i) => {
+  const [x0, y0] = corners[i];
+  return [{ left: x0, right: x, top: y0 - 1, bottom: y0 + 1 }, { left: x - 1, right: x + 1, top: y0, bottom: y }];
+});

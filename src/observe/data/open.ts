@@ -37,6 +37,8 @@ export interface OpenDataOptions {
   readonly labels?: Tensor;
   /** Reads a .safetensors file of named inputs. */
   readonly readSafetensors?: (source: ByteSource) => Promise<ReadonlyMap<string, Tensor>>;
+  /** Names of the model's inputs: arrays called so are fed, and never taken for labels. */
+  readonly inputs?: ReadonlySet<string>;
   /** Inputs of JSON lines that are int64. */
   readonly integers?: ReadonlySet<string>;
   /** Makes super-resolution pairs from plain images, this many times smaller. */
@@ -51,10 +53,10 @@ export async function openDataFile(source: ByteSource, options: OpenDataOptions 
   if (size > maxFileBytes) throw errors.tooLarge({ name, size });
   if (/\.safetensors$/i.test(name)) {
     if (options.readSafetensors === undefined) throw errors.unknownKind({ name });
-    return named(name, new Map(await options.readSafetensors(source)), options.labels);
+    return named(name, new Map(await options.readSafetensors(source)), options);
   }
   const bytes = await source.read(0, size);
-  if (/\.npz$/i.test(name)) return named(name, readNpz(bytes, name), options.labels);
+  if (/\.npz$/i.test(name)) return named(name, readNpz(bytes, name), options);
   if (/\.npy$/i.test(name)) return arrayDataset(name, new Map([['input', readNpy(bytes, name)]]), options.labels);
   if (/\.(jsonl|ndjson)$/i.test(name)) return jsonLines(name, bytes, options.integers);
   if (/(idx\d-ubyte|\.idx)(\.gz)?$/i.test(name)) return arrayDataset(name, new Map([['input', readIdx(bytes, name)]]), options.labels);
@@ -66,9 +68,9 @@ export async function openDataFile(source: ByteSource, options: OpenDataOptions 
 }
 
 /** Named arrays; one called `labels`, `label`, `y` or `targets` holds the classes. */
-function named(name: string, arrays: Map<string, Tensor>, given: Tensor | undefined): Dataset {
+function named(name: string, arrays: Map<string, Tensor>, { labels: given, inputs }: OpenDataOptions): Dataset {
   let labels = given;
-  for (const key of labelNames) {
+  for (const key of labelNames.filter((label) => inputs?.has(label) !== true)) {
     const found = arrays.get(key);
     if (labels === undefined && found !== undefined && arrays.size > 1) {
       labels = found;
