@@ -1,0 +1,162 @@
+/**
+ * Reverse-mode differentiation as a graph transform: `gradient(graph, loss, wrt)` appends backward nodes made of
+ * ordinary operators. Every shape must be known: bind symbolic dimensions first. The result can be differentiated again.
+ */
+import { defineErrors } from '../../errors.ts';
+import { compositeDomain, compositeOf, type CompositeTable } from '../composite.ts';
+import type { Dim, Graph, Node, ValueInfo } from '../graph.ts';
+import { inferContents, inferTypes } from '../infer.ts';
+import { freshNames } from '../rewrite.ts';
+import { label, viewOf, type GraphView } from '../traverse.ts';
+import { isFloatType, readNumbers } from '../values.ts';
+import { gradientRules } from './rules.ts';
+import { GradientSite } from './site.ts';
+import { GraphTape } from './tape.ts';
+
+const errors = defineErrors('gradient', {
+  noRule: (f: { op: string; node: string }) => `no gradient rule for ${f.op} (${f.node})`,
+  noValue: (f: { value: string }) => `no value is named ${f.value}`,
+  shape: (f: { value: string; node: string }) => [`the shape of ${f.value} (${f.node}) is not known`, 'bind the symbolic dimensions of the inputs first'],
+  notScalar: (f: { loss: string; shape: string }) => `the loss ${f.loss} is not one number: shape [${f.shape}]`,
+  unused: (f: { value: string; loss: string }) => `the loss ${f.loss} does not depend on ${f.value}`,
+});
+
+export interface GradientOptions {
+  readonly composites?: CompositeTable;
+  /** Gradient that arrives at `loss`, as a value of the graph of the same shape; default ones, for a loss of one number. */
+  readonly seed?: string;
+}
+
+export interface Differentiated {
+  /** The graph with backward nodes; its outputs are the old ones. */
+  readonly graph: Graph;
+  /** The gradient's value by the name of what it belongs to. */
+  readonly gradients: ReadonlyMap<string, string>;
+}
+
+/** Constants up to this many entries are read: axes, shapes, pads, scales. */
+const contentLimit = 64;
+
+/** Appends nodes that compute d loss / d value for every value of `wrt` (inputs, weights or inner values). */
+export async function gradient(source: Graph, loss: string, wrt: readonly string[], { composites = new Map(), seed }: GradientOptions = {}): Promise<Differentiated> {
+  const graph = await inferTypes(source);
+  const view = viewOf(graph);
+  for (const value of [loss, ...wrt]) if (view.info(value) === undefined) throw errors.noValue({ value });
+  const shapes = new Map<string, readonly number[]>();
+  const shapeOf = (value: string, node: string): readonly number[] => {
+    const shape = view.info(value)?.shape;
+    if (shape === undefined || !shape.every((dim) => typeof dim === 'number')) throw errors.shape({ value, node });
+    return shape as readonly number[];
+  };
+  const lossShape = shapeOf(loss, 'the loss');
+  if (seed === undefined && lossShape.some((dim) => dim !== 1)) throw errors.notScalar({ loss, shape: lossShape.join(', ') });
+
+  const active = activeValues(view, wrt);
+  const used = ancestors(view, loss);
+  for (const value of wrt) if (!used.has(value)) throw errors.unused({ value, loss });
+  const contents = await smallContents(graph);
+  const tape = new GraphTape(graph, freshNames(graph));
+  const sums = new Map<string, string[]>();
+  const nodes: Node[] = [...graph.nodes];
+  const total = (value: string): string | undefined => {
+    const parts = sums.get(value);
+    if (parts === undefined || parts.length === 0) return undefined;
+    if (parts.length > 1) sums.set(value, [tape.op(parts.length === 2 ? 'Add' : 'Sum', parts)]);
+    return sums.get(value)![0];
+  };
+  const start = seed ?? (lossShape.length === 0 ? tape.constant(1) : tape.op('Expand', [tape.constant(1), tape.ints(lossShape)]));
+  sums.set(loss, [start]);
+  for (let i = graph.nodes.length - 1; i >= 0; i--) {
+    const node = graph.nodes[i];
+    if (!node.inputs.some((input) => active.has(input))) continue;
+    const arriving = node.outputs.map((output) => (output === '' ? undefined : total(output)));
+    if (arriving.every((value) => value === undefined)) continue;
+    for (const name of [...node.inputs, ...node.outputs]) {
+      if (name !== '' && !shapes.has(name) && isFloatType(view.info(name)?.type)) shapes.set(name, shapeOf(name, label(node)));
+      else if (name !== '' && !shapes.has(name) && view.info(name)?.shape?.every((dim) => typeof dim === 'number') === true) shapes.set(name, view.info(name)!.shape as readonly number[]);
+    }
+    const site = new GradientSite(node, tape, arriving, { shapes, contents, active });
+    const rule = ruleOf(node, composites);
+    if (rule === undefined) throw errors.noRule({ op: node.domain === '' ? node.op : `${node.domain}:${node.op}`, node: label(node) });
+    rule(site).forEach((value, index) => {
+      const input = node.inputs[index];
+      if (value === undefined || input === '' || !active.has(input)) return;
+      const parts = sums.get(input);
+      if (parts === undefined) sums.set(input, [value]);
+      else parts.push(value);
+    });
+    nodes.push(...tape.take());
+  }
+  const gradients = new Map<string, string>();
+  for (const value of wrt) {
+    const found = total(value) ?? tape.op('Expand', [tape.constant(0), tape.ints(shapeOf(value, 'its gradient'))]);
+    gradients.set(value, found);
+  }
+  nodes.push(...tape.take());
+  const opset = new Map([...graph.opset, ...tape.opset]);
+  return { graph: { ...graph, nodes, weights: new Map([...graph.weights, ...tape.weights]), opset }, gradients };
+}
+
+function ruleOf(node: Node, composites: CompositeTable) {
+  if (node.domain === compositeDomain) {
+    const row = compositeOf(node, composites);
+    return (site: GradientSite) => row.gradient(site);
+  }
+  const key = node.domain === '' ? node.op : `${node.domain}:${node.op}`;
+  return Object.hasOwn(gradientRules, key) ? gradientRules[key] : undefined;
+}
+
+/** Float values that depend on one of `wrt`. */
+function activeValues(view: GraphView, wrt: readonly string[]): Set<string> {
+  const active = new Set(wrt);
+  for (const node of view.graph.nodes) {
+    if (!node.inputs.some((input) => active.has(input))) continue;
+    for (const output of node.outputs) {
+      const type = view.info(output)?.type;
+      if (output !== '' && (type === undefined || isFloatType(type))) active.add(output);
+    }
+  }
+  return active;
+}
+
+/** A value and all that it is computed from. */
+function ancestors(view: GraphView, value: string): Set<string> {
+  const found = new Set([value]);
+  const open = [value];
+  for (let name = open.pop(); name !== undefined; name = open.pop()) {
+    const maker = view.producers.get(name);
+    if (maker === undefined) continue;
+    for (const input of maker.inputs) {
+      if (input === '' || found.has(input)) continue;
+      found.add(input);
+      open.push(input);
+    }
+  }
+  return found;
+}
+
+async function smallContents(graph: Graph): Promise<Map<string, readonly number[]>> {
+  const contents = new Map<string, readonly number[]>();
+  for (const [name, known] of await inferContents(graph)) contents.set(name, known.content);
+  for (const [name, weight] of graph.weights) {
+    if (!contents.has(name) && weight.shape.reduce((a, b) => a * b, 1) <= contentLimit) contents.set(name, await readNumbers(weight));
+  }
+  return contents;
+}
+
+/** The graph with further values among its outputs. */
+export function withOutputs(graph: Graph, names: readonly string[]): Graph {
+  const view = viewOf(graph);
+  const added = names.filter((name) => !view.outputs.has(name)).map((name): ValueInfo => view.info(name) ?? { name, type: undefined, shape: undefined });
+  return { ...graph, outputs: [...graph.outputs, ...added] };
+}
+
+/** The graph with symbolic dimensions of its inputs replaced by numbers, and every shape inferred again. */
+export async function bindDimensions(graph: Graph, sizes: Readonly<Record<string, number>>): Promise<Graph> {
+  const bound = (shape: readonly Dim[] | undefined) => shape?.map((dim) => (typeof dim === 'string' && Object.hasOwn(sizes, dim) ? sizes[dim] : dim));
+  const info = (value: ValueInfo): ValueInfo => ({ ...value, shape: bound(value.shape) });
+  return inferTypes({
+    ...graph, inputs: graph.inputs.map(info), outputs: graph.outputs.map(info),
+    values: new Map([...graph.values].map(([name, value]) => [name, info(value)])),
+  });
+}

@@ -1,0 +1,15 @@
+/** Gradient rules by operator; contrib operators under `domain:name`. What has no row cannot be trained through. */
+import { elementwiseRules } from './elementwise.ts';
+import { indexingRules } from './indexing.ts';
+import { movementRules } from './movement.ts';
+import { productRules } from './products.ts';
+import { reductionRules } from './reductions.ts';
+import type { GradientRule } from './site.ts';
+
+export const gradientRules: Readonly<Record<string, GradientRule>> = {
+  ...elementwiseRules,
+  ...movementRules,
+  ...indexingRules,
+  ...reductionRules,
+  ...productRules,
+};
