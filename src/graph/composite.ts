@@ -36,7 +36,7 @@ export function compositeOf(node: Node, table: CompositeTable): Composite {
 export function lower(graph: Graph, table: CompositeTable): Graph {
   let current = graph;
   while (current.nodes.some(({ domain }) => domain === compositeDomain)) {
-    const tape = new GraphTape(current, freshNames(current));
+    const tape = new GraphTape(freshNames(current));
     const nodes: Node[] = [];
     for (const node of current.nodes) {
       if (node.domain !== compositeDomain) {

@@ -9,8 +9,9 @@ import { floatTensor, type TensorRef } from '../files/tensor.ts';
 import { int, ints, int64Tensor } from '../graph/build.ts';
 import type { Attribute, Graph, Node } from '../graph/graph.ts';
 import { siteLabel, type Linear } from '../graph/linear.ts';
+import { withOutputs } from '../graph/outputs.ts';
 import { freshNames, makeNode } from '../graph/rewrite.ts';
-import { noBatches, openGraph, withOutputs, type Batches } from './taps.ts';
+import { noBatches, openGraph, type Batches } from './taps.ts';
 
 /** What the inputs of a site look like; shaped as the rounders of `round/` want it. */
 export interface Moments {

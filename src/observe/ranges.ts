@@ -1,9 +1,10 @@
 /** Ranges of activations on data: one run over the batches, one histogram per value, no activation is kept. */
 import type { Engine, Feeds } from '../engine/session.ts';
 import type { Graph } from '../graph/graph.ts';
+import { withOutputs } from '../graph/outputs.ts';
 import { Histogram } from './histogram.ts';
 import { entropyRange, minmaxRange, mseRange, percentileRange, type Range } from './range-methods.ts';
-import { floatsOf, noBatches, openGraph, withOutputs, type Batches } from './taps.ts';
+import { floatsOf, noBatches, openGraph, type Batches } from './taps.ts';
 
 export type RangeMethod = 'minmax' | 'ema' | 'percentile' | 'entropy' | 'mse';
 

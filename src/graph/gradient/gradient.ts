@@ -4,7 +4,7 @@
  */
 import { defineErrors } from '../../errors.ts';
 import { compositeDomain, compositeOf, type CompositeTable } from '../composite.ts';
-import type { Dim, Graph, Node, ValueInfo } from '../graph.ts';
+import type { Graph, Node } from '../graph.ts';
 import { inferContents, inferTypes } from '../infer.ts';
 import { freshNames } from '../rewrite.ts';
 import { label, viewOf, type GraphView } from '../traverse.ts';
@@ -55,7 +55,7 @@ export async function gradient(source: Graph, loss: string, wrt: readonly string
   const used = ancestors(view, loss);
   for (const value of wrt) if (!used.has(value)) throw errors.unused({ value, loss });
   const contents = await smallContents(graph);
-  const tape = new GraphTape(graph, freshNames(graph));
+  const tape = new GraphTape(freshNames(graph));
   const sums = new Map<string, string[]>();
   const nodes: Node[] = [...graph.nodes];
   const total = (value: string): string | undefined => {
@@ -142,21 +142,4 @@ async function smallContents(graph: Graph): Promise<Map<string, readonly number[
     if (!contents.has(name) && weight.shape.reduce((a, b) => a * b, 1) <= contentLimit) contents.set(name, await readNumbers(weight));
   }
   return contents;
-}
-
-/** The graph with further values among its outputs. */
-export function withOutputs(graph: Graph, names: readonly string[]): Graph {
-  const view = viewOf(graph);
-  const added = names.filter((name) => !view.outputs.has(name)).map((name): ValueInfo => view.info(name) ?? { name, type: undefined, shape: undefined });
-  return { ...graph, outputs: [...graph.outputs, ...added] };
-}
-
-/** The graph with symbolic dimensions of its inputs replaced by numbers, and every shape inferred again. */
-export async function bindDimensions(graph: Graph, sizes: Readonly<Record<string, number>>): Promise<Graph> {
-  const bound = (shape: readonly Dim[] | undefined) => shape?.map((dim) => (typeof dim === 'string' && Object.hasOwn(sizes, dim) ? sizes[dim] : dim));
-  const info = (value: ValueInfo): ValueInfo => ({ ...value, shape: bound(value.shape) });
-  return inferTypes({
-    ...graph, inputs: graph.inputs.map(info), outputs: graph.outputs.map(info),
-    values: new Map([...graph.values].map(([name, value]) => [name, info(value)])),
-  });
 }

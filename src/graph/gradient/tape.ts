@@ -1,7 +1,7 @@
 /** Nodes appended to a graph that exists already: what gradient rules and expansions write on. */
 import type { TensorRef } from '../../files/tensor.ts';
 import { float32Tensor, int64Tensor, renamed } from '../build.ts';
-import type { Attribute, Graph, Node } from '../graph.ts';
+import type { Attribute, Node } from '../graph.ts';
 import type { Fresh } from '../rewrite.ts';
 
 export type Attributes = Readonly<Record<string, Attribute>>;
@@ -11,7 +11,7 @@ export interface Tape {
   op(type: string, inputs: readonly string[], attributes?: Attributes): string;
   /** Appends a node with several outputs, or of another domain. */
   node(type: string, inputs: readonly string[], options: { readonly attributes?: Attributes; readonly domain?: string; readonly outputs?: number }): string[];
-  /** A float32 constant: a scalar, or values under a shape. */
+  /** A float32 scalar. */
   constant(value: number): string;
   /** An int64 constant: a list is a vector, a number a scalar. */
   ints(values: number | readonly number[]): string;
@@ -26,7 +26,7 @@ export class GraphTape implements Tape {
   #nodes: Node[] = [];
   #constants = new Map<string, string>();
 
-  constructor(_graph: Graph, fresh: Fresh) {
+  constructor(fresh: Fresh) {
     this.#fresh = fresh;
   }
 
