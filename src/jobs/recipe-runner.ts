@@ -7,11 +7,11 @@ import type { Graph } from '../graph/graph.ts';
 import { upgradeOpset } from '../graph/upgrade.ts';
 import type { Batches } from '../observe/taps.ts';
 import { applyRecipe, type Applied } from '../recipes/apply.ts';
+import { keepsFloat } from './keep.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import type { QuantizeSettings } from './settings.ts';
 import type { SourceModel } from './source.ts';
 import type { OutputSpec } from './target.ts';
-import { choices } from './targets/onnx-plan.ts';
 
 /** Real files arrive at old operator sets; everything downstream speaks one. */
 export const modern = async (graph: Graph): Promise<Graph> =>
@@ -26,7 +26,7 @@ export interface RecipeRunnerOptions {
 
 /** Recipes carried out once per recipe, format and treatment of activations, whatever the number of files. */
 export function recipeRunner(
-  model: SourceModel, settings: Pick<QuantizeSettings, 'keep' | 'allowFallback'>, { engine, batches, progress = silentProgress }: RecipeRunnerOptions,
+  model: Pick<SourceModel, 'graph'>, settings: Pick<QuantizeSettings, 'keep'>, { engine, batches, progress = silentProgress }: RecipeRunnerOptions,
 ): (spec: Pick<OutputSpec, 'scheme' | 'recipe'>) => Promise<Applied> {
   const done = new Map<string, Promise<Applied>>();
   const none: Applied = { graph: model.graph, weights: new Map(), ranges: new Map(), importance: new Map() };
@@ -35,14 +35,11 @@ export function recipeRunner(
     const key = JSON.stringify([recipe, scheme.weights, scheme.activations]);
     let applied = done.get(key);
     if (applied === undefined) {
-      const { chosen } = choices(model, scheme, settings);
       const format = parseFormat(scheme.weights);
       applied = applyRecipe(recipe, model.graph, {
         engine, activationValues,
-        formatOf: (site) => {
-          const choice = site.kind === 'Gather' ? undefined : chosen.get(site.id);
-          return choice === undefined || choice.fallback !== undefined ? undefined : format;
-        },
+        // Asked of the transformed graph, whose weights may have new names; refusals have stopped the plan or been allowed.
+        formatOf: (site) => (site.kind === 'Gather' || keepsFloat(site.id, site.node.name, settings.keep) || format.refuses(site.rows, site.cols) !== undefined ? undefined : format),
         ...(batches === undefined ? {} : { batches }),
         onSite: (site, count, total) => progress.line(`[${String(count).padStart(4)}/${total}] ${site.id} [${site.rows}, ${site.cols}] ${site.weight.type} -> ${scheme.weights}`),
       });

@@ -45,6 +45,8 @@ export function foldBatchNorm(graph: Graph): Graph {
 export function foldBatchNormCounted(graph: Graph): FoldedGraph {
   const view = viewOf(graph);
   const fresh = freshNames(graph);
+  // A weight keeps its name, by which it was planned, unless others still use the old one.
+  const nameOf: Fresh = (name) => (view.onlyConsumer(name) === undefined ? fresh(`${name}_folded`) : name);
   const folded: Record<string, number> = {};
   const weights = new Map(graph.weights);
   /** Layers by the value they now make, as folding goes on. */
@@ -57,7 +59,7 @@ export function foldBatchNormCounted(graph: Graph): FoldedGraph {
       const next = view.onlyConsumer(last.outputs[0]);
       const affine = next === undefined ? undefined : affineOf(next, last.outputs[0], layer, view);
       if (next === undefined || affine === undefined) break;
-      layer = absorb(layer, affine, next.outputs[0], weights, fresh);
+      layer = absorb(layer, affine, next.outputs[0], weights, nameOf);
       changed.set(first, layer.node);
       gone.add(next);
       folded[next.op] = (folded[next.op] ?? 0) + 1;
@@ -156,18 +158,18 @@ function alongChannels(shape: readonly number[], channels: number, rank: number)
   return aligned.every((dim, axis) => dim === 1 || (axis === 1 && dim === channels));
 }
 
-/** The layer with the map in its weights, which get new names: others may still use the old ones. */
-function absorb(layer: Layer, affine: () => Promise<Affine>, output: string, weights: Map<string, TensorRef>, fresh: Fresh): Layer {
+/** The layer with the map in its weights. */
+function absorb(layer: Layer, affine: () => Promise<Affine>, output: string, weights: Map<string, TensorRef>, nameOf: Fresh): Layer {
   const { node, channels, channelOf } = layer;
   let pending: Promise<Affine> | undefined;
   const map = (): Promise<Affine> => (pending ??= affine());
-  const weight = mappedTensor(layer.weight, fresh(`${node.inputs[1]}_folded`), async (values, first) => {
+  const weight = mappedTensor(layer.weight, nameOf(node.inputs[1]), async (values, first) => {
     const { scale } = await map();
     for (let i = 0; i < values.length; i++) values[i] *= scale[channelOf(first + i)];
   });
   const old = weights.get(node.inputs[2] ?? '');
   const type = isFloatType(weight.type) ? weight.type : 'f32';
-  const bias = lazyTensor(fresh(old === undefined ? `${node.inputs[1]}_bias` : `${old.name}_folded`), type, [channels], async () => {
+  const bias = lazyTensor(old === undefined ? nameOf(`${node.inputs[1]}_bias`) : nameOf(old.name), type, [channels], async () => {
     const { scale, shift } = await map();
     const before = old === undefined ? new Float32Array(1) : await readFloats(old);
     // A Gemm's bias may be one value for all channels.
