@@ -104,7 +104,7 @@ test('MSE range is never worse than the extremes at its own measure', () => {
 
 test('values that the graph does not compute, NaN and no data are refused', async () => {
   const { graph } = linear();
-  await assert.rejects(observe(graph, ortNode, batches, { ranges: { values: ['nothing'] } }), { code: 'observe.unknownValue' });
+  await assert.rejects(observe(graph, ortNode, batches, { ranges: { values: ['nothing'] } }), { code: 'outputs.unknownValue' });
   await assert.rejects(observe(graph, ortNode, () => [], { ranges: { values: ['x'] } }), { code: 'observe.noBatches' });
   assert.throws(() => new Histogram('x').add([NaN]), { code: 'histogram.notFinite' });
 });
