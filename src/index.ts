@@ -6,6 +6,8 @@
  *     console.log(result.recommendation.reason);
  */
 export { FewbitError } from './errors.ts';
+export { convert, planConvert, type ConvertHooks } from './jobs/convert-node.ts';
+export type { ConvertedTensor, ConvertPlan, ConvertRequest, ConvertResult } from './jobs/convert.ts';
 export { evaluateModel, type EvaluateRequest } from './jobs/evaluate-node.ts';
 export { planQuantize, quantize, writeBeside, type QuantizeHooks } from './jobs/quantize-node.ts';
 export type { Progress } from './jobs/progress.ts';

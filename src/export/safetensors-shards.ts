@@ -1,4 +1,5 @@
 /** Tensors cut into the files of a Hugging Face folder: one, or shards with an index of which tensor lies where. */
+import { tensorParts } from '../files/tensor-parts.ts';
 import type { TensorOut } from '../files/tensor.ts';
 
 /** The hub's own tools cut here: a shard is what a broken download has to fetch again. */
@@ -8,16 +9,7 @@ export interface Shard { readonly file: string; readonly tensors: readonly Tenso
 
 /** Shards in order, each as large as the limit allows; a tensor is never cut. */
 export function shardsOf(tensors: readonly TensorOut[], limit = shardBytes): Shard[] {
-  const parts: TensorOut[][] = [[]];
-  let bytes = 0;
-  for (const tensor of tensors) {
-    if (bytes > 0 && bytes + tensor.byteLength > limit) {
-      parts.push([]);
-      bytes = 0;
-    }
-    parts.at(-1)!.push(tensor);
-    bytes += tensor.byteLength;
-  }
+  const parts = tensorParts(tensors, limit);
   const digits = (number: number): string => String(number).padStart(5, '0');
   if (parts.length === 1) return [{ file: 'model.safetensors', tensors: parts[0] }];
   return parts.map((part, i) => ({ file: `model-${digits(i + 1)}-of-${digits(parts.length)}.safetensors`, tensors: part }));

@@ -1,6 +1,6 @@
 /**
  * Importance matrices of llama.cpp: for each weight matrix, the mean square of what enters each of its columns.
- * Read in both forms (GGUF with `general.type` imatrix, and the older binary form), written as GGUF, merged.
+ * Read and written in both forms (GGUF with `general.type` imatrix, and the older binary form), merged.
  */
 import { defineErrors } from '../errors.ts';
 import { openGguf, type GgufFile, type GgufValue } from './gguf.ts';
@@ -183,6 +183,41 @@ export async function writeImatrix(sink: ByteSink, imatrix: Imatrix): Promise<vo
       copyTensor(floatTensor(name + countsSuffix, [experts, 1], counts)),
     ];
   }));
+}
+
+/**
+ * Writes the older form, entries by name. It has one number of calls for an entry, in chunks: sums of experts become their
+ * means times that number, and what was never seen a mean of 1. Neither commits nor aborts the sink.
+ */
+export async function writeOldImatrix(sink: ByteSink, imatrix: Imatrix): Promise<void> {
+  const i32 = (value: number): Uint8Array => {
+    const bytes = new Uint8Array(4);
+    new DataView(bytes.buffer).setInt32(0, value, true);
+    return bytes;
+  };
+  const text = async (value: string): Promise<void> => {
+    const bytes = new TextEncoder().encode(value);
+    await sink.write(i32(bytes.byteLength));
+    if (bytes.byteLength > 0) await sink.write(bytes);
+  };
+  const names = [...imatrix.stats.keys()].sort();
+  await sink.write(i32(names.length));
+  for (const name of names) {
+    const { sums, counts } = imatrix.stats.get(name)!;
+    const most = counts.reduce((a, b) => Math.max(a, b), 0);
+    const calls = Math.max(1, Math.ceil(imatrix.chunkSize > 0 ? most / imatrix.chunkSize : most));
+    // Sums that count the same calls pass unchanged.
+    const values = counts.length === 1 && calls === counts[0] ? sums : imatrix.entries.get(name)!.map((mean) => mean * calls);
+    await text(name);
+    await sink.write(i32(calls));
+    await sink.write(i32(values.length));
+    const bytes = new Uint8Array(4 * values.length);
+    const view = new DataView(bytes.buffer);
+    values.forEach((value, i) => view.setFloat32(4 * i, value, true));
+    await sink.write(bytes);
+  }
+  await sink.write(i32(imatrix.chunkCount));
+  await text(imatrix.datasets[0] ?? '');
 }
 
 /** The matrix of all texts together. Matrices of the older form count as if their chunks had the size of the others'. */

@@ -67,9 +67,12 @@ const errors = defineErrors('settings', {
     `${f.path === '' ? 'settings' : `--${f.path.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`}: ${f.problem} (given: ${JSON.stringify(f.value)})`,
 });
 
+/** Checks a request for quantization. */
+export const parseSettings = (request: QuantizeRequest): QuantizeSettings => checkSettings(quantizeSettings, request);
+
 /** Checks a request; the first thing that is wrong is told with the value that was given. */
-export function parseSettings(request: QuantizeRequest): QuantizeSettings {
-  const parsed = quantizeSettings.safeParse(request);
+export function checkSettings<S extends z.ZodType>(schema: S, request: z.input<S>): z.output<S> {
+  const parsed = schema.safeParse(request);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   let value: unknown = request;

@@ -6,8 +6,9 @@ import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { defineErrors } from '../errors.ts';
 import { openFile, openFolder } from '../files/fs-node.ts';
+import { parseSplitName, splitName } from '../files/gguf-split.ts';
 import { openUrl } from '../files/http.ts';
-import { openOnnx } from '../files/onnx.ts';
+import { openOnnxModel as readOnnx } from '../files/onnx.ts';
 import type { ByteSource } from '../files/source.ts';
 import { openGgufLanguageModel } from '../models/gguf-model.ts';
 import { openLanguageModel } from '../models/language-model.ts';
@@ -21,19 +22,28 @@ const errors = defineErrors('source', {
 });
 
 /** Name of a model without folder and extension; `model.onnx` and the like are named after their folder. */
-function modelName(path: string): string {
-  const stem = basename(path, extname(path)).replace(/^derived_/, '');
+export function modelName(path: string): string {
+  const stem = parseSplitName(basename(path))?.stem ?? basename(path, extname(path)).replace(/^derived_/, '');
   return /^(model|onnx)$/i.test(stem) ? basename(dirname(resolve(path))) : stem;
 }
 
 async function openOnnxModel(source: ByteSource, location: string): Promise<SourceModel> {
   const local = existsSync(location);
-  const graph = await openOnnx(source, local ? await openFolder(dirname(resolve(location))) : undefined);
-  return graphSource(graph, modelName(location), location, local ? [location] : []);
+  try {
+    const { graph, close } = await readOnnx(source, local ? await openFolder(dirname(resolve(location))) : undefined);
+    return graphSource(graph, modelName(location), location, local ? [location] : [], async () => { await close(); await source.close(); });
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
 }
 
-const openGgufModel = async (source: ByteSource, location: string, files: readonly string[]): Promise<SourceModel> =>
-  languageSource(await openGgufLanguageModel(source), modelName(location), location, 'gguf', files);
+async function openGgufModel(source: ByteSource, location: string): Promise<SourceModel> {
+  const local = existsSync(location);
+  const split = parseSplitName(location);
+  const files = !local ? [] : split === undefined ? [location] : Array.from({ length: split.count }, (_, index) => splitName(split.stem, index, split.count)).filter(existsSync);
+  return languageSource(await openGgufLanguageModel(source, local ? await openFolder(dirname(location)) : undefined), modelName(location), location, 'gguf', files);
+}
 
 /** Opens a model by path, URL or hub id. */
 export async function openSource(model: string, progress: Progress = silentProgress): Promise<SourceModel> {
@@ -53,7 +63,7 @@ export async function openSource(model: string, progress: Progress = silentProgr
   if (/^https?:\/\//.test(model)) {
     const source = await openUrl(model);
     const path = new URL(model).pathname;
-    if (path.endsWith('.gguf')) return openGgufModel(source, model, []);
+    if (path.endsWith('.gguf')) return openGgufModel(source, model);
     if (path.endsWith('.onnx')) return openOnnxModel(source, model);
     throw errors.unknownKind({ model });
   }
@@ -71,7 +81,7 @@ export async function openSource(model: string, progress: Progress = silentProgr
   }
   const source = await openFile(location);
   const magic = new TextDecoder('latin1').decode(await source.read(0, Math.min(4, source.size)));
-  if (magic === 'GGUF') return openGgufModel(source, location, [location]);
+  if (magic === 'GGUF') return openGgufModel(source, location);
   if (location.endsWith('.onnx')) return openOnnxModel(source, location);
   if (location.endsWith('.safetensors') && existsSync(join(dirname(location), 'config.json'))) return openSource(dirname(location), progress);
   await source.close();
@@ -81,5 +91,11 @@ export async function openSource(model: string, progress: Progress = silentProgr
 /** As `openSource`; plain graphs are brought to one operator set, with constants folded: real files arrive at old ones. */
 export async function openModern(model: string, progress: Progress = silentProgress): Promise<SourceModel> {
   const opened = await openSource(model, progress);
-  return opened.kind === 'lm' ? opened : { ...opened, graph: await modern(opened.graph) };
+  if (opened.kind === 'lm') return opened;
+  try {
+    return { ...opened, graph: await modern(opened.graph) };
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
 }

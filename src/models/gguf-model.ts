@@ -1,7 +1,7 @@
 /** A GGUF file of the Llama family as a language model: Hugging Face names and layout, configuration and tokenizer rebuilt. */
 import { defineErrors } from '../errors.ts';
-import { openGguf } from '../files/gguf.ts';
-import type { ByteSource } from '../files/source.ts';
+import { openGgufFiles, parseSplitName } from '../files/gguf-split.ts';
+import type { ByteSource, Folder } from '../files/source.ts';
 import { elementCount, isBlockType, type TensorRef } from '../files/tensor.ts';
 import { isGgmlType } from '../formats/ggml/index.ts';
 import { readFloats } from '../files/values.ts';
@@ -21,10 +21,10 @@ const errors = defineErrors('ggufModel', {
   rotary: (f: { shape: readonly number[] }) => `tensor ${rotaryName} has shape [${f.shape.join(', ')}]`,
 });
 
-/** Describes the model; tensors are read when asked, until `close`, which closes the source. */
-export async function openGgufLanguageModel(source: ByteSource): Promise<LanguageModel> {
+/** Describes the model; tensors are read when asked, until `close`, which closes the source. The parts of a split model are looked for in `folder`. */
+export async function openGgufLanguageModel(source: ByteSource, folder?: Folder): Promise<LanguageModel> {
+  const { metadata, tensors, close } = await openGgufFiles(source, folder);
   try {
-    const { metadata, tensors } = await openGguf(source);
     const architecture = ggufArchitecture(metadata);
     for (const { name, type } of tensors.values()) if (isBlockType(type) && !isGgmlType(type)) throw errors.type({ name, type });
     const embedding = tensors.get('token_embd.weight');
@@ -45,10 +45,10 @@ export async function openGgufLanguageModel(source: ByteSource): Promise<Languag
     return languageModel({
       name: stemOf(source.name), rawConfig, tensors: ordered, tokenizer: tokenizerFromGguf(metadata, config.maxPositions),
       lowBit: [...ordered.values()].filter(({ type }) => isBlockType(type)).map(({ name }) => name),
-      close: () => source.close(),
+      close,
     });
   } catch (error) {
-    await source.close();
+    await close();
     throw error;
   }
 }
@@ -59,5 +59,8 @@ async function rotaryOf(tensor: TensorRef | undefined): Promise<Float32Array | u
   return readFloats(tensor);
 }
 
-/** `https://host/models/Name-Q4_K.gguf?x` → `Name-Q4_K`. */
-const stemOf = (name: string): string => name.split(/[?#]/)[0].split(/[\\/]/).at(-1)!.replace(/\.gguf$/i, '') || 'model';
+/** `https://host/models/Name-Q4_K.gguf?x` → `Name-Q4_K`, without the number of a part. */
+function stemOf(name: string): string {
+  const base = name.split(/[?#]/)[0].split(/[\\/]/).at(-1)!;
+  return parseSplitName(base)?.stem ?? (base.replace(/\.gguf$/i, '') || 'model');
+}

@@ -44,7 +44,7 @@ test('a dry run of a language model lists tensors, and refusals make it exit wit
 });
 
 test('every command has help with an example', () => {
-  for (const command of ['quantize', 'compare', 'evaluate', 'inspect', 'recipes', 'bench', 'demo']) {
+  for (const command of ['quantize', 'compare', 'evaluate', 'convert', 'inspect', 'recipes', 'bench', 'demo']) {
     const { code, out } = fewbit(command, '--help');
     assert.equal(code, 0);
     assert.match(out, new RegExp(`Example:\n  fewbit ${command}`));

@@ -2,10 +2,11 @@
 import type { CliCommand } from '../command.ts';
 import { benchCommand } from './bench.ts';
 import { compareCommand } from './compare.ts';
+import { convertCommand } from './convert.ts';
 import { demoCommand } from './demo.ts';
 import { evaluateCommand } from './evaluate.ts';
 import { inspectCommand } from './inspect.ts';
 import { quantizeCommand } from './quantize.ts';
 import { recipesCommand } from './recipes.ts';
 
-export const commands: readonly CliCommand[] = [inspectCommand, quantizeCommand, compareCommand, evaluateCommand, recipesCommand, benchCommand, demoCommand];
+export const commands: readonly CliCommand[] = [inspectCommand, quantizeCommand, compareCommand, evaluateCommand, convertCommand, recipesCommand, benchCommand, demoCommand];

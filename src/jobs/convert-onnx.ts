@@ -1,0 +1,105 @@
+/** To ONNX: a language model as a float graph, or an ONNX graph with its tensors inside of the file or beside it. */
+import { exportHalf } from '../export/onnx-half.ts';
+import { openOnnxModel, writeOnnx } from '../files/onnx.ts';
+import { copyTensor, type TensorRef } from '../files/tensor.ts';
+import type { Graph } from '../graph/graph.ts';
+import { readFloats } from '../graph/values.ts';
+import { openGgufLanguageModel } from '../models/gguf-model.ts';
+import { openLanguageModel } from '../models/language-model.ts';
+import { convertErrors as errors } from './convert-errors.ts';
+import type { Stored } from './convert-source-node.ts';
+import { withoutType } from './convert-tensors.ts';
+import type { ConvertedTensor, ConvertSettings, Prepared } from './convert.ts';
+import { modern } from './recipe-runner.ts';
+import { isLarge } from './targets/onnx.ts';
+
+interface Content {
+  readonly graph: Graph;
+  /** Types as stored, by the name that a weight has in the graph. */
+  sourceType(name: string): TensorRef['type'] | undefined;
+  readonly notes: readonly string[];
+  readonly reads?: readonly string[];
+  close(): Promise<void>;
+}
+
+export async function prepareOnnx(stored: Stored, settings: ConvertSettings): Promise<Prepared> {
+  const { type } = settings;
+  if (type === 'bf16') throw errors.onnxType({ type });
+  const content = await contentOf(stored, settings);
+  const { graph: float, sourceType, close } = content;
+  try {
+    const half = type === 'f16' ? await exportHalf(float) : undefined;
+    const graph = half?.graph ?? float;
+    const external = settings.externalData ?? isLarge(graph);
+    const original = (name: string): string => (half === undefined || float.weights.has(name) ? name : name.replace(/_half$/, ''));
+    const tensors = new Map([...graph.weights].map(([name, weight]): [string, ConvertedTensor] =>
+      [name, { name, shape: weight.shape, source: sourceType(original(name)) ?? weight.type, target: weight.type }]));
+    const bytes = [...graph.weights.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
+    return {
+      defaultName: `${withoutType(stored.name)}-${type === 'f16' ? 'fp16' : stored.kind === 'onnx' ? (external ? 'external' : 'single') : 'fp32'}.onnx`,
+      files: (name) => (external ? [{ path: `${name}_data`, bytes }, { path: name, bytes: 0 }] : [{ path: name, bytes }]),
+      tensors: [...tensors.values()], notes: content.notes, reads: content.reads ?? [], close,
+      write: async (sinks, name, progress) => {
+        let count = 0;
+        const weights = new Map([...graph.weights].map(([id, weight]) => [id, observed(weight, half === undefined ? undefined : float.weights.get(original(id)), (error) => {
+          tensors.set(id, { ...tensors.get(id)!, error });
+          progress.advance(++count);
+        })]));
+        await writeOnnx({ ...graph, weights }, sinks.at(-1)!, external ? { external: { location: `${name}_data`, sink: sinks[0] } } : {});
+        // Known once every value was read; nothing has its final name yet.
+        const clipped = half?.notes.find(({ kind }) => kind === 'overflow');
+        if (clipped !== undefined) throw errors.overflow({ what: clipped.text });
+        return [...tensors.values()];
+      },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function contentOf(stored: Stored, { type }: ConvertSettings): Promise<Content> {
+  const { kind, name, source, folder } = stored;
+  if (kind === 'imatrix') throw errors.move({ name, kind, to: 'onnx' });
+  if (kind === 'onnx') {
+    const model = await openOnnxModel(source!, folder);
+    const close = async () => { await model.close(); await source!.close(); };
+    const other = [...model.graph.weights.values()].find((weight) => weight.type === 'f16' || weight.type === 'bf16');
+    if (type === 'f32' && other !== undefined) {
+      await close();
+      throw errors.onnxKeeps({ name: stored.name, type });
+    }
+    const graph = type === 'f16' ? await modern(model.graph) : model.graph;
+    return { graph, sourceType: (weight) => graph.weights.get(weight)?.type, close, reads: model.externalFiles, notes: type === 'f16' ? ['the graph is brought to operator set 21 first'] : [] };
+  }
+  if (kind === 'huggingface' && (source !== undefined || !(await folder!.has('config.json')))) throw errors.noConfig({ name });
+  const model = kind === 'gguf' ? await openGgufLanguageModel(source!, folder) : await openLanguageModel(folder!);
+  const low = model.lowBit.length;
+  return {
+    graph: model.graph({ cache: true }), close: model.close,
+    sourceType: (weight) => model.tensors.get(weight)?.type,
+    notes: [
+      'with a key/value cache, as transformers.js names its inputs; the tokenizer stays where it is',
+      ...(low === 0 ? [] : [`${low} low-bit weights are decoded; what rounding took from them stays lost`]),
+    ],
+  };
+}
+
+/** The weight, compared with what it was made from while it is written. */
+function observed(weight: TensorRef, original: TensorRef | undefined, done: (error: number) => void): TensorRef & { chunks(): AsyncIterable<Uint8Array> } {
+  return {
+    ...weight,
+    async *chunks() {
+      if (original === undefined || original.type === weight.type) {
+        yield* copyTensor(weight).chunks();
+        return done(0);
+      }
+      const bytes = await weight.read();
+      yield bytes;
+      const [read, written] = [await readFloats(original), await readFloats({ ...weight, read: async (begin = 0, end = bytes.byteLength) => bytes.slice(begin, end) })];
+      let [difference, sum] = [0, 0];
+      read.forEach((value, i) => { difference += (written[i] - value) ** 2; sum += value * value; });
+      done(difference === 0 ? 0 : Math.sqrt(difference / sum));
+    },
+  };
+}
