@@ -1,0 +1,70 @@
+/**
+ * Optimizers on plain arrays: gradients leave the engine, parameters stay in place. One pass over the numbers costs less
+ * than the element-wise operators it replaces, and runs the same in Node and in the browser.
+ */
+export interface UpdateStep {
+  /** Learning rate of this step. */
+  readonly rate: number;
+  /** Weight decay. */
+  readonly decay: number;
+  /** Steps taken including this one: 1, 2, … */
+  readonly step: number;
+}
+
+export interface Optimizer {
+  readonly name: string;
+  /** State arrays per parameter, each of the parameter's size, zero at the start. */
+  readonly slots: number;
+  /** Changes the parameter and its state in place. */
+  update(parameter: Float32Array, gradient: Float32Array, state: readonly Float32Array[], step: UpdateStep): void;
+}
+
+export interface SgdOptions { readonly momentum?: number; readonly nesterov?: boolean }
+
+/** Stochastic gradient descent; decay is added to the gradient. */
+export function sgd({ momentum = 0, nesterov = false }: SgdOptions = {}): Optimizer {
+  return {
+    name: momentum === 0 ? 'sgd' : `sgd with momentum ${momentum}`,
+    slots: momentum === 0 ? 0 : 1,
+    update(parameter, gradient, [velocity], { rate, decay }) {
+      for (let i = 0; i < parameter.length; i++) {
+        const g = gradient[i] + decay * parameter[i];
+        if (momentum === 0) {
+          parameter[i] -= rate * g;
+        } else {
+          const v = momentum * velocity[i] + g;
+          velocity[i] = v;
+          parameter[i] -= rate * (nesterov ? g + momentum * v : v);
+        }
+      }
+    },
+  };
+}
+
+export interface AdamOptions { readonly beta1?: number; readonly beta2?: number; readonly epsilon?: number }
+
+function moments(name: string, decoupled: boolean, { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 }: AdamOptions): Optimizer {
+  return {
+    name,
+    slots: 2,
+    update(parameter, gradient, [first, second], { rate, decay, step }) {
+      const size = rate / (1 - beta1 ** step);
+      const spread = 1 / Math.sqrt(1 - beta2 ** step);
+      const shrink = decoupled ? 1 - rate * decay : 1;
+      const coupled = decoupled ? 0 : decay;
+      for (let i = 0; i < parameter.length; i++) {
+        const g = gradient[i] + coupled * parameter[i];
+        const m = beta1 * first[i] + (1 - beta1) * g;
+        const v = beta2 * second[i] + (1 - beta2) * g * g;
+        first[i] = m;
+        second[i] = v;
+        parameter[i] = shrink * parameter[i] - (size * m) / (Math.sqrt(v) * spread + epsilon);
+      }
+    },
+  };
+}
+
+/** Adam (arXiv:1412.6980); decay is added to the gradient. */
+export const adam = (options: AdamOptions = {}): Optimizer => moments('adam', false, options);
+/** Adam with decoupled decay (arXiv:1711.05101). */
+export const adamw = (options: AdamOptions = {}): Optimizer => moments('adamw', true, options);
