@@ -1,0 +1,104 @@
+/** Resampling: Resize axis by axis, each output element a weighted sum of input elements. */
+import type { Call, Operator, Operators } from './call.ts';
+import { alongAxis } from './reductions.ts';
+import { axisOf } from './value.ts';
+
+/** One axis: `scale` is the factor asked for, `out` the size it gives, `start` and `end` the crop as parts of the axis. */
+interface Axis {
+  readonly length: number;
+  readonly out: number;
+  readonly scale: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Where in the input the output element i lies. */
+const coordinates: Readonly<Record<string, (i: number, axis: Axis) => number>> = {
+  half_pixel: (i, { scale }) => (i + 0.5) / scale - 0.5,
+  half_pixel_symmetric: (i, { scale, length, out }) => (length / 2) * (1 - out / (scale * length)) + (i + 0.5) / scale - 0.5,
+  pytorch_half_pixel: (i, { scale, out }) => (out > 1 ? (i + 0.5) / scale - 0.5 : 0),
+  align_corners: (i, { length, out }) => (out > 1 ? (i * (length - 1)) / (out - 1) : 0),
+  asymmetric: (i, { scale }) => i / scale,
+  tf_crop_and_resize: (i, { length, out, start, end }) =>
+    (out > 1 ? start * (length - 1) + (i * (end - start) * (length - 1)) / (out - 1) : 0.5 * (start + end) * (length - 1)),
+};
+
+const nearestModes: Readonly<Record<string, (x: number) => number>> = {
+  round_prefer_floor: (x) => Math.ceil(x - 0.5),
+  round_prefer_ceil: (x) => Math.floor(x + 0.5),
+  floor: Math.floor,
+  ceil: Math.ceil,
+};
+
+/** Weight of an input element at this distance, and how far the weights reach. */
+interface Filter {
+  readonly reach: number;
+  weight(distance: number): number;
+}
+
+const linear: Filter = { reach: 1, weight: (distance) => Math.max(0, 1 - Math.abs(distance)) };
+
+/** Cubic convolution with parameter a (Keys 1981). */
+export const cubic = (a: number): Filter => ({
+  reach: 2,
+  weight(distance) {
+    const d = Math.abs(distance);
+    if (d <= 1) return ((a + 2) * d - (a + 3)) * d * d + 1;
+    return d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a : 0;
+  },
+});
+
+/** Input elements and their weights, which sum to one; elements beyond an end repeat it, or are left out. */
+function filtered(x: number, length: number, filter: Filter, shrink: number, excludeOutside: boolean): [at: number, weight: number][] {
+  const taps: [number, number][] = [];
+  const reach = filter.reach / shrink;
+  for (let at = Math.ceil(x - reach); at <= Math.floor(x + reach); at++) {
+    const outside = at < 0 || at >= length;
+    if (!(outside && excludeOutside)) taps.push([Math.min(length - 1, Math.max(0, at)), filter.weight((at - x) * shrink)]);
+  }
+  const total = taps.reduce((sum, [, weight]) => sum + weight, 0);
+  return taps.map(([at, weight]) => [at, weight / total]);
+}
+
+/** Sizes and scales of the resized axes. */
+function axesOfResize(call: Call, shape: readonly number[]): Map<number, Axis> {
+  const axes = call.ints('axes')?.map((axis) => axisOf(axis, shape.length)) ?? shape.map((_, axis) => axis);
+  const given = (input: number): number[] | undefined => (call.list(input)?.length === 0 ? undefined : call.list(input));
+  const [roi, scales, sizes] = [given(1), given(2), given(3)];
+  const policies: Readonly<Record<string, ((ratios: number[]) => number) | undefined>> = {
+    stretch: undefined, not_larger: (ratios) => Math.min(...ratios), not_smaller: (ratios) => Math.max(...ratios),
+  };
+  const policy = call.choice('aspect ratio policy', call.text('keep_aspect_ratio_policy', 'stretch'), policies);
+  const ratios = scales ?? sizes?.map((size, i) => size / shape[axes[i]]);
+  if (ratios === undefined) throw call.wrong('neither scales nor sizes are given');
+  return new Map(axes.map((axis, i) => {
+    const length = shape[axis];
+    const scale = scales === undefined && policy !== undefined ? policy(ratios) : ratios[i];
+    // Scales are float32, and so is their product: 10 × 0.7 is 7, not a little less.
+    const out = scales !== undefined ? Math.floor(Math.fround(length * scale)) : policy === undefined ? sizes![i] : Math.floor(length * scale + 0.5);
+    return [axis, { length, out, scale, start: roi?.[i] ?? 0, end: roi?.[axes.length + i] ?? 1 }];
+  }));
+}
+
+const resize: Operator = (call) => {
+  const mode = call.text('coordinate_transformation_mode', 'half_pixel');
+  const coordinate = call.choice('coordinate mode', mode, coordinates);
+  const nearest = call.choice('nearest mode', call.text('nearest_mode', 'round_prefer_floor'), nearestModes);
+  const filter = call.choice('mode', call.text('mode', 'nearest'), { nearest: undefined, linear, cubic: cubic(call.float('cubic_coeff_a', -0.75)) });
+  const [antialias, excludeOutside] = [call.flag('antialias'), call.flag('exclude_outside')];
+  const beyond = call.float('extrapolation_value', 0);
+  let x = call.input(0);
+  for (const [axis, geometry] of axesOfResize(call, x.shape)) {
+    const { length, out, scale } = geometry;
+    const taps = Array.from({ length: out }, (_, i): [number, number][] | undefined => {
+      const at = coordinate(i, geometry);
+      if (mode === 'tf_crop_and_resize' && (at < 0 || at > length - 1)) return undefined;
+      if (filter === undefined) return [[Math.min(length - 1, Math.max(0, nearest(at))), 1]];
+      return filtered(at, length, filter, antialias ? Math.min(1, scale) : 1, excludeOutside);
+    });
+    x = alongAxis(x, axis, (line) => taps.map((tap) => tap?.reduce((sum, [at, weight]) => sum + weight * line[at], 0) ?? beyond), out);
+  }
+  return x;
+};
+
+export const resampling: Operators = { Resize: resize };
