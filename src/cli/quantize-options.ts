@@ -13,6 +13,7 @@ export function quantizeOptions(command: Command): void {
     .option('--layout <name>', 'of safetensors: compressed-tensors, gptq, awq')
     .option('--keep <patterns>', 'layers left float, by name; * stands for anything')
     .option('--imatrix <file>', 'importance matrix of llama.cpp to weigh columns with')
+    .option('--save-imatrix <file>', 'keep the importance matrix measured on --data, for llama.cpp and --imatrix; .dat for the older form')
     .option('--allow-fallback', 'let tensors that cannot take the format take the nearest that fits')
     .option('--allow-requantize', 'accept a source that is low-bit already');
   dataOptions(command);

@@ -14,6 +14,7 @@ const errors = defineErrors('plan', {
   onlyLanguage: (f: { target: string; model: string }) => [`${f.target} files are written of language models; ${f.model} is a plain graph`, 'choose --to onnx'] as const,
   lowBit: (f: { model: string; count: number; first: string }) =>
     [`${f.model} is low-bit already: ${f.count} tensors, among them ${f.first}`, 'quantizing again adds error; allow it with --allow-requantize'] as const,
+  saveImatrix: (_: Record<string, never>) => ['--save-imatrix measures a language model on --data, and one of the two is missing', 'give text with --data'] as const,
   duplicate: (f: { file: string }) => `two outputs would be called ${f.file}`,
 });
 
@@ -21,6 +22,7 @@ export function outputSpecs(model: SourceModel, settings: QuantizeSettings): Out
   if (model.lowBit.length > 0 && !settings.allowRequantize) throw errors.lowBit({ model: model.name, count: model.lowBit.length, first: model.lowBit[0] });
   const hasData = settings.data !== undefined;
   for (const target of settings.to) if (target !== 'onnx' && model.kind !== 'lm') throw errors.onlyLanguage({ target, model: model.name });
+  if (settings.saveImatrix !== undefined && !(hasData && model.kind === 'lm')) throw errors.saveImatrix({});
   const names: readonly (string | undefined)[] = settings.recipe ?? [undefined];
   const specs = requestedSchemes(settings, model.kind).flatMap(({ target, scheme }) => names.map((name): OutputSpec => {
     requireData(scheme, target, hasData);

@@ -21,6 +21,7 @@ import { fileHash, planRun, type Planned } from './plan-node.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import { recipeRunner } from './recipe-runner.ts';
 import type { Output, QuantizePlan, QuantizeResult } from './result.ts';
+import { saveImatrix } from './save-imatrix-node.ts';
 import { parseSettings, type QuantizeRequest, type QuantizeSettings } from './settings.ts';
 import { openModern } from './source-node.ts';
 import type { SourceModel } from './source.ts';
@@ -70,19 +71,22 @@ export async function quantize(request: QuantizeRequest, hooks: QuantizeHooks = 
     if (output.refusals.length > 0) throw errors.refused({ count: output.refusals.length, first: output.refusals[0], file: output.file });
     if (existsSync(join(settings.output, output.file)) && !settings.overwrite && !settings.resume) throw errors.exists({ file: join(settings.output, output.file) });
   }
+  if (settings.saveImatrix !== undefined && existsSync(settings.saveImatrix) && !settings.overwrite && !settings.resume) throw errors.exists({ file: settings.saveImatrix });
   const pool = await poolNode(settings.threads);
   const apply = recipeRunner(model, settings, {
     engine: ortNode, progress, ...(data?.calibration === undefined ? {} : { batches: () => feedsOf(model, data.calibration!) }),
   });
-  let importance: Promise<ReadonlyMap<string, Float32Array>> | undefined;
+  let observed: Promise<ReadonlyMap<string, Float32Array>> | undefined;
+  const importance = (): Promise<ReadonlyMap<string, Float32Array>> => (observed ??= observe(model, data?.calibration, settings.saveImatrix));
   const fingerprint = createHash('sha256').update(JSON.stringify({ version, settings: { ...settings, resume: false, overwrite: false, threads: 0 }, model: plan.model.files })).digest('hex');
   const written: Written[] = [];
   try {
+    if (settings.saveImatrix !== undefined) await importance();
     for (const { spec, plan: targetPlan } of parts) {
       progress.phase(spec.file, targetPlan.tensors.length);
       written.push(await existing(settings, spec) ?? await targetWriters[spec.target].write({
         model, spec, settings, plan: targetPlan, pool, progress, apply: () => apply(spec),
-        importance: () => (importance ??= data?.calibration === undefined ? Promise.resolve(new Map()) : observeImportance(model.graph, ortNode, feedsOf(model, data.calibration))),
+        importance,
         ...(settings.imatrix === undefined ? {} : { imatrix: () => imatrixAt(settings.imatrix!) }),
         open: (path) => journaledSink(join(settings.output, path), { fingerprint, resume: settings.resume, overwrite: settings.overwrite }),
         share: (path, content) => shareFile(join(settings.output, path), content),
@@ -94,6 +98,13 @@ export async function quantize(request: QuantizeRequest, hooks: QuantizeHooks = 
   }
   const judged = settings.verdict && data !== undefined ? await judgeInProcess({ settings, items: parts.map(({ spec: { file, target } }) => ({ name: file, target, path: join(settings.output, file) })) }, progress) : undefined;
   return finish({ model, settings, planned, written, judged, data, seconds: (performance.now() - started) / 1000 });
+}
+
+/** Mean squares of what enters each column, by weight name, and in a file where one is asked for. */
+async function observe(model: SourceModel, calibration: Data['calibration'], file: string | undefined): Promise<ReadonlyMap<string, Float32Array>> {
+  if (calibration === undefined) return new Map();
+  const found = await observeImportance(model.graph, ortNode, feedsOf(model, calibration));
+  return file === undefined ? found : saveImatrix(file, found, calibration);
 }
 
 /** A small file that several outputs share, written when its content changes. */

@@ -43,6 +43,8 @@ export const quantizeSettings = z.strictObject({
   keep: list(z.string()).default([]),
   /** llama.cpp importance matrix to weigh columns with, instead of measuring one. */
   imatrix: z.string().optional(),
+  /** File for the importance matrix that is measured on the calibration data. */
+  saveImatrix: z.string().min(1).optional(),
   seed: z.coerce.number().int().default(0),
   threads: z.coerce.number().int().positive().max(256).default(2),
   dryRun: z.boolean().default(false),

@@ -10,7 +10,7 @@ export function convertText({ source, to, files, tensors, notes }: ConvertPlan):
   return [
     `${source.name}: ${titles[source.kind]} to ${titles[to]}`,
     ...files.map(({ path, bytes }) => `  ${path}${bytes === 0 ? '' : `  ${size(bytes)}`}`),
-    ...movesText(tensors).map((line) => `  ${line}`),
+    ...(to === 'imatrix' ? [`${tensors.length} matrices, mean squares of their columns`] : movesText(tensors)).map((line) => `  ${line}`),
     ...notes.map((line) => `  ${line}`),
   ].join('\n');
 }
