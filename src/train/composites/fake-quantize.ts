@@ -16,9 +16,13 @@ const number = (node: Node, name: string, fallback = 0): number => {
   return found?.kind === 'float' ? found.value : fallback;
 };
 
+/** Keeps a step that training drives through zero from dividing by it. */
+export const smallestStep = 1e-8;
+const stepOf = (tape: Tape, scale: string): string => tape.op('Max', [scale, tape.constant(smallestStep)]);
+
 /** x / s + z, before rounding. */
 const position = (tape: Tape, [x, scale, zero = '']: readonly string[]): string => {
-  const scaled = tape.op('Div', [x, scale]);
+  const scaled = tape.op('Div', [x, stepOf(tape, scale)]);
   return zero === '' ? scaled : tape.op('Add', [scaled, zero]);
 };
 
@@ -30,7 +34,7 @@ export const fakeQuantize: Composite = {
   expand(node, tape) {
     const [, scale, zero = ''] = node.inputs;
     const code = clipped(tape, node, tape.op('Round', [position(tape, node.inputs)]));
-    return [tape.op('Mul', [zero === '' ? code : tape.op('Sub', [code, zero]), scale])];
+    return [tape.op('Mul', [zero === '' ? code : tape.op('Sub', [code, zero]), stepOf(tape, scale)])];
   },
   gradient(site) {
     const { node, tape, dy } = site;
