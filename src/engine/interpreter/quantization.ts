@@ -38,12 +38,12 @@ const dequantizeLinear: Operator = (call) => {
   return tabulate(typeAttribute(call) ?? scales.type, x.shape, (index, flat) => (x.data[flat] - zero(index)) * scale(index));
 };
 
-/** To u8 over the range of x, widened to hold 0; a range of nothing has scale 1. The scale is what float32 keeps of it. */
+/** To u8 over the range of x, widened to hold 0; a range of nothing has scale 1. */
 const dynamicQuantizeLinear: Operator = (call) => {
   const x = call.input(0);
   const high = Math.max(0, largest([...x.data]));
   const low = -Math.max(0, largest([...x.data].map((element) => -element)));
-  const scale = high === low ? 1 : Math.fround((high - low) / 255);
+  const scale = high === low ? 1 : (high - low) / 255;
   const zero = saturate('u8', rne(-low / scale)) + 0;
   return [tabulate('u8', x.shape, (_, flat) => quantizeNumber('u8', x.data[flat] / scale, zero)), scalarOf('f32', scale), scalarOf('u8', zero)];
 };
