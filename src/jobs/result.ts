@@ -38,6 +38,8 @@ export interface Output {
   readonly file: string;
   /** Every file that ships, relative to the output folder, with sizes in bytes and SHA-256. */
   readonly files: readonly { readonly path: string; readonly bytes: number; readonly sha256: string }[];
+  /** Identifies inputs, settings and version that the bytes depend on: a resumed run knows its own files by it. */
+  readonly fingerprint?: string;
   readonly target: string;
   /** Short name of the scheme: `int8-static`, `q4_k`, `q4f16`. */
   readonly label: string;
@@ -47,8 +49,19 @@ export interface Output {
   readonly verdict: Verdict;
   /** What a user should know: layers left float and why, engine limits. */
   readonly notes: readonly string[];
-  /** Loader code for this file, as text, and whether the run has executed it. */
-  readonly snippet?: { readonly language: 'js'; readonly code: string; readonly executed: boolean };
+  readonly snippet: LoaderSnippet;
+}
+
+/** Code that loads an output, and what became of it when the run executed it in the output folder. */
+export interface LoaderSnippet {
+  readonly language: 'js';
+  readonly code: string;
+  /** The code ran to its end. */
+  readonly executed: boolean;
+  /** Why it did not, as half a sentence. */
+  readonly reason?: string;
+  /** The first line that it printed. */
+  readonly printed?: string;
 }
 
 /** Where samples came from, and which were used for what. */

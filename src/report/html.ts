@@ -1,12 +1,13 @@
 /** The report as one HTML file: no network, no script, no clock. Every text from outside is escaped. */
 import type { DataUse, Output, QuantizeResult } from '../jobs/result.ts';
+import { alternativesFor } from '../jobs/snippets.ts';
 import { dataText } from './data-words.ts';
 import { tensorSqnr, worstLayers } from './layers.ts';
 import { codeHtml, detailsHtml, escaped, listHtml, tableHtml, type Head } from './markup.ts';
+import { executionText } from './loader-words.ts';
 import { histogramFigure } from './plot-histogram.ts';
 import { layersFigure, sqnrRange } from './plot-layers.ts';
 import { sizeErrorFigure } from './plot-size-error.ts';
-import { alternativesFor, snippetFor } from './snippets.ts';
 import { styleSheet } from './style.ts';
 import { verdictColumns } from './verdict-table.ts';
 import { decibels, duration, integer, megabytes, plural, shape, size } from './words.ts';
@@ -23,10 +24,9 @@ function tensorTable(output: Output): string {
   }));
 }
 
-function loaders({ model }: QuantizeResult, output: Output): string {
-  const snippet = output.snippet ?? { ...snippetFor(model, output), executed: false };
+function loaders(output: Output): string {
   return detailsHtml('How to load it', [
-    `<p>${snippet.executed ? 'This code was executed when the file was made, in the folder of the outputs.' : 'To be run in the folder of the outputs.'}</p>`, codeHtml(snippet.code),
+    `<p>${escaped(executionText(output.snippet))}</p>`, codeHtml(output.snippet.code),
     ...alternativesFor(output).flatMap(({ title, code }) => [`<p>${escaped(title)}:</p>`, codeHtml(code)]),
   ]);
 }
@@ -47,7 +47,7 @@ function outputSection(result: QuantizeResult, output: Output, range: readonly [
     worst.length === 0 ? '' : `<p>Weights that lost most: ${worst.map(({ tensor, sqnr }) => `${escaped(tensor)} (${decibels(sqnr)})`).join(', ')}.</p>`,
     layersFigure(output, range),
     pictures.length === 0 ? '' : detailsHtml(`${plural(pictures.length, 'weight')} and the levels of their codes`, pictures),
-    loaders(result, output),
+    loaders(output),
     tensors.length === 0 ? '' : detailsHtml(plural(tensors.length, 'tensor'), [tensorTable(output)]),
     '</section>',
   ].filter((text) => text !== '').join('\n');

@@ -4,5 +4,4 @@ export { resultHtml } from './html.ts';
 export { jsonText } from './json.ts';
 export { manifestOf, type Manifest } from './manifest.ts';
 export { modelCard } from './model-card.ts';
-export { alternativesFor, snippetFor, type Snippet } from './snippets.ts';
 export { planText, resultText, verdictText, type TextOptions } from './table.ts';

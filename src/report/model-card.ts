@@ -1,8 +1,9 @@
 /** The card of an output (README.md of its folder): front matter of the Hugging Face hub, the verdict, how to load it. */
 import type { Output, QuantizeResult } from '../jobs/result.ts';
+import { alternativesFor } from '../jobs/snippets.ts';
 import { dataText } from './data-words.ts';
 import { worstLayers } from './layers.ts';
-import { alternativesFor, snippetFor } from './snippets.ts';
+import { executionText } from './loader-words.ts';
 import { verdictColumns } from './verdict-table.ts';
 import { decibels, integer, size } from './words.ts';
 
@@ -36,7 +37,6 @@ export function modelCard(result: QuantizeResult, output: Output): string {
   const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
   const { fallbacks = [] } = output.verdict;
   const worst = worstLayers(output, 3);
-  const snippet = output.snippet ?? { ...snippetFor(model, output), executed: false };
   const lines = [
     ...frontMatter(result, output), '',
     `# ${escaped(model.name)}, ${escaped(output.label)}`, '',
@@ -56,8 +56,8 @@ export function modelCard(result: QuantizeResult, output: Output): string {
     ...(fallbacks.length === 0 ? [] : ['## Tensors in another format', '', ...fallbacks.map(({ tensor, format, reason }) => `- ${escaped(tensor)}: ${escaped(format)}, because ${escaped(reason)}`), '']),
     ...(output.notes.length === 0 ? [] : ['## Notes', '', ...output.notes.map((note) => `- ${escaped(note)}`), '']),
     '## How to load it', '',
-    ...(snippet.executed ? ['This code was executed when the file was made:', ''] : []),
-    ...fenced(snippet.language, snippet.code),
+    escaped(executionText(output.snippet)), '',
+    ...fenced(output.snippet.language, output.snippet.code),
     ...alternativesFor(output).flatMap(({ title, language, code }) => [`${title}:`, '', ...fenced(language, code)]),
     '## Files', '',
     '| file | bytes | SHA-256 |', '| --- | ---: | --- |', ...output.files.map(({ path, bytes, sha256 }) => row([escaped(path), String(bytes), sha256])), '',

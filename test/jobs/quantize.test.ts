@@ -20,11 +20,12 @@ test('keyword spotting: the written int8 file is within half a point of float on
   const result = await quantize({ ...keywords, bits: '16,8' });
   const [half, int8] = result.outputs;
   assert.deepEqual(readdirSync(join(folder, 'kws')).sort(), ['kws-dscnn-fp16.onnx', 'kws-dscnn-int8.onnx'], 'nothing but the files');
-  for (const { verdict, files } of [half, int8]) {
+  for (const { verdict, files, snippet } of [half, int8]) {
     assert.equal(verdict.score!.samples, 800);
     assert.equal(verdict.score!.metrics[0].name, 'top-1');
     assert.match(verdict.loads[0], /^onnxruntime-node \d/);
     assert.ok(verdict.latency[0].ratio > 0);
+    assert.deepEqual([snippet.executed, snippet.reason, snippet.printed], [true, undefined, 'logits 1 × 12']);
     assert.equal(files[0].bytes, readFileSync(join(folder, 'kws', files[0].path)).length);
   }
   const { float, drop } = int8.verdict.score!.metrics[0];
@@ -46,6 +47,11 @@ test('the same request gives the same bytes with one thread and with two', async
     bytes.push(readFileSync(join(output, 'kws-dscnn-int4-channel.onnx')));
   }
   assert.ok(bytes[0].equals(bytes[1]));
+});
+
+test('without a verdict nothing is executed, and the result says so', async () => {
+  const { outputs: [{ snippet }] } = await quantize({ model: keywords.model, to: 'onnx', weights: 'fp16', output: join(folder, 'unjudged'), verdict: false });
+  assert.deepEqual([snippet.executed, snippet.reason], [false, 'the verdict was skipped']);
 });
 
 test('a dry run plans every tensor and writes nothing', async () => {

@@ -12,6 +12,7 @@ import type { Graph } from '../../src/graph/graph.ts';
 import { linearSites } from '../../src/graph/linear.ts';
 import { upgradeOpset } from '../../src/graph/upgrade.ts';
 import { histograms } from '../../src/jobs/histogram.ts';
+import { snippetFor } from '../../src/jobs/snippets.ts';
 import type { Output, QuantizeResult, TensorLine } from '../../src/jobs/result.ts';
 import { sqnr } from '../../src/numeric/statistics.ts';
 import { quantizedLazily } from '../../src/round/quantized-matrix.ts';
@@ -57,6 +58,7 @@ export async function exampleResult(formats: readonly string[], rename: (name: s
     outputs.push({
       file, files: [{ path: file, bytes: bytes.byteLength, sha256: sha256(bytes) }], target: 'onnx', label: name, recipe: 'rtn', tensors,
       histograms: pictures.map((picture) => ({ ...picture, tensor: rename(picture.tensor) })), verdict, notes: [rename('a note')],
+      snippet: { language: 'js', code: snippetFor({ file, target: 'onnx', label: name }), executed: true, printed: rename('logits 1 × 12') },
     });
   }
   const verdicts = outputs.map(({ verdict }) => verdict);

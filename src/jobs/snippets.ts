@@ -1,16 +1,14 @@
 /** Code that loads an output. The run executes it from the output folder, so it must work as it stands. */
-import type { Output, QuantizeResult } from '../jobs/result.ts';
+import type { Output } from './result.ts';
 
-export interface Snippet {
-  readonly language: 'js';
-  readonly code: string;
-}
+/** What a loader depends on. */
+export type Loaded = Pick<Output, 'file' | 'target' | 'label'>;
 
 /** The main file as a text of JavaScript, relative to the output folder. */
 const quoted = (path: string): string => JSON.stringify(`./${path}`);
 const folderOf = (file: string): string => file.split('/')[0];
 
-const onnx = (output: Output): string => `import * as ort from 'onnxruntime-node'; // in the browser: 'onnxruntime-web'
+const onnx = (output: Loaded): string => `import * as ort from 'onnxruntime-node'; // in the browser: 'onnxruntime-web'
 
 const session = await ort.InferenceSession.create(${quoted(output.file)});
 // Inputs of the right shapes, all zeros: put your own values here.
@@ -24,7 +22,7 @@ const outputs = await session.run(feeds);
 for (const name of session.outputNames.slice(0, 4)) console.log(name, outputs[name].dims.join(' × '));
 `;
 
-const transformersJs = (output: Output): string => `import { env, pipeline } from '@huggingface/transformers';
+const transformersJs = (output: Loaded): string => `import { env, pipeline } from '@huggingface/transformers';
 
 env.allowRemoteModels = false;
 env.localModelPath = './';
@@ -34,17 +32,17 @@ console.log(generated_text);
 await generate.dispose();
 `;
 
-const gguf = (output: Output): string => `import { getLlama, LlamaCompletion } from 'node-llama-cpp';
+const gguf = (output: Loaded): string => `import { getLlama, LlamaCompletion } from 'node-llama-cpp';
 
 const llama = await getLlama({ build: 'never' });
 const model = await llama.loadModel({ modelPath: ${quoted(output.file)} });
-const context = await model.createContext();
+const context = await model.createContext({ threads: 1 }); // as many as there are idle cores: more are slower, not faster
 const completion = new LlamaCompletion({ contextSequence: context.getSequence() });
 console.log(await completion.generateCompletion('Once upon a time', { maxTokens: 24 }));
 await llama.dispose();
 `;
 
-const safetensors = (output: Output): string => `import { open, readFile } from 'node:fs/promises';
+const safetensors = (output: Loaded): string => `import { open, readFile } from 'node:fs/promises';
 
 const { quantization_config: config } = JSON.parse(await readFile(${quoted(`${folderOf(output.file)}/config.json`)}, 'utf8'));
 console.log(config.quant_method);
@@ -57,12 +55,10 @@ await file.close();
 for (const [name, { dtype, shape }] of Object.entries(JSON.parse(header.toString())).slice(0, 8)) console.log(name, dtype, shape);
 `;
 
-const makers: Readonly<Record<string, (output: Output) => string>> = { onnx, 'transformers.js': transformersJs, gguf, safetensors };
+const makers: Readonly<Record<string, (output: Loaded) => string>> = { onnx, 'transformers.js': transformersJs, gguf, safetensors };
 
-/** A loader for the engine that the output is meant for, as an ES module to be run in the output folder. */
-export function snippetFor(_model: QuantizeResult['model'], output: Output): Snippet {
-  return { language: 'js', code: (makers[output.target] ?? onnx)(output) };
-}
+/** A loader for the engine that the output is meant for: the text of an ES module to be run in the output folder. */
+export const snippetFor = (output: Loaded): string => (makers[output.target] ?? onnx)(output);
 
 export interface Alternative {
   readonly title: string;
@@ -70,13 +66,13 @@ export interface Alternative {
   readonly code: string;
 }
 
-const webOnnx = (output: Output): Alternative => ({
+const webOnnx = (output: Loaded): Alternative => ({
   title: 'In the browser', language: 'js',
   code: `import * as ort from 'onnxruntime-web';\n\nconst session = await ort.InferenceSession.create(${quoted(output.file)});\n`,
 });
 
 /** Other ways to load the output; these are shown, not executed. */
-export function alternativesFor(output: Output): Alternative[] {
+export function alternativesFor(output: Loaded): Alternative[] {
   switch (output.target) {
     case 'onnx': return [webOnnx(output)];
     case 'gguf': return [{ title: 'llama.cpp', language: 'sh', code: `llama-cli -m ${shellQuoted(output.file)} -p 'Once upon a time' -n 24\n` }];
