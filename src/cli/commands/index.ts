@@ -8,5 +8,6 @@ import { evaluateCommand } from './evaluate.ts';
 import { inspectCommand } from './inspect.ts';
 import { quantizeCommand } from './quantize.ts';
 import { recipesCommand } from './recipes.ts';
+import { reproduceCommand } from './reproduce.ts';
 
-export const commands: readonly CliCommand[] = [inspectCommand, quantizeCommand, compareCommand, evaluateCommand, convertCommand, recipesCommand, benchCommand, demoCommand];
+export const commands: readonly CliCommand[] = [inspectCommand, quantizeCommand, compareCommand, evaluateCommand, convertCommand, recipesCommand, reproduceCommand, benchCommand, demoCommand];

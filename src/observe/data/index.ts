@@ -11,3 +11,5 @@ export { imageFolder } from './folder.ts';
 export { yoloFolder } from './detection.ts';
 export { imagePairs } from './pairs.ts';
 export { decodeImage, encodePng } from './image.ts';
+export { readTar, type TarFile } from './tar.ts';
+export { gunzipBounded } from './gzip.ts';

@@ -1,0 +1,4 @@
+/** Every reproduction, by the name of its recipe. */
+import type { Reproduction } from './reproduction.ts';
+
+export const reproductions: readonly Reproduction[] = [];

@@ -1,0 +1,80 @@
+/**
+ * A reproduction: the small experiment that shows a recipe's claim, or fails to. It says what the paper claims, runs the
+ * arms in one process on the same data, and checks what was expected before it ran. A check that does not hold stays as
+ * it is, with what was found instead.
+ */
+export interface Measured {
+  /** Mean over the runs, and the standard deviation of a single run; 0 for one run. */
+  readonly mean: number;
+  readonly spread: number;
+  readonly runs: number;
+}
+
+export interface Arm {
+  readonly name: string;
+  readonly metrics: Readonly<Record<string, Measured>>;
+}
+
+export interface Check {
+  readonly name: string;
+  readonly expected: string;
+  readonly measured: string;
+  readonly holds: boolean;
+  /** Why it does not hold, as far as is known. */
+  readonly finding?: string;
+}
+
+export interface Outcome {
+  readonly arms: readonly Arm[];
+  readonly checks: readonly Check[];
+  /** Model, data and settings, one line each. */
+  readonly notes: readonly string[];
+}
+
+export interface ReproductionContext {
+  /** Absolute path of a file of the assets. */
+  asset(path: string): string;
+  readonly seeds: readonly number[];
+  readonly threads: number;
+  /** One line about what is going on. */
+  say(line: string): void;
+}
+
+export interface Reproduction {
+  /** Name of the recipe. */
+  readonly recipe: string;
+  readonly paper: { readonly title: string; readonly arxiv: string };
+  /** What the paper claims, as the paper's. */
+  readonly claim: string;
+  /** What is run here instead, in one sentence. */
+  readonly experiment: string;
+  /** Files and folders that must be there, relative to the assets. */
+  readonly data: readonly string[];
+  /** Minutes that it takes on two cores. */
+  readonly minutes: number;
+  run(context: ReproductionContext): Promise<Outcome>;
+}
+
+export interface ReproductionReport extends Outcome {
+  readonly recipe: string;
+  readonly paper: Reproduction['paper'];
+  readonly claim: string;
+  readonly experiment: string;
+  readonly seeds: readonly number[];
+  readonly seconds: number;
+}
+
+/** Mean and standard deviation of one metric over runs. */
+export function measured(values: readonly number[]): Measured {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const square = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return { mean, spread: values.length > 1 ? Math.sqrt(square / (values.length - 1)) : 0, runs: values.length };
+}
+
+/** Runs it and times it. */
+export async function reproduce(reproduction: Reproduction, context: ReproductionContext): Promise<ReproductionReport> {
+  const started = performance.now();
+  const { recipe, paper, claim, experiment } = reproduction;
+  const outcome = await reproduction.run(context);
+  return { recipe, paper, claim, experiment, ...outcome, seeds: context.seeds, seconds: (performance.now() - started) / 1000 };
+}
