@@ -12,6 +12,7 @@ const errors = defineErrors('fs', {
   notFile: (f: { path: string }) => `${f.path}: is not a regular file`,
   denied: (f: { path: string }) => `${f.path}: permission denied`,
   full: (f: { path: string }) => `${f.path}: no space left on the device`,
+  large: (f: { path: string }) => `${f.path}: larger than the file system allows`,
   system: (f: { path: string; code: string }) => `${f.path}: ${f.code}`,
   range: (f: { path: string; begin: number; end: number; size: number }) =>
     `${f.path}: bytes [${f.begin}, ${f.end}) lie outside its ${f.size} bytes`,
@@ -30,7 +31,8 @@ function worded(error: unknown, path: string): Error {
     case 'EISDIR': return errors.directory({ path });
     case 'ENOTDIR': return errors.notDirectory({ path });
     case 'EACCES': case 'EPERM': return errors.denied({ path });
-    case 'ENOSPC': return errors.full({ path });
+    case 'ENOSPC': case 'EDQUOT': return errors.full({ path });
+    case 'EFBIG': return errors.large({ path });
     default: return errors.system({ path, code });
   }
 }

@@ -8,6 +8,7 @@ import { judge, type JudgeItem } from './judge-node.ts';
 import type { Progress } from './progress.ts';
 import { parseSettings, type QuantizeRequest } from './settings.ts';
 import { openModern, openSource } from './source-node.ts';
+import type { SourceModel } from './source.ts';
 
 export interface EvaluateRequest extends Partial<Omit<QuantizeRequest, 'model' | 'to' | 'output'>> {
   readonly models: readonly string[];
@@ -24,17 +25,27 @@ export async function evaluateModel({ models, against, ...rest }: EvaluateReques
   if (evalData === undefined) throw errors.needsData({});
   const { data: _data, labels, ...others } = rest;
   const settings = parseSettings({ ...others, model: against ?? models[0], output: '.', evalData, ...(labels === undefined ? {} : { evalLabels: labels }) } as QuantizeRequest);
-  const float = await openModern(settings.model, progress);
-  const data = await openData(settings, float);
-  const sources = await Promise.all(models.map((model) => openSource(model, progress)));
-  const items = sources.map((source, i): JudgeItem => ({
-    name: models[i], target: source.origin === 'gguf' ? 'gguf' : source.origin === 'onnx' ? 'onnx' : 'safetensors', path: source.location,
-  }));
-  const judged = await judge(float, data, items, { threads: settings.threads, progress });
-  return sources.map((source, i): Verdict => ({
-    file: models[i], target: items[i].target, format: extname(basename(models[i])).slice(1) || 'folder',
-    size: source.files.length === 1 ? statSync(source.files[0]).size : source.bytes, bitsPerWeight: (8 * source.bytes) / Math.max(1, source.parameters),
-    latency: judged[i].latency, loads: judged[i].loads,
-    ...(judged[i].score === undefined ? { notJudged: judged[i].notJudged ?? 'not judged' } : { score: judged[i].score }),
-  }));
+  const opened: SourceModel[] = [];
+  const open = async (source: Promise<SourceModel>): Promise<SourceModel> => {
+    opened.push(await source);
+    return opened.at(-1)!;
+  };
+  try {
+    const float = await open(openModern(settings.model, progress));
+    const data = await openData(settings, float);
+    const sources: SourceModel[] = [];
+    for (const model of models) sources.push(await open(openSource(model, progress)));
+    const items = sources.map((source, i): JudgeItem => ({
+      name: models[i], target: source.origin === 'gguf' ? 'gguf' : source.origin === 'onnx' ? 'onnx' : 'safetensors', path: source.location,
+    }));
+    const judged = await judge(float, data, items, { threads: settings.threads, progress });
+    return sources.map((source, i): Verdict => ({
+      file: models[i], target: items[i].target, format: extname(basename(models[i])).slice(1) || 'folder',
+      size: source.files.length === 1 ? statSync(source.files[0]).size : source.bytes, bitsPerWeight: (8 * source.bytes) / Math.max(1, source.parameters),
+      latency: judged[i].latency, loads: judged[i].loads,
+      ...(judged[i].score === undefined ? { notJudged: judged[i].notJudged ?? 'not judged' } : { score: judged[i].score }),
+    }));
+  } finally {
+    for (const model of opened) await model.close();
+  }
 }

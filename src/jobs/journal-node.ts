@@ -1,12 +1,14 @@
 /**
  * Output that survives an interruption. Bytes go to `<file>.partial`; after each unit (a tensor) the
  * journal `<file>.journal` records how far the partial file is whole. A resumed run with the same
- * fingerprint keeps those bytes and goes on; the final name appears only through a rename.
+ * fingerprint keeps those bytes and goes on; the final name appears only through a rename. The journal
+ * outlives the rename until `forgetJournal`: other files of the output may still be on their way.
  */
-import { mkdir, open, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, rmdir } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { defineErrors } from '../errors.ts';
+import { attempt } from '../files/fs-node.ts';
 import type { ByteSink } from '../files/source.ts';
 
 const errors = defineErrors('resume', {
@@ -35,13 +37,20 @@ export interface JournalOptions {
   readonly overwrite: boolean;
 }
 
-/** How far an interrupted run came: the end of its last whole unit, 0 when there is nothing to keep. */
-async function wholeBytes(journalPath: string, partialPath: string, fingerprint: string): Promise<number> {
-  if (!existsSync(journalPath) || !existsSync(partialPath)) return 0;
+interface Kept {
+  /** End of the last whole unit of the partial file; 0 when there is nothing to keep. */
+  readonly bytes: number;
+  /** Bytes of the journal up to its last whole line. */
+  readonly journal: number;
+}
+
+/** How far an interrupted run came with the file that now lies at `partialPath`. */
+async function keptBytes(journalPath: string, partialPath: string, fingerprint: string): Promise<Kept> {
+  if (!existsSync(journalPath) || !existsSync(partialPath)) return { bytes: 0, journal: 0 };
   const lines = (await readFile(journalPath, 'utf8')).split('\n');
   // The last line may have been cut by the interruption; it ends without a line feed then.
   lines.pop();
-  let whole = 0;
+  let bytes = 0;
   for (const [index, line] of lines.entries()) {
     let record: { fingerprint?: unknown; end?: unknown };
     try {
@@ -51,40 +60,55 @@ async function wholeBytes(journalPath: string, partialPath: string, fingerprint:
     }
     if (index === 0) {
       if (record.fingerprint !== fingerprint) throw errors.otherRun({ file: partialPath });
-    } else if (typeof record.end === 'number' && record.end >= whole) {
-      whole = record.end;
+    } else if (typeof record.end === 'number' && record.end >= bytes) {
+      bytes = record.end;
     } else {
       throw errors.damaged({ file: journalPath, line: index + 1 });
     }
   }
-  return whole;
+  return { bytes, journal: lines.reduce((sum, line) => sum + Buffer.byteLength(line) + 1, 0) };
 }
+
+const partialOf = (path: string): string => `${path}.partial`;
+const journalOf = (path: string): string => `${path}.journal`;
+
+/** Whether an interrupted run has left a journal of the file, finished or not. */
+export const hasJournal = (path: string): boolean => existsSync(journalOf(path));
+
+/** Drops the journal of a finished file: nothing is left to resume. */
+export const forgetJournal = (path: string): Promise<void> => rm(journalOf(path), { force: true });
 
 /** Opens `path` for journaled output; refuses a finished file of that name unless told to replace it. */
 export async function journaledSink(path: string, options: JournalOptions): Promise<ByteSink> {
-  if (existsSync(path) && !options.overwrite) throw errors.exists({ file: path });
-  try {
-    await mkdir(dirname(path), { recursive: true });
-  } catch (error) {
-    throw errors.folder({ folder: dirname(path), reason: (error as NodeJS.ErrnoException).code ?? String(error) });
-  }
-  const partialPath = `${path}.partial`;
-  const journalPath = `${path}.journal`;
-  const kept = options.resume ? await wholeBytes(journalPath, partialPath, options.fingerprint) : 0;
+  const { fingerprint, resume, overwrite } = options;
+  const partialPath = partialOf(path);
+  const journalPath = journalOf(path);
+  // Finished by a run that was interrupted before the other files of the output were: whole, and to be committed with them.
+  const renamed = resume && existsSync(path) && existsSync(journalPath) && !existsSync(partialPath);
+  if (existsSync(path) && !renamed && !overwrite) throw errors.exists({ file: path });
+  const madeFolder = await folderFor(path);
+  const { bytes: kept, journal: journalBytes } = resume ? await keptBytes(journalPath, renamed ? path : partialPath, fingerprint) : { bytes: 0, journal: 0 };
+  if (renamed) await attempt(path, () => rename(path, partialPath));
 
-  const file: FileHandle = await open(partialPath, kept > 0 ? 'r+' : 'w');
+  const file = await attempt(path, () => open(partialPath, kept > 0 ? 'r+' : 'w'));
   const found = (await file.stat()).size;
   if (found < kept) {
     await file.close();
     throw errors.shorter({ file: partialPath, expected: kept, found });
   }
   await file.truncate(kept);
-  const journal = await open(journalPath, kept > 0 ? 'a' : 'w');
-  if (kept === 0) await journal.write(`${JSON.stringify({ fingerprint: options.fingerprint })}\n`);
+  const journal = await attempt(path, () => open(journalPath, kept > 0 ? 'a' : 'w'));
+  if (kept > 0) await journal.truncate(journalBytes);
+  else await attempt(path, () => journal.write(`${JSON.stringify({ fingerprint })}\n`));
 
   let position = 0;
   let unitEnd = 0;
   let done = false;
+  const close = async (): Promise<void> => {
+    done = true;
+    await file.close();
+    await journal.close();
+  };
   return {
     get written() { return position; },
     resume(byteLength) {
@@ -97,32 +121,50 @@ export async function journaledSink(path: string, options: JournalOptions): Prom
       // A header, or a unit that the earlier run left half-written: what is already there is not written again.
       const skip = Math.min(Math.max(kept - position, 0), bytes.byteLength);
       for (let at = skip; at < bytes.byteLength;) {
-        const { bytesWritten } = await file.write(bytes, at, bytes.byteLength - at, position + at);
+        const { bytesWritten } = await attempt(path, () => file.write(bytes, at, bytes.byteLength - at, position + at));
         at += bytesWritten;
       }
       position += bytes.byteLength;
-      if (position === unitEnd && position > kept) await journal.write(`${JSON.stringify({ end: position })}\n`);
+      if (position === unitEnd && position > kept) await attempt(path, () => journal.write(`${JSON.stringify({ end: position })}\n`));
     },
     async commit() {
       if (done) return;
-      await file.truncate(position);
-      await file.sync();
-      await file.close();
-      await journal.close();
-      await rename(partialPath, path);
-      await rm(journalPath, { force: true });
+      await attempt(path, async () => {
+        await file.truncate(position);
+        await file.sync();
+        await rename(partialPath, path);
+      });
+      await close();
       await syncFolder(dirname(path));
-      done = true;
     },
     async abort() {
       if (done) return;
-      done = true;
-      await file.close();
-      await journal.close();
+      await close();
       await rm(partialPath, { force: true });
       await rm(journalPath, { force: true });
+      if (madeFolder !== undefined) await removeEmpty(dirname(path), madeFolder);
     },
   };
+}
+
+/** Makes the folder of a file; gives the outermost folder that had to be made. */
+async function folderFor(path: string): Promise<string | undefined> {
+  const folder = dirname(path);
+  try {
+    return await mkdir(folder, { recursive: true });
+  } catch (error) {
+    throw errors.folder({ folder, reason: (error as NodeJS.ErrnoException).code ?? String(error) });
+  }
+}
+
+/** Removes folders from `folder` up to `outermost` while they are empty. */
+async function removeEmpty(folder: string, outermost: string): Promise<void> {
+  try {
+    for (let at = folder; at.startsWith(outermost); at = dirname(at)) await rmdir(at);
+  } catch {
+    // Something else lies there by now.
+    return;
+  }
 }
 
 /** Makes a rename durable. Some platforms cannot sync a folder; the rename itself is atomic there too. */

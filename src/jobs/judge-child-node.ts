@@ -19,8 +19,12 @@ process.once('message', (request: JudgeRequest) => {
   const { settings, items } = request;
   const work = async (): Promise<JudgeAnswer> => {
     const model = await openModern(settings.model);
-    const data = await openData(settings, model);
-    return { kind: 'judged', judged: await judge(model, data, items, { threads: settings.threads, progress }) };
+    try {
+      const data = await openData(settings, model);
+      return { kind: 'judged', judged: await judge(model, data, items, { threads: settings.threads, progress }) };
+    } finally {
+      await model.close();
+    }
   };
   work().catch((error: unknown): JudgeAnswer => (error instanceof FewbitError
     ? { kind: 'refused', code: error.code, facts: error.facts, message: error.message, ...(error.wayOut === undefined ? {} : { wayOut: error.wayOut }) }

@@ -100,9 +100,8 @@ async function openItem(item: JudgeItem, folder: string, threads: number): Promi
   }
   if (item.target === 'gguf' || item.target === 'safetensors') {
     // No engine at hand loads these: what they decode to runs in ONNX Runtime.
-    const { graph, language } = await openSource(item.path);
-    const session = await openGraphFile(graph, folder, `decoded-${item.name.replaceAll(/[^\w.-]/g, '_')}`, threads);
-    await language?.close();
+    const { graph, close } = await openSource(item.path);
+    const session = await openGraphFile(graph, folder, `decoded-${item.name.replaceAll(/[^\w.-]/g, '_')}`, threads).finally(close);
     return { session, loads: [], backend: 'decoded' };
   }
   return { session: await ortNode.open({ path: item.path }, { threads }), loads: [version('onnxruntime-node')], backend: 'cpu' };

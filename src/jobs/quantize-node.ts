@@ -3,28 +3,26 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { cpus } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { ortNode } from '../engine/ort-node.ts';
 import { defineErrors } from '../errors.ts';
 import { bindFeeds } from '../evaluate/feeds.ts';
 import { failingGates, parseMaxDrop, parseSize, recommend, type Gates, type Verdict } from '../evaluate/verdict.ts';
-import { openFile, writeFileAtomic } from '../files/fs-node.ts';
+import { attempt, openFile, writeFileAtomic } from '../files/fs-node.ts';
 import { readImatrix, type Imatrix } from '../files/imatrix.ts';
 import { observeImportance } from '../recipes/apply.ts';
 import { poolNode } from '../round/pool-node.ts';
 import { openData, type Data } from './data-node.ts';
-import { journaledSink } from './journal-node.ts';
 import type { Judged } from './judge-node.ts';
 import { judgeInProcess } from './judge-process-node.ts';
+import { outputFiles, outputJournal, type OutputJournal } from './output-journal-node.ts';
 import { outputSpecs } from './outputs.ts';
 import { fileHash, planRun, type Planned } from './plan-node.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import { recipeRunner } from './recipe-runner.ts';
-import type { LoaderSnippet, Output, QuantizePlan, QuantizeResult } from './result.ts';
-import { runSnippets } from './run-snippets-node.ts';
+import type { Output, QuantizePlan, QuantizeResult } from './result.ts';
 import { saveImatrix } from './save-imatrix-node.ts';
 import { parseSettings, type QuantizeRequest, type QuantizeSettings } from './settings.ts';
-import { snippetFor, type Loaded } from './snippets.ts';
 import { openModern } from './source-node.ts';
 import type { SourceModel } from './source.ts';
 import type { OutputSpec, Written } from './target.ts';
@@ -47,32 +45,50 @@ const errors = defineErrors('quantize', {
 
 /** What the run will do; nothing is written. */
 export async function planQuantize(request: QuantizeRequest, hooks: QuantizeHooks = {}): Promise<QuantizePlan> {
-  const prepared = await prepare(parseSettings(request), hooks);
-  hooks.onPlan?.(prepared.planned.plan);
-  return prepared.planned.plan;
+  const { model, planned: { plan } } = await prepare(parseSettings(request), hooks);
+  await model.close();
+  hooks.onPlan?.(plan);
+  return plan;
 }
 
 interface Prepared { readonly model: SourceModel; readonly data: Data | undefined; readonly planned: Planned; readonly settings: QuantizeSettings }
 
 async function prepare(settings: QuantizeSettings, { progress = silentProgress }: QuantizeHooks): Promise<Prepared> {
   const model = await openModern(settings.model, progress);
-  const specs = outputSpecs(model, settings);
-  const needsData = settings.verdict || settings.data !== undefined;
-  const data = needsData ? await openData(settings, model) : undefined;
-  return { model, data, settings, planned: await planRun(model, specs, settings, data) };
+  try {
+    const specs = outputSpecs(model, settings);
+    const needsData = settings.verdict || settings.data !== undefined;
+    const data = needsData ? await openData(settings, model) : undefined;
+    return { model, data, settings, planned: await planRun(model, specs, settings, data) };
+  } catch (error) {
+    await model.close();
+    throw error;
+  }
 }
 
 /** Runs the whole job. Throws before anything is written when the plan cannot be carried out. */
 export async function quantize(request: QuantizeRequest, hooks: QuantizeHooks = {}): Promise<QuantizeResult> {
   const started = performance.now();
+  const prepared = await prepare(parseSettings(request), hooks);
+  try {
+    return await carryOut(prepared, hooks, started);
+  } finally {
+    await prepared.model.close();
+  }
+}
+
+async function carryOut({ model, data, planned, settings }: Prepared, hooks: QuantizeHooks, started: number): Promise<QuantizeResult> {
   const { progress = silentProgress } = hooks;
-  const { model, data, planned, settings } = await prepare(parseSettings(request), hooks);
   const { plan, parts } = planned;
   hooks.onPlan?.(plan);
-  for (const output of plan.outputs) {
-    if (output.refusals.length > 0) throw errors.refused({ count: output.refusals.length, first: output.refusals[0], file: output.file });
-    if (existsSync(join(settings.output, output.file)) && !settings.overwrite && !settings.resume) throw errors.exists({ file: join(settings.output, output.file) });
+  for (const [i, { refusals }] of plan.outputs.entries()) {
+    const { spec } = parts[i];
+    if (refusals.length > 0) throw errors.refused({ count: refusals.length, first: refusals[0], file: spec.file });
+    if (settings.overwrite || settings.resume) continue;
+    const [present] = await outputFiles(settings.output, spec);
+    if (present !== undefined) throw errors.exists({ file: join(settings.output, present) });
   }
+  const fingerprints = await fingerprintsOf(parts.map(({ spec }) => spec), plan, settings);
   if (settings.saveImatrix !== undefined && existsSync(settings.saveImatrix) && !settings.overwrite && !settings.resume) throw errors.exists({ file: settings.saveImatrix });
   const pool = await poolNode(settings.threads);
   const apply = recipeRunner(model, settings, {
@@ -80,29 +96,32 @@ export async function quantize(request: QuantizeRequest, hooks: QuantizeHooks = 
   });
   let observed: Promise<ReadonlyMap<string, Float32Array>> | undefined;
   const importance = (): Promise<ReadonlyMap<string, Float32Array>> => (observed ??= observe(model, data?.calibration, settings.saveImatrix));
-  const fingerprint = createHash('sha256').update(JSON.stringify({ version, settings: { ...settings, resume: false, overwrite: false, threads: 0 }, model: plan.model.files })).digest('hex');
   const written: Written[] = [];
+  const journals: OutputJournal[] = [];
   try {
     if (settings.saveImatrix !== undefined) await importance();
-    for (const { spec, plan: targetPlan } of parts) {
+    for (const [i, { spec, plan: targetPlan }] of parts.entries()) {
+      const journal = outputJournal(settings.output, spec, { fingerprint: fingerprints[i], resume: settings.resume, overwrite: settings.overwrite });
+      journals.push(journal);
       progress.phase(spec.file, targetPlan.tensors.length);
-      written.push(await existing(settings, spec) ?? await targetWriters[spec.target].write({
+      const finished = await journal.finished();
+      if (finished !== undefined) progress.line(`${spec.file} was finished by an earlier run`);
+      written.push(finished ?? await recorded(journal, () => targetWriters[spec.target].write({
         model, spec, settings, plan: targetPlan, pool, progress, apply: () => apply(spec),
         importance,
         ...(settings.imatrix === undefined ? {} : { imatrix: () => imatrixAt(settings.imatrix!) }),
-        open: (path) => journaledSink(join(settings.output, path), { fingerprint, resume: settings.resume, overwrite: settings.overwrite }),
+        open: (path) => journal.open(path),
         share: (path, content) => shareFile(join(settings.output, path), content),
-      }));
+      })));
       progress.end();
     }
   } finally {
     await pool.close();
   }
-  const judged = settings.verdict && data !== undefined ? await judgeInProcess({ settings, items: parts.map(({ spec: { file, target } }) => ({ name: file, target, path: join(settings.output, file) })) }, progress) : undefined;
-  const loaded = parts.map(({ spec: { file, target, scheme } }): Loaded => ({ file, target, label: scheme.label }));
-  const snippets = settings.verdict ? await runSnippets(loaded, settings.output, progress)
-    : loaded.map((output): LoaderSnippet => ({ language: 'js', code: snippetFor(output), executed: false, reason: 'the verdict was skipped' }));
-  return finish({ model, settings, planned, written, judged, snippets, data, seconds: (performance.now() - started) / 1000 });
+  const judged = settings.verdict && data !== undefined ? await judgeInProcess({ settings, items: parts.map(({ spec: { file, target } }) => ({ name: file, target, path: join(settings.output, target === 'safetensors' ? dirname(file) : file) })) }, progress) : undefined;
+  const result = await finish({ model, settings, planned, fingerprints, written, judged, data, seconds: (performance.now() - started) / 1000 });
+  for (const journal of journals) await journal.forget();
+  return result;
 }
 
 /** Mean squares of what enters each column, by weight name, and in a file where one is asked for. */
@@ -128,10 +147,26 @@ async function imatrixAt(path: string): Promise<Imatrix> {
   }
 }
 
-/** A file that an interrupted run had finished is not made again. */
-async function existing(settings: QuantizeSettings, { file }: OutputSpec): Promise<Written | undefined> {
-  if (!settings.resume || settings.overwrite || !existsSync(join(settings.output, file))) return undefined;
-  return { files: [file], tensors: [], histograms: [], notes: ['finished by an earlier run'] };
+/** Identify what the bytes of each output depend on: the number of threads and the other outputs are not among it. */
+async function fingerprintsOf(specs: readonly OutputSpec[], { model, calibration }: QuantizePlan, settings: QuantizeSettings): Promise<string[]> {
+  const { keep, allowFallback, layout, imatrix: path } = settings;
+  const imatrix = path === undefined ? undefined : { name: basename(path), sha256: await attempt(path, () => fileHash(path)) };
+  // A model on the web has no files here: its address stands for it.
+  const source = model.files.length > 0 ? model.files.map(({ path, sha256 }) => [path, sha256]) : settings.model;
+  return specs.map(({ target, scheme, recipe, file }) =>
+    createHash('sha256').update(JSON.stringify({ version, file, target, scheme, recipe, source, calibration, imatrix, keep, allowFallback, layout })).digest('hex'));
+}
+
+/** An output made and recorded; nothing half-written stays where it fails. */
+async function recorded(journal: OutputJournal, make: () => Promise<Written>): Promise<Written> {
+  try {
+    const written = await make();
+    await journal.record(written);
+    return written;
+  } catch (error) {
+    await journal.abort();
+    throw error;
+  }
 }
 
 async function* feedsOf(model: SourceModel, dataset: NonNullable<Data['calibration']>) {
@@ -146,14 +181,14 @@ interface Finish {
   readonly model: SourceModel;
   readonly settings: QuantizeSettings;
   readonly planned: Planned;
+  readonly fingerprints: readonly string[];
   readonly written: readonly Written[];
   readonly judged: readonly Judged[] | undefined;
-  readonly snippets: readonly LoaderSnippet[];
   readonly data: Data | undefined;
   readonly seconds: number;
 }
 
-async function finish({ model, settings, planned: { plan, parts }, written, judged, snippets, data, seconds }: Finish): Promise<QuantizeResult> {
+async function finish({ model, settings, planned: { plan, parts }, fingerprints, written, judged, data, seconds }: Finish): Promise<QuantizeResult> {
   const outputs = await Promise.all(parts.map(async ({ spec }, i): Promise<Output> => {
     const files = await Promise.all(written[i].files.map(async (path) => {
       const absolute = join(settings.output, path);
@@ -168,7 +203,7 @@ async function finish({ model, settings, planned: { plan, parts }, written, judg
       ...(judged?.[i].score === undefined ? { notJudged: judged?.[i].notJudged ?? 'the verdict was skipped' } : { score: judged[i].score }),
       ...(fallbacks.length === 0 ? {} : { fallbacks }),
     };
-    return { file: spec.file, files, target: spec.target, label: spec.scheme.label, recipe: spec.recipe?.name ?? 'none', tensors, histograms: written[i].histograms, verdict, notes: written[i].notes, snippet: snippets[i] };
+    return { file: spec.file, files, fingerprint: fingerprints[i], target: spec.target, label: spec.scheme.label, recipe: spec.recipe?.name ?? 'none', tensors, histograms: written[i].histograms, verdict, notes: written[i].notes };
   }));
   const gates: Gates = {
     ...(settings.maxKl === undefined ? {} : { maxKl: settings.maxKl }),

@@ -1,6 +1,6 @@
 /** Opens a model from files that a page holds: what a user dropped or chose, one by one or as a folder. */
 import { defineErrors } from '../errors.ts';
-import { openOnnx } from '../files/onnx.ts';
+import { openOnnxModel } from '../files/onnx.ts';
 import { blobSource, type Folder } from '../files/source.ts';
 import { openGgufLanguageModel } from '../models/gguf-model.ts';
 import { openLanguageModel } from '../models/language-model.ts';
@@ -55,5 +55,6 @@ export async function openBlobs(files: readonly NamedBlob[]): Promise<SourceMode
   const data: Folder = { ...folder, has: (file) => folder.has(beside + file), open: (file) => folder.open(beside + file) };
   const name = modelName(path, folder);
   if (/\.gguf$/i.test(path)) return languageSource(await openGgufLanguageModel(source), name, path, 'gguf', []);
-  return graphSource(await openOnnx(source, data), name, path, []);
+  const { graph, close } = await openOnnxModel(source, data);
+  return graphSource(graph, name, path, [], close);
 }

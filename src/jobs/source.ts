@@ -27,18 +27,20 @@ export interface SourceModel {
   readonly files: readonly string[];
   /** Weights that are low-bit already; quantizing them again needs `--allow-requantize`. */
   readonly lowBit: readonly string[];
+  /** Closes the files that weights are read from. */
+  close(): Promise<void>;
 }
 
 const quantizingOps = new Set(['DequantizeLinear', 'MatMulNBits', 'MatMulInteger', 'ConvInteger', 'QLinearConv', 'QLinearMatMul', 'GatherBlockQuantized', 'MatMulBnb4']);
 
 const sum = (tensors: readonly TensorRef[], of: (tensor: TensorRef) => number): number => tensors.reduce((total, tensor) => total + of(tensor), 0);
 
-/** A plain graph as a source. */
-export function graphSource(graph: Graph, name: string, location: string, files: readonly string[]): SourceModel {
+/** A plain graph as a source; `close` closes its files. */
+export function graphSource(graph: Graph, name: string, location: string, files: readonly string[], close: () => Promise<void>): SourceModel {
   const tensors = [...graph.weights.values()];
   const floats = tensors.filter((tensor) => !isBlockType(tensor.type) && isFloatType(tensor.type));
   return {
-    kind: 'onnx', name, location, origin: 'onnx', graph, files,
+    kind: 'onnx', name, location, origin: 'onnx', graph, files, close,
     parameters: sum(floats, (tensor) => elementCount(tensor.shape)), bytes: sum(tensors, (tensor) => tensor.byteLength),
     lowBit: graph.nodes.filter((node) => quantizingOps.has(node.op)).map((node) => node.name),
   };
@@ -50,7 +52,7 @@ export function languageSource(language: LanguageModel, name: string, location: 
   const { tokenizer } = language;
   const license = licenseOf(language);
   return {
-    kind: 'lm', name, location, origin, language, files, graph: language.graph({ cache: true }),
+    kind: 'lm', name, location, origin, language, files, graph: language.graph({ cache: true }), close: () => language.close(),
     ...(tokenizer === undefined ? {} : { tokenizer: openTokenizer(tokenizer) }),
     ...(license === undefined ? {} : { license }),
     parameters: sum(tensors, (tensor) => elementCount(tensor.shape)), bytes: sum(tensors, (tensor) => tensor.byteLength),

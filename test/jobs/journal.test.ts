@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { FewbitError } from '../../src/errors.ts';
-import { journaledSink } from '../../src/jobs/journal-node.ts';
+import { forgetJournal, journaledSink } from '../../src/jobs/journal-node.ts';
 
 const options = { fingerprint: 'a', resume: false, overwrite: false };
 const units = [[1, 2, 3], [4, 5], [6, 7, 8, 9]].map((unit) => Uint8Array.from(unit));
@@ -25,12 +25,14 @@ async function writeUnits(sink: Awaited<ReturnType<typeof journaledSink>>, stop 
 
 const folder = () => mkdtemp(join(tmpdir(), 'fewbit-journal-'));
 
-test('shows nothing under the final name before commit, and only the file after it', async () => {
+test('shows nothing under the final name before commit; the journal stays until it is forgotten', async () => {
   const dir = await folder();
   const sink = await journaledSink(join(dir, 'm.gguf'), options);
   await writeUnits(sink);
   assert.deepEqual((await readdir(dir)).sort(), ['m.gguf.journal', 'm.gguf.partial']);
   await sink.commit();
+  assert.deepEqual((await readdir(dir)).sort(), ['m.gguf', 'm.gguf.journal']);
+  await forgetJournal(join(dir, 'm.gguf'));
   assert.deepEqual(await readdir(dir), ['m.gguf']);
   assert.deepEqual(new Uint8Array(await readFile(join(dir, 'm.gguf'))), whole);
 });
@@ -53,8 +55,9 @@ test('keeps the units before a journal line that was cut short', async () => {
   await writeUnits(await journaledSink(path, options), 2);
   const journal = await readFile(`${path}.journal`, 'utf8');
   await writeFile(`${path}.journal`, journal.slice(0, -4));
+  await writeUnits(await journaledSink(path, { ...options, resume: true }), 2);
   const resumed = await journaledSink(path, { ...options, resume: true });
-  assert.equal(await writeUnits(resumed), 2);
+  assert.equal(await writeUnits(resumed), 1);
   await resumed.commit();
   assert.deepEqual(new Uint8Array(await readFile(path)), whole);
 });
@@ -72,6 +75,17 @@ for (const [what, act, code] of refusals) {
     await assert.rejects(act(path), (error) => error instanceof FewbitError && error.code === code);
   });
 }
+
+test('takes back a file that was renamed before the run died', async () => {
+  const path = join(await folder(), 'm.gguf');
+  const first = await journaledSink(path, options);
+  await writeUnits(first);
+  await first.commit();
+  const resumed = await journaledSink(path, { ...options, resume: true });
+  assert.equal(await writeUnits(resumed), 0);
+  await resumed.commit();
+  assert.deepEqual(new Uint8Array(await readFile(path)), whole);
+});
 
 test('leaves nothing behind after abort', async () => {
   const dir = await folder();

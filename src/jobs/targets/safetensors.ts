@@ -3,6 +3,7 @@ import { defineErrors } from '../../errors.ts';
 import { layouts } from '../../export/safetensors.ts';
 import { shardIndex, shardsOf } from '../../export/safetensors-shards.ts';
 import { writeSafetensors } from '../../files/safetensors.ts';
+import type { ByteSink } from '../../files/source.ts';
 import { byteLengthOf, copyTensor, elementTypes, isBlockType, type TensorOut, type TensorRef } from '../../files/tensor.ts';
 import type { NumberFormat } from '../../formats/format.ts';
 import { parseFormat } from '../../formats/registry.ts';
@@ -152,15 +153,17 @@ export const safetensorsTarget: TargetWriter = {
     const shards = shardsOf(tensorsOf(model, applied, spec, settings, taken));
     const whole = wholeType(format);
     const extra = whole !== undefined ? typeNames(language, whole) : taken.size === 0 ? {} : { quantization_config: layouts[settings.layout].config(format, spec.scheme.activations, leftFloat(language, taken)) };
-    const side = await writeSideFiles(context, folder, new Map([
-      ['config.json', jsonBytes({ ...language.rawConfig, ...extra })],
-      ...sideFiles(language),
-      ...(shards.length === 1 ? [] : [['model.safetensors.index.json', jsonBytes(shardIndex(shards))] as const]),
-    ]));
     const files = shards.map(({ file }) => `${folder}/${file}`);
-    const sinks = await Promise.all(files.map((file) => context.open(file)));
+    const sinks: ByteSink[] = [];
+    for (const file of files) sinks.push(await context.open(file));
+    let side: string[] = [];
     await committed(sinks, async () => {
       for (const [i, { tensors }] of shards.entries()) await writeSafetensors(sinks[i], tensors, new Map([['format', 'pt']]));
+      side = await writeSideFiles(context, folder, new Map([
+        ['config.json', jsonBytes({ ...language.rawConfig, ...extra })],
+        ...sideFiles(language),
+        ...(shards.length === 1 ? [] : [['model.safetensors.index.json', jsonBytes(shardIndex(shards))] as const]),
+      ]));
     });
     const notes = [
       ...(spec.scheme.activations === 'dynamic' ? ['rounding of activations is in the configuration; the figures here are with float activations'] : []),

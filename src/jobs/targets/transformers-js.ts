@@ -36,18 +36,19 @@ export const transformersJsTarget: TargetWriter = {
   plan: async (model, { scheme }, settings) => planGraph(model, scheme, settings),
   async write(context) {
     const { model, spec } = context;
-    const applied = await context.apply();
-    const { graph, notes } = await schemeGraph(applied, spec.scheme);
+    const { graph, applied, notes } = await schemeGraph(context);
     const [folder, fileName] = [spec.file.slice(0, spec.file.indexOf('/')), spec.file.slice(spec.file.lastIndexOf('/') + 1)];
     const external = isLarge(graph);
     const language = model.language!;
-    const side = await writeSideFiles(context, folder, new Map<string, Uint8Array | ((present: Uint8Array | undefined) => Uint8Array)>([
-      ['config.json', (present) => jsonBytes(clientConfig(language.rawConfig, present === undefined ? undefined : objectOr(parseJsonBytes(present, `${folder}/config.json`)), fileName, external))],
-      ...sideFiles(language),
-    ]));
-    // The model comes last: where it lies, its side files do.
-    await writeGraph(context, graph, spec.file);
+    let side: string[] = [];
+    // A full disk leaves no folder of side files alone; where the model lies, its side files do.
+    await writeGraph(context, graph, spec.file, async () => {
+      side = await writeSideFiles(context, folder, new Map<string, Uint8Array | ((present: Uint8Array | undefined) => Uint8Array)>([
+        ['config.json', (present) => jsonBytes(clientConfig(language.rawConfig, present === undefined ? undefined : objectOr(parseJsonBytes(present, `${folder}/config.json`)), fileName, external))],
+        ...sideFiles(language),
+      ]));
+    });
     const unnamed = dtypeOf(fileName) === undefined ? [`transformers.js has no dtype of this name: load it with model_file_name: '${fileName.slice(0, -5)}' and dtype: 'fp32'`] : [];
-    return { files: [spec.file, ...(external ? [`${spec.file}_data`] : []), ...side], notes: [...notes, ...unnamed], ...(await described(context, applied)) };
+    return { files: [spec.file, ...(external ? [`${spec.file}_data`] : []), ...side], notes: [...notes(), ...unnamed], ...(await described(context, applied)) };
   },
 };
