@@ -20,9 +20,11 @@ import { outputSpecs } from './outputs.ts';
 import { fileHash, planRun, type Planned } from './plan-node.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import { recipeRunner } from './recipe-runner.ts';
-import type { Output, QuantizePlan, QuantizeResult } from './result.ts';
+import type { LoaderSnippet, Output, QuantizePlan, QuantizeResult } from './result.ts';
+import { runSnippets } from './run-snippets-node.ts';
 import { saveImatrix } from './save-imatrix-node.ts';
 import { parseSettings, type QuantizeRequest, type QuantizeSettings } from './settings.ts';
+import { snippetFor, type Loaded } from './snippets.ts';
 import { openModern } from './source-node.ts';
 import type { SourceModel } from './source.ts';
 import type { OutputSpec, Written } from './target.ts';
@@ -119,7 +121,10 @@ async function carryOut({ model, data, planned, settings }: Prepared, hooks: Qua
     await pool.close();
   }
   const judged = settings.verdict && data !== undefined ? await judgeInProcess({ settings, items: parts.map(({ spec: { file, target } }) => ({ name: file, target, path: join(settings.output, target === 'safetensors' ? dirname(file) : file) })) }, progress) : undefined;
-  const result = await finish({ model, settings, planned, fingerprints, written, judged, data, seconds: (performance.now() - started) / 1000 });
+  const loaded = parts.map(({ spec: { file, target, scheme } }): Loaded => ({ file, target, label: scheme.label }));
+  const snippets = settings.verdict ? await runSnippets(loaded, settings.output, progress)
+    : loaded.map((output): LoaderSnippet => ({ language: 'js', code: snippetFor(output), executed: false, reason: 'the verdict was skipped' }));
+  const result = await finish({ model, settings, planned, fingerprints, written, judged, snippets, data, seconds: (performance.now() - started) / 1000 });
   for (const journal of journals) await journal.forget();
   return result;
 }
@@ -184,11 +189,12 @@ interface Finish {
   readonly fingerprints: readonly string[];
   readonly written: readonly Written[];
   readonly judged: readonly Judged[] | undefined;
+  readonly snippets: readonly LoaderSnippet[];
   readonly data: Data | undefined;
   readonly seconds: number;
 }
 
-async function finish({ model, settings, planned: { plan, parts }, fingerprints, written, judged, data, seconds }: Finish): Promise<QuantizeResult> {
+async function finish({ model, settings, planned: { plan, parts }, fingerprints, written, judged, snippets, data, seconds }: Finish): Promise<QuantizeResult> {
   const outputs = await Promise.all(parts.map(async ({ spec }, i): Promise<Output> => {
     const files = await Promise.all(written[i].files.map(async (path) => {
       const absolute = join(settings.output, path);
@@ -203,7 +209,7 @@ async function finish({ model, settings, planned: { plan, parts }, fingerprints,
       ...(judged?.[i].score === undefined ? { notJudged: judged?.[i].notJudged ?? 'the verdict was skipped' } : { score: judged[i].score }),
       ...(fallbacks.length === 0 ? {} : { fallbacks }),
     };
-    return { file: spec.file, files, fingerprint: fingerprints[i], target: spec.target, label: spec.scheme.label, recipe: spec.recipe?.name ?? 'none', tensors, histograms: written[i].histograms, verdict, notes: written[i].notes };
+    return { file: spec.file, files, fingerprint: fingerprints[i], target: spec.target, label: spec.scheme.label, recipe: spec.recipe?.name ?? 'none', tensors, histograms: written[i].histograms, verdict, notes: written[i].notes, snippet: snippets[i] };
   }));
   const gates: Gates = {
     ...(settings.maxKl === undefined ? {} : { maxKl: settings.maxKl }),

@@ -14,7 +14,7 @@ export interface Manifest {
   readonly verdict: Output['verdict'];
   readonly tensors: readonly (TensorLine & { /** dB. */ readonly sqnr?: number })[];
   readonly notes: readonly string[];
-  readonly loader: { readonly executed: boolean } | null;
+  readonly loader: Output['snippet'];
 }
 
 export function manifestOf(result: QuantizeResult, output: Output): Manifest {
@@ -27,6 +27,6 @@ export function manifestOf(result: QuantizeResult, output: Output): Manifest {
       const sqnr = tensorSqnr(line);
       return sqnr === undefined ? line : { ...line, sqnr };
     }),
-    notes, loader: snippet === undefined ? null : { executed: snippet.executed },
+    notes, loader: snippet,
   };
 }
