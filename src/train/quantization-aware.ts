@@ -64,7 +64,7 @@ export async function insertFakeQuantize(
         const [low, high] = min < 0 ? [-(2 ** (activationBits - 1)), 2 ** (activationBits - 1) - 1] : [0, 2 ** activationBits - 1];
         const start = Math.max((2 * meanAbsolute) / Math.sqrt(high), smallestStep);
         const count = (view.info(site.input)?.shape ?? []).reduce<number>((product, dim) => product * (typeof dim === 'number' ? dim : 1), 1);
-        input = appendFakeQuantize(tape, [site.input, step(`${site.input}/step`, [], Float32Array.of(start))], { low, high, gradientScale: 1 / Math.sqrt(count * high) });
+        input = appendFakeQuantize(tape, [site.input, step(`${site.id}/input_step`, [], Float32Array.of(start))], { low, high, gradientScale: 1 / Math.sqrt(count * high) });
         replaced.set(site.input, noted(input, site.input));
       } else input = known;
     }

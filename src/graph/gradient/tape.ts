@@ -11,6 +11,8 @@ export interface Tape {
   op(type: string, inputs: readonly string[], attributes?: Attributes): string;
   /** Appends a node with several outputs, or of another domain. */
   node(type: string, inputs: readonly string[], options: { readonly attributes?: Attributes; readonly domain?: string; readonly outputs?: number }): string[];
+  /** Appends a node whose result has a name that is free. */
+  named(type: string, inputs: readonly string[], output: string, attributes?: Attributes): string;
   /** A float32 scalar. */
   constant(value: number): string;
   /** An int64 constant: a list is a vector, a number a scalar. */
@@ -39,6 +41,11 @@ export class GraphTape implements Tape {
     if (domain !== '') this.opset.set(domain, 1);
     this.#nodes.push({ name: this.#fresh(`${type}/n`), op: type, domain, inputs, outputs: names, attributes });
     return names;
+  }
+
+  named(type: string, inputs: readonly string[], output: string, attributes: Attributes = {}): string {
+    this.#nodes.push({ name: this.#fresh(`${type}/n`), op: type, domain: '', inputs, outputs: [output], attributes });
+    return output;
   }
 
   constant(value: number): string {
