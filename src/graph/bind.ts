@@ -11,3 +11,19 @@ export async function bindDimensions(graph: Graph, sizes: Readonly<Record<string
     values: new Map([...graph.values].map(([name, value]) => [name, info(value)])),
   });
 }
+
+/** As `bindDimensions`, with the sizes taken from tensors that are fed: names learn their size, unnamed dimensions take it. */
+export function bindToShapes(graph: Graph, shapes: ReadonlyMap<string, readonly number[]>): Promise<Graph> {
+  const sizes: Record<string, number> = {};
+  const inputs = graph.inputs.map((input) => {
+    const actual = shapes.get(input.name);
+    if (actual === undefined || input.shape?.length !== actual.length) return input;
+    return {
+      ...input, shape: input.shape.map((dim, i) => {
+        if (typeof dim === 'string') sizes[dim] = actual[i];
+        return typeof dim === 'number' ? dim : actual[i];
+      }),
+    };
+  });
+  return bindDimensions({ ...graph, inputs }, sizes);
+}
