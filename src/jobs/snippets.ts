@@ -22,11 +22,18 @@ const outputs = await session.run(feeds);
 for (const name of session.outputNames.slice(0, 4)) console.log(name, outputs[name].dims.join(' × '));
 `;
 
+/** transformers.js finds a file by the suffix of its dtype; a file with another name is named, with the dtype that has no suffix. */
+function clientOptions({ file, label }: Loaded): string {
+  const stem = file.split('/').at(-1)!.replace(/\.onnx$/, '');
+  const suffix = label === 'fp32' ? '' : label === 'q8' ? '_quantized' : `_${label}`;
+  return stem === `model${suffix}` ? `{ dtype: ${JSON.stringify(label)} }` : `{ model_file_name: ${JSON.stringify(stem)}, dtype: "fp32" }`;
+}
+
 const transformersJs = (output: Loaded): string => `import { env, pipeline } from '@huggingface/transformers';
 
 env.allowRemoteModels = false;
 env.localModelPath = './';
-const generate = await pipeline('text-generation', ${JSON.stringify(folderOf(output.file))}, { dtype: ${JSON.stringify(output.label)} });
+const generate = await pipeline('text-generation', ${JSON.stringify(folderOf(output.file))}, ${clientOptions(output)});
 const [{ generated_text }] = await generate('Once upon a time', { max_new_tokens: 24 });
 console.log(generated_text);
 await generate.dispose();

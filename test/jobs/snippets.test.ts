@@ -7,6 +7,7 @@ import { after, test } from 'node:test';
 import { openFolder } from '../../src/files/fs-node.ts';
 import { silentProgress } from '../../src/jobs/progress.ts';
 import { runSnippet, runSnippets } from '../../src/jobs/run-snippets-node.ts';
+import { snippetFor } from '../../src/jobs/snippets.ts';
 import { openLanguageModel } from '../../src/models/language-model.ts';
 import { ggufFile, withFolder } from '../models/gguf-file.ts';
 
@@ -39,4 +40,11 @@ test('a package that is not there, an error, an exit code, a crash and a loader 
   assert.deepEqual(await runSnippet('process.exit(7);\n', folder), { executed: false, reason: 'it failed (exit code 7)' });
   assert.deepEqual(await runSnippet("process.kill(process.pid, 'SIGSEGV');\nawait new Promise(() => setInterval(() => {}, 1000));\n", folder), { executed: false, reason: 'it failed (SIGSEGV)' });
   assert.deepEqual(await runSnippet("console.log('\\n  one\\ntwo');\nsetInterval(() => {}, 1000);\n", folder, 5), { executed: false, reason: 'it did not end within 5 s', printed: 'one' });
+});
+
+test('transformers.js is told the dtype of a variant, and the name of a file that no dtype stands for', () => {
+  const options = (file: string, label: string): string | undefined => /"name", (\{.*\})\);/.exec(snippetFor({ file: `name/onnx/${file}`, target: 'transformers.js', label }))?.[1];
+  assert.equal(options('model.onnx', 'fp32'), '{ dtype: "fp32" }');
+  assert.equal(options('model_quantized.onnx', 'q8'), '{ dtype: "q8" }');
+  assert.equal(options('model_q4-gptq.onnx', 'q4'), '{ model_file_name: "model_q4-gptq", dtype: "fp32" }');
 });
