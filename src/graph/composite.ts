@@ -4,6 +4,7 @@
  */
 import { defineErrors } from '../errors.ts';
 import { GraphTape, type Tape } from './gradient/tape.ts';
+import { batchNormTraining } from './gradient/batchnorm.ts';
 import type { Graph, Node } from './graph.ts';
 import { freshNames, removeDeadNodes } from './rewrite.ts';
 import type { GradientSite } from './gradient/site.ts';
@@ -25,15 +26,18 @@ const errors = defineErrors('composite', {
   unknown: (f: { op: string }) => `no composite is named ${f.op}`,
 });
 
+/** Rows that need no table: they stand for standard operators. */
+const builtIn: CompositeTable = new Map([[batchNormTraining.op, batchNormTraining]]);
+
 /** The row of a node. */
 export function compositeOf(node: Node, table: CompositeTable): Composite {
-  const row = table.get(node.op);
+  const row = table.get(node.op) ?? builtIn.get(node.op);
   if (row === undefined) throw errors.unknown({ op: node.op });
   return row;
 }
 
 /** The graph with every composite written in standard operators; composites inside of expansions are expanded too. */
-export function lower(graph: Graph, table: CompositeTable): Graph {
+export function lower(graph: Graph, table: CompositeTable = new Map()): Graph {
   let current = graph;
   while (current.nodes.some(({ domain }) => domain === compositeDomain)) {
     const tape = new GraphTape(freshNames(current));

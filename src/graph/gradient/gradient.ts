@@ -7,7 +7,8 @@ import { compositeDomain, compositeOf, type CompositeTable } from '../composite.
 import type { Graph, Node } from '../graph.ts';
 import { inferContents, inferTypes } from '../infer.ts';
 import { freshNames } from '../rewrite.ts';
-import { label, viewOf, type GraphView } from '../traverse.ts';
+import { trainBatchNorm } from '../train-batchnorm.ts';
+import { label, usedNames, viewOf, type GraphView } from '../traverse.ts';
 import { isFloatType, readNumbers } from '../values.ts';
 import { gradientRules } from './rules.ts';
 import { GradientSite } from './site.ts';
@@ -39,7 +40,7 @@ const contentLimit = 64;
 
 /** Appends nodes that compute d loss / d value for every value of `wrt` (inputs, weights or inner values). */
 export async function gradient(source: Graph, loss: string, wrt: readonly string[], { composites = new Map(), seed }: GradientOptions = {}): Promise<Differentiated> {
-  const graph = await inferTypes(source);
+  const graph = await inferTypes((await trainBatchNorm(source)).graph);
   const view = viewOf(graph);
   for (const value of [loss, ...wrt]) if (view.info(value) === undefined) throw errors.noValue({ value });
   const shapes = new Map<string, readonly number[]>();
@@ -55,7 +56,8 @@ export async function gradient(source: Graph, loss: string, wrt: readonly string
   const used = ancestors(view, loss);
   for (const value of wrt) if (!used.has(value)) throw errors.unused({ value, loss });
   const contents = await smallContents(graph);
-  const tape = new GraphTape(freshNames(graph));
+  const fresh = freshNames(graph);
+  const tape = new GraphTape(fresh);
   const sums = new Map<string, string[]>();
   const nodes: Node[] = [...graph.nodes];
   const total = (value: string): string | undefined => {
@@ -68,14 +70,20 @@ export async function gradient(source: Graph, loss: string, wrt: readonly string
   sums.set(loss, [start]);
   for (let i = graph.nodes.length - 1; i >= 0; i--) {
     const node = graph.nodes[i];
-    if (!node.inputs.some((input) => active.has(input))) continue;
+    if (!dependsOn(node, active)) continue;
     const arriving = node.outputs.map((output) => (output === '' ? undefined : total(output)));
     if (arriving.every((value) => value === undefined)) continue;
     for (const name of [...node.inputs, ...node.outputs]) {
       if (name !== '' && !shapes.has(name) && isFloatType(view.info(name)?.type)) shapes.set(name, shapeOf(name, label(node)));
       else if (name !== '' && !shapes.has(name) && view.info(name)?.shape?.every((dim) => typeof dim === 'number') === true) shapes.set(name, view.info(name)!.shape as readonly number[]);
     }
-    const site = new GradientSite(node, tape, arriving, { shapes, contents, active });
+    const extend = (index: number): string => {
+      const outputs = [...nodes[i].outputs, ...Array<string>(Math.max(0, index + 1 - nodes[i].outputs.length)).fill('')];
+      if (outputs[index] === '') outputs[index] = fresh(`${label(node)}/output${index}`);
+      nodes[i] = { ...nodes[i], outputs };
+      return outputs[index];
+    };
+    const site = new GradientSite(node, tape, arriving, { shapes, contents, active }, extend);
     const rule = ruleOf(node, composites);
     if (rule === undefined) throw errors.noRule({ op: node.domain === '' ? node.op : `${node.domain}:${node.op}`, node: label(node) });
     rule(site).forEach((value, index) => {
@@ -106,11 +114,14 @@ function ruleOf(node: Node, composites: CompositeTable) {
   return Object.hasOwn(gradientRules, key) ? gradientRules[key] : undefined;
 }
 
+/** True when a node, or a body that it carries, uses one of these values. */
+const dependsOn = (node: Node, values: ReadonlySet<string>): boolean => [...usedNames(node)].some((name) => values.has(name));
+
 /** Float values that depend on one of `wrt`. */
 function activeValues(view: GraphView, wrt: readonly string[]): Set<string> {
   const active = new Set(wrt);
   for (const node of view.graph.nodes) {
-    if (!node.inputs.some((input) => active.has(input))) continue;
+    if (!dependsOn(node, active)) continue;
     for (const output of node.outputs) {
       const type = view.info(output)?.type;
       if (output !== '' && (type === undefined || isFloatType(type))) active.add(output);
@@ -126,8 +137,8 @@ function ancestors(view: GraphView, value: string): Set<string> {
   for (let name = open.pop(); name !== undefined; name = open.pop()) {
     const maker = view.producers.get(name);
     if (maker === undefined) continue;
-    for (const input of maker.inputs) {
-      if (input === '' || found.has(input)) continue;
+    for (const input of usedNames(maker)) {
+      if (found.has(input)) continue;
       found.add(input);
       open.push(input);
     }

@@ -1,7 +1,11 @@
 /** Gradient rules by operator; contrib operators under `domain:name`. What has no row cannot be trained through. */
+import { batchNormalisation } from './batchnorm.ts';
+import { convolutionRules } from './convolution.ts';
 import { elementwiseRules } from './elementwise.ts';
 import { indexingRules } from './indexing.ts';
 import { movementRules } from './movement.ts';
+import { normalisationRules } from './normalisation.ts';
+import { poolingRules } from './pooling.ts';
 import { productRules } from './products.ts';
 import { reductionRules } from './reductions.ts';
 import type { GradientRule } from './site.ts';
@@ -12,4 +16,8 @@ export const gradientRules: Readonly<Record<string, GradientRule>> = {
   ...indexingRules,
   ...reductionRules,
   ...productRules,
+  ...convolutionRules,
+  ...poolingRules,
+  ...normalisationRules,
+  BatchNormalization: batchNormalisation,
 };

@@ -19,10 +19,12 @@ export class GradientSite {
   #shapes: ReadonlyMap<string, readonly number[]>;
   #contents: ReadonlyMap<string, readonly number[]>;
   #active: ReadonlySet<string>;
+  #extend: (index: number) => string;
 
   constructor(
     node: Node, tape: Tape, arriving: readonly (string | undefined)[],
     known: { readonly shapes: ReadonlyMap<string, readonly number[]>; readonly contents: ReadonlyMap<string, readonly number[]>; readonly active: ReadonlySet<string> },
+    extend: (index: number) => string,
   ) {
     this.node = node;
     this.tape = tape;
@@ -30,6 +32,7 @@ export class GradientSite {
     this.#shapes = known.shapes;
     this.#contents = known.contents;
     this.#active = known.active;
+    this.#extend = extend;
   }
 
   /** Gradient of the first output, which every rule but those of several outputs is about. */
@@ -45,6 +48,9 @@ export class GradientSite {
     return name !== '' && this.#active.has(name);
   }
   has(index: number): boolean { return (this.node.inputs[index] ?? '') !== ''; }
+
+  /** Output `index` of the node, which makes it from now on where it was omitted. */
+  output(index: number): string { return this.#extend(index); }
 
   /** Shape of input `index`. */
   shape(index = 0): readonly number[] { return this.#shapes.get(this.node.inputs[index])!; }
@@ -79,7 +85,8 @@ export class GradientSite {
   sum(value: string, axes: readonly number[], keep = true): string {
     return axes.length === 0 ? value : this.tape.op('ReduceSum', [value, this.tape.ints(axes)], { keepdims: int(keep ? 1 : 0) });
   }
-  zeros(shape: readonly number[]): string { return this.tape.op('Expand', [this.tape.constant(0), this.tape.ints(shape)]); }
+  expand(value: string, shape: readonly number[]): string { return this.tape.op('Expand', [value, this.tape.ints(shape)]); }
+  zeros(shape: readonly number[]): string { return this.expand(this.tape.constant(0), shape); }
 
   /** Sums a gradient over what broadcasting repeated: from the shape it has to the shape of input `index`. */
   unbroadcast(value: string, from: readonly number[], index: number): string {
