@@ -47,6 +47,19 @@ export const safetensorsStructure: Structure = {
   },
 };
 
+/** A configuration and weights in one input: the length of the first, its JSON, a safetensors file. */
+export const folderStructure: Structure = {
+  change: (bytes, dice) => {
+    if (bytes.length < 4) return bytes;
+    const end = 4 + Math.min(bytes.length - 4, new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true));
+    if (dice.chance(2)) return joined(bytes.subarray(0, end), safetensorsStructure.change!(bytes.slice(end), dice));
+    const config = encode(changeJson(decode(bytes.subarray(4, end)), dice));
+    const length = new Uint8Array(4);
+    new DataView(length.buffer).setUint32(0, config.length, true);
+    return joined(length, config, bytes.subarray(end));
+  },
+};
+
 const ggufWidths: Readonly<Record<number, 1 | 2 | 4 | 8>> = { 0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8 };
 /** Numbers of a GGUF header, and where its entries begin. */
 function ggufParts(bytes: Uint8Array): { fields: Field[]; entries: number[] } {

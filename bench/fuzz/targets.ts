@@ -10,9 +10,8 @@ import { makeImatrix, readImatrix, writeImatrix } from '../../src/files/imatrix.
 import { isJsonObject, parseJsonBytes } from '../../src/files/json.ts';
 import { onnxBytes, openOnnx } from '../../src/files/onnx.ts';
 import { openSafetensors, writeSafetensors } from '../../src/files/safetensors.ts';
-import { memorySink, memorySource, type ByteSink, type Folder } from '../../src/files/source.ts';
+import { memorySource, type Folder } from '../../src/files/source.ts';
 import { blockTypes, copyTensor, elementTypes, floatTensor, memoryTensor, type BlockType, type ElementType, type TensorRef } from '../../src/files/tensor.ts';
-import { readFloats } from '../../src/files/values.ts';
 import { GraphBuilder, float, floats, int, ints, string, strings, subgraph, tensor } from '../../src/graph/build.ts';
 import { readLlamaConfig } from '../../src/models/llama-config.ts';
 import { openTokenizer } from '../../src/models/tokenizer.ts';
@@ -25,37 +24,8 @@ import { parsePreprocessorConfig } from '../../src/observe/data/preprocessor-con
 import {
   ggufStructure, idxStructure, jpegStructure, jsonStructure, legacyImatrixStructure, npyStructure, pngStructure, protobufStructure, safetensorsStructure, zipStructure,
 } from './structure.ts';
-import type { Structure } from './mutate.ts';
-
-export interface Target {
-  readonly structure: Structure;
-  seeds(): Promise<readonly Uint8Array[]>;
-  /** Reads an input and whatever it leads to; gives a word on what came out. */
-  run(bytes: Uint8Array): Promise<string>;
-}
-
-const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
-async function written(write: (sink: ByteSink) => Promise<void>): Promise<Uint8Array> {
-  const sink = memorySink();
-  await write(sink);
-  return sink.bytes();
-}
-
-/** Reads tensors that are not larger than the input could make them, as bytes and as numbers. */
-async function touch(tensors: Iterable<TensorRef>): Promise<string> {
-  let count = 0;
-  let refused: unknown;
-  for (const found of tensors) {
-    if (++count > 64) break;
-    if (found.byteLength > 2 ** 20) continue;
-    const bytes = await found.read();
-    if (bytes.byteLength !== found.byteLength) throw new Error(`${found.byteLength} bytes announced, ${bytes.byteLength} read`);
-    if (found.byteLength > 0) await found.read(0, 1);
-    try { await readFloats(found); } catch (error) { refused = error; }
-  }
-  if (refused !== undefined) throw refused;
-  return `${Math.min(count, 4)} tensors`;
-}
+import { folder, ggufModel, onnxGraph } from './model-targets.ts';
+import { touch, utf8, written, type Target } from './target.ts';
 
 const values = Float32Array.from({ length: 64 }, (_, i) => i / 8 - 4);
 const typed = (name: string, type: ElementType, shape: readonly number[]): TensorRef =>
@@ -248,5 +218,5 @@ const preprocessor: Target = {
 };
 
 export const targets: Readonly<Record<string, Target>> = {
-  safetensors, gguf, onnx, imatrix, 'imatrix-legacy': legacyImatrix, json, config, tokenizer, npy, npz, png, jpeg, idx, jsonl, preprocessor,
+  safetensors, gguf, 'gguf-model': ggufModel, onnx, 'onnx-graph': onnxGraph, folder, imatrix, 'imatrix-legacy': legacyImatrix, json, config, tokenizer, npy, npz, png, jpeg, idx, jsonl, preprocessor,
 };

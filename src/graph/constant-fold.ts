@@ -3,7 +3,7 @@
  * promises and are made when the weight is read; small arithmetic is done at once. Results are those of the operators,
  * bit for bit: only moves, exact integers, and single correctly rounded float32 steps.
  */
-import { elementCount, elementTypes, isBlockType, type ElementType, type TensorRef } from '../files/tensor.ts';
+import { elementCount, elementTypes, isBlockType, memoryTensor, type ElementType, type TensorRef } from '../files/tensor.ts';
 import { renamed } from './build.ts';
 import { elementTypeOf } from './data-types.ts';
 import type { Graph, Node } from './graph.ts';
@@ -15,6 +15,12 @@ import { encodeNumbers, isFloatType, isNumberType, lazyTensor, numberTensor, rea
 
 /** Arithmetic is done on tensors of up to this many elements; larger ones stay with the engine. */
 const smallCount = 4096;
+/** Chains of movements read what they move: a result may cost this many times its own size, far more than exporters leave. */
+const costLimit = 64;
+
+/** Bytes that reading a folded tensor takes, movements before it included; of other tensors, their size. */
+const costs = new WeakMap<TensorRef, number>();
+const costOf = (tensor: TensorRef): number => costs.get(tensor) ?? tensor.byteLength;
 
 /**
  * Folds constant subgraphs, removes Identity, inference-time Dropout and casts to the same type, and drops what
@@ -25,10 +31,12 @@ export async function foldConstants(graph: Graph): Promise<Graph> {
   const contents = await inferContents(typed);
   const outputs = new Set(typed.outputs.map((output) => output.name));
   const weights = new Map(typed.weights);
+  // Casts make a weight up to eight times as large; nothing that is moved becomes more than all weights together.
+  const mostBytes = 8 * [...weights.values()].reduce((sum, weight) => sum + weight.byteLength, 0);
   const nodes: Node[] = [];
   for (const node of typed.nodes) {
     const [output] = node.outputs;
-    const made = outputs.has(output) || node.outputs.length !== 1 ? undefined : await constantResult(node, output, weights, typed, contents);
+    const made = outputs.has(output) || node.outputs.length !== 1 ? undefined : await constantResult(node, output, weights, typed, contents, mostBytes);
     if (made === undefined) nodes.push(node);
     else weights.set(output, made);
   }
@@ -38,7 +46,7 @@ export async function foldConstants(graph: Graph): Promise<Graph> {
 
 /** The tensor that a node makes, when that is known before running. */
 async function constantResult(
-  node: Node, name: string, weights: ReadonlyMap<string, TensorRef>, graph: Graph, contents: Awaited<ReturnType<typeof inferContents>>,
+  node: Node, name: string, weights: ReadonlyMap<string, TensorRef>, graph: Graph, contents: Awaited<ReturnType<typeof inferContents>>, mostBytes: number,
 ): Promise<TensorRef | undefined> {
   if (node.domain !== '') return undefined;
   const followed = contents.get(name);
@@ -46,7 +54,20 @@ async function constantResult(
   const inputs = node.inputs.map((input) => weights.get(input));
   if (inputs.length === 0 || !inputs.every((input) => input !== undefined)) return undefined;
   const rule = Object.hasOwn(folds, node.op) ? folds[node.op] : undefined;
-  return rule?.(inputs as TensorRef[], node, name, graph);
+  const made = await rule?.(inputs as TensorRef[], node, name, graph);
+  if (made === undefined) return undefined;
+  if (elementCount(made.shape) <= smallCount) return materialized(made);
+  // A value joined with itself again and again would become larger than any file, or take forever to read.
+  const cost = made.byteLength + (inputs as TensorRef[]).reduce((sum, input) => sum + costOf(input), 0);
+  if (cost > costLimit * made.byteLength || made.byteLength > mostBytes) return undefined;
+  costs.set(made, cost);
+  return made;
+}
+
+/** Small results are made at once: many others may be made of them. */
+async function materialized(tensor: TensorRef): Promise<TensorRef> {
+  const { name, type, shape, transposeOf } = tensor;
+  return isBlockType(type) || transposeOf !== undefined ? tensor : memoryTensor(name, type, shape, await tensor.read());
 }
 
 type Fold = (inputs: readonly TensorRef[], node: Node, name: string, graph: Graph) => Promise<TensorRef | undefined>;
@@ -124,17 +145,22 @@ function rearranged(tensor: TensorRef, name: string, shape: readonly number[], s
   });
 }
 
+/** True for shapes that differ along the axis at most. */
+const joins = (a: readonly number[], b: readonly number[], axis: number): boolean => a.length === b.length && a.every((dim, i) => i === axis || dim === b[i]);
+
 const folds: Readonly<Record<string, Fold>> = {
   Identity: async ([tensor], _node, name) => renamed(tensor, name),
   Squeeze: toNotedShape, Unsqueeze: toNotedShape, Flatten: toNotedShape,
   Reshape: async ([tensor, target], node, name) => {
     const wanted = await list(node, 'shape', target);
     const shape = reshaped(tensor.shape, wanted, undefined, int(node, 'allowzero', 0) === 1);
-    return shape?.every((dim) => typeof dim === 'number') === true ? reshape(tensor, name, shape as readonly number[]) : undefined;
+    const isWhole = shape?.every((dim) => typeof dim === 'number' && Number.isSafeInteger(dim) && dim >= 0) === true;
+    return isWhole && elementCount(shape as number[]) === elementCount(tensor.shape) ? reshape(tensor, name, shape as readonly number[]) : undefined;
   },
   Transpose: async ([tensor], node, name) => {
     const rank = tensor.shape.length;
     const perm = (await list(node, 'perm', undefined)) ?? tensor.shape.map((_, i) => rank - 1 - i);
+    if (new Set(perm).size !== rank || perm.some((axis) => !(axis in tensor.shape))) return undefined;
     const shape = perm.map((axis) => tensor.shape[axis]);
     const strides = tensor.shape.map((_, i) => tensor.shape.slice(i + 1).reduce((product, dim) => product * dim, 1));
     const stride = perm.map((axis) => strides[axis]);
@@ -143,7 +169,7 @@ const folds: Readonly<Record<string, Fold>> = {
   Gather: async ([tensor, indices], node, name) => {
     const axis = int(node, 'axis', 0) < 0 ? int(node, 'axis', 0) + tensor.shape.length : int(node, 'axis', 0);
     const extent = tensor.shape[axis];
-    if (elementCount(indices.shape) > smallCount) return undefined;
+    if (extent === undefined || elementCount(indices.shape) > smallCount) return undefined;
     const picked = (await readNumbers(indices)).map((index) => (index < 0 ? index + extent : index));
     if (picked.some((index) => index < 0 || index >= extent)) return undefined;
     const inner = tensor.shape.slice(axis + 1).reduce((product, dim) => product * dim, 1);
@@ -158,7 +184,7 @@ const folds: Readonly<Record<string, Fold>> = {
     const [{ type, shape }] = inputs;
     const width = wholeBytes(inputs[0]);
     const axis = int(node, 'axis', 1) < 0 ? int(node, 'axis', 1) + shape.length : int(node, 'axis', 1);
-    if (width === undefined || inputs.some((input) => input.type !== type || input.shape.length !== shape.length)) return undefined;
+    if (width === undefined || !(axis in shape) || !inputs.every((input) => input.type === type && joins(input.shape, shape, axis))) return undefined;
     const total = inputs.reduce((sum, input) => sum + input.shape[axis], 0);
     const blocks = shape.slice(0, axis).reduce((product, dim) => product * dim, 1);
     const result = shape.map((dim, i) => (i === axis ? total : dim));

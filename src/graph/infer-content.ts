@@ -57,7 +57,7 @@ const rules: Readonly<Record<string, (site: Site) => Content>> = {
   ConstantOfShape: (site) => {
     const count = numbers(content(site, 0));
     const value = site.attribute('value');
-    if (count === undefined || count.length > 1 || (count[0] ?? 1) > 64 || value !== undefined) return undefined;
+    if (count === undefined || count.length > 1 || !((count[0] ?? 1) >= 0 && (count[0] ?? 1) <= 64) || value !== undefined) return undefined;
     return Array<number>(count[0] ?? 1).fill(0);
   },
   Add: arithmetic((a, b) => a + b),

@@ -139,6 +139,9 @@ export function concatenated(shapes: readonly Shape[], axis: number): Shape {
   });
 }
 
+/** An axis that does not exist must not be written to: the shape would become as long as it says. */
+const within = (axis: number, shape: readonly Dim[]): boolean => Number.isInteger(axis) && axis >= 0 && axis < shape.length;
+
 /** Shape after Slice; unknown limits make the sliced axes unknown. */
 export function sliced(
   shape: Shape, starts: readonly number[] | undefined, ends: readonly number[] | undefined,
@@ -149,6 +152,7 @@ export function sliced(
   const count = starts?.length ?? ends?.length ?? (axes === 'all' ? shape.length : axes.length);
   for (let i = 0; i < count; i++) {
     const axis = axes === 'all' ? i : axes[i] < 0 ? axes[i] + shape.length : axes[i];
+    if (!within(axis, shape)) return undefined;
     const [start, end, step] = [starts?.[i], ends?.[i], steps === 'ones' ? 1 : steps?.[i]];
     const dim = shape[axis];
     if (start === 0 && step === 1 && end !== undefined && end >= 2 ** 31 - 1) continue;
@@ -170,6 +174,7 @@ export function padded(shape: Shape, pads: readonly number[] | undefined, axes: 
   const count = pads.length / 2;
   for (let i = 0; i < count; i++) {
     const axis = axes === undefined ? i : axes[i] < 0 ? axes[i] + shape.length : axes[i];
+    if (!within(axis, shape)) return undefined;
     const extra = pads[i] + pads[i + count];
     const dim = shape[axis];
     if (extra !== 0) result[axis] = typeof dim === 'number' ? dim + extra : undefined;
@@ -182,6 +187,7 @@ export function resized(shape: Shape, scales: readonly number[] | undefined, siz
   const places = axes?.map((axis) => (axis < 0 ? axis + shape.length : axis)) ?? shape.map((_, i) => i);
   const result = [...shape];
   for (const [i, axis] of places.entries()) {
+    if (!within(axis, shape)) return undefined;
     const dim = shape[axis];
     if (sizes !== undefined && sizes.length > 0) result[axis] = sizes[i];
     else if (scales === undefined || scales.length === 0) result[axis] = undefined;

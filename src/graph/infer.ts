@@ -37,12 +37,18 @@ export interface Site {
 
 /** Integer tensors up to this many entries are followed; shapes and axes are shorter. */
 const contentLimit = 64;
+/** Shapes of more dimensions are left unknown: files may name 32, but operators can double the rank of what they are given. */
+const rankLimit = 64;
+
+/** What is known of the values around a body, by name. */
+type Outer = (name: string) => Known | undefined;
+const nothing: Outer = () => undefined;
 
 /** The graph with the type, and where possible the shape, of every value noted in `values` and on its outputs. */
 export async function inferTypes(graph: Graph): Promise<Graph> {
   const contents = new Map<Graph, ReadonlyMap<string, readonly number[]>>();
   await readContents(graph, contents);
-  return inferGraph(graph, new Map(), [], contents);
+  return inferGraph(graph, nothing, [], contents);
 }
 
 /** Values of the outer graph whose every entry follows from shapes and weights: small int64 and int32 vectors and scalars. */
@@ -50,7 +56,7 @@ export async function inferContents(graph: Graph): Promise<Map<string, Known & {
   const contents = new Map<Graph, ReadonlyMap<string, readonly number[]>>();
   await readContents(graph, contents);
   const all = new Map<string, Known>();
-  inferGraph(graph, new Map(), [], contents, all);
+  inferGraph(graph, nothing, [], contents, all);
   const found = new Map<string, Known & { readonly content: readonly number[] }>();
   for (const [name, known] of all) {
     const { type, shape, content } = known;
@@ -76,31 +82,32 @@ async function readContents(graph: Graph, into: Map<Graph, ReadonlyMap<string, r
 }
 
 function inferGraph(
-  graph: Graph, outer: ReadonlyMap<string, Known>, given: readonly (Known | undefined)[],
+  graph: Graph, outer: Outer, given: readonly (Known | undefined)[],
   contents: ReadonlyMap<Graph, ReadonlyMap<string, readonly number[]>>, known: Map<string, Known> = new Map(),
 ): Graph {
-  for (const [name, fact] of outer) known.set(name, fact);
+  // Looked up where it is, not copied: there may be thousands of bodies among thousands of values.
+  const seen: Outer = (name) => known.get(name) ?? outer(name);
+  const outputs = new Map(graph.outputs.map((output) => [output.name, output]));
   for (const [i, input] of graph.inputs.entries()) known.set(input.name, merge({ type: input.type, shape: input.shape }, given[i] ?? unknown));
   for (const [name, weight] of graph.weights) {
     known.set(name, { type: isBlockType(weight.type) ? undefined : weight.type, shape: weight.shape, content: contents.get(graph)?.get(name) });
   }
   for (const node of graph.nodes) {
-    const outputs = inferNode(node, graph, known, contents);
+    const found = inferNode(node, graph, seen, contents);
     for (const [i, name] of node.outputs.entries()) {
       if (name === '') continue;
-      const noted = graph.values.get(name) ?? graph.outputs.find((output) => output.name === name);
-      known.set(name, merge(outputs[i] ?? unknown, noted ?? unknown));
+      const noted = graph.values.get(name) ?? outputs.get(name);
+      known.set(name, merge(found[i] ?? unknown, noted ?? unknown));
     }
   }
   const info = (name: string): ValueInfo => {
-    const { type, shape } = known.get(name) ?? unknown;
+    const { type, shape } = seen(name) ?? unknown;
     return { name, type, shape };
   };
   const values = new Map<string, ValueInfo>();
-  const edges = new Set(graph.outputs.map((output) => output.name));
   for (const node of graph.nodes) {
     for (const name of node.outputs) {
-      if (name === '' || edges.has(name)) continue;
+      if (name === '' || outputs.has(name)) continue;
       const found = info(name);
       if (found.type !== undefined || found.shape !== undefined) values.set(name, found);
     }
@@ -118,26 +125,37 @@ function merge(found: Known, noted: Known): Known {
 }
 
 function inferNode(
-  node: Node, graph: Graph, known: ReadonlyMap<string, Known>, contents: ReadonlyMap<Graph, ReadonlyMap<string, readonly number[]>>,
+  node: Node, graph: Graph, known: Outer, contents: ReadonlyMap<Graph, ReadonlyMap<string, readonly number[]>>,
 ): readonly Known[] {
+  // Inferred once for all rules: bodies in bodies would double the work at every level.
+  const bodies = new Map<string, readonly Known[]>();
   const attribute = (name: string): Attribute | undefined => node.attributes[name];
   const site: Site = {
     node, attribute,
     opset: graph.opset.get(node.domain) ?? 1,
-    input: (index) => ((node.inputs[index] ?? '') === '' ? undefined : known.get(node.inputs[index]) ?? unknown),
+    input: (index) => ((node.inputs[index] ?? '') === '' ? undefined : known(node.inputs[index]) ?? unknown),
     int: (name, fallback) => { const found = attribute(name); return found?.kind === 'int' ? found.value : fallback; },
     ints: (name) => { const found = attribute(name); return found?.kind === 'ints' ? found.value : undefined; },
     text: (name) => { const found = attribute(name); return found?.kind === 'string' ? found.value : undefined; },
     body: (name, inputs) => {
       const found = attribute(name);
-      return found?.kind === 'graph' ? inferGraph(found.value, known, inputs, contents).outputs : [];
+      const made = bodies.get(name) ?? (found?.kind === 'graph' ? inferGraph(found.value, known, inputs, contents).outputs : []);
+      bodies.set(name, made);
+      return made;
     },
   };
   const types = typesOf(site);
   const shapes = shapesOf(site);
   const content = contentOf(site);
   return node.outputs.map((_, i) => ({
-    type: types[i], shape: shapes[i],
+    type: types[i], shape: possible(shapes[i]),
     ...(i === 0 && content !== undefined && content.length <= contentLimit ? { content } : {}),
   }));
+}
+
+/** Damaged attributes give sizes that no tensor has. */
+function possible(shape: readonly Dim[] | undefined): readonly Dim[] | undefined {
+  if (shape === undefined || shape.length > rankLimit) return undefined;
+  const isSize = (dim: Dim): boolean => typeof dim !== 'number' || (Number.isSafeInteger(dim) && dim >= 0);
+  return shape.every(isSize) ? shape : shape.map((dim) => (isSize(dim) ? dim : undefined));
 }

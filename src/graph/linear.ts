@@ -91,6 +91,8 @@ function siteOf(node: Node, view: GraphView, options: LinearOptions): Linear | u
       const kernel = weight.shape.slice(2);
       const taps = kernel.reduce((product, extent) => product * extent, 1);
       const [first, second] = weight.shape;
+      // Engines refuse such a node; here it must not be counted with.
+      if (groups < 1 || first % groups !== 0) return undefined;
       if (node.op === 'Conv') return makeSite(node, 'Conv', weight, 1, first, second * taps, false, groups, kernel, ownBias(node, 2, view));
       return makeSite(node, 'ConvTranspose', weight, 1, second * groups, (first / groups) * taps, true, groups, kernel, ownBias(node, 2, view));
     }

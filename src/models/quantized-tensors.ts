@@ -4,7 +4,7 @@
  */
 import { defineErrors } from '../errors.ts';
 import { isJsonObject, type Json } from '../files/json.ts';
-import type { TensorRef } from '../files/tensor.ts';
+import { elementCount, type TensorRef } from '../files/tensor.ts';
 import { readFloats } from '../files/values.ts';
 import { packing } from '../formats/index.ts';
 import { decodeE8M0, decodeMiniFloat, e2m1 } from '../formats/minifloat-code.ts';
@@ -21,6 +21,7 @@ const errors = defineErrors('quantizationConfig', {
   method: (f: { method: string }) => [`quant_method ${f.method} is not read`, 'known: gptq, awq (version gemm), compressed-tensors; or take the float model'] as const,
   field: (f: { field: string; value: string }) => `quantization_config: ${f.field} is ${f.value}`,
   missing: (f: { name: string; part: string }) => `weight ${f.name} has no tensor ${f.part} beside it`,
+  type: (f: { name: string; part: string; type: string }) => `tensor ${f.name}.${f.part} has type ${f.type}, packed codes are i32`,
   shape: (f: { name: string; part: string; found: readonly number[] }) => `tensor ${f.name}.${f.part} has shape [${f.found.join(', ')}], which does not fit the others`,
 });
 
@@ -61,21 +62,23 @@ export function dequantized(
 }
 
 function readerOf(config: JsonObject, shapes: ReadonlyMap<string, readonly number[]>): Reader {
-  const method = String(config.quant_method);
+  const { quant_method: method, version = 'gemm' } = config;
   switch (method) {
     case 'gptq': return gptqReader(whole(config, 'bits', [2, 3, 4, 8]), config.checkpoint_format === 'gptq_v2' ? 'v2' : 'v1');
     case 'awq':
-      if (String(config.version ?? 'gemm').toLowerCase() !== 'gemm') throw errors.field({ field: 'version', value: String(config.version) });
+      if (typeof version !== 'string' || version.toLowerCase() !== 'gemm') throw errors.field({ field: 'version', value: told(version) });
       whole(config, 'bits', [4]);
       return awqReader;
     case 'compressed-tensors': return compressedReader(config, shapes);
-    default: throw errors.method({ method });
+    default: throw errors.method({ method: typeof method === 'string' ? method.slice(0, 60) : told(method) });
   }
 }
 
+const told = (value: Json | undefined): string => (JSON.stringify(value) ?? 'missing').slice(0, 60);
+
 function whole(config: JsonObject, field: string, allowed: readonly number[]): number {
   const value = config[field];
-  if (typeof value !== 'number' || !allowed.includes(value)) throw errors.field({ field, value: JSON.stringify(value) ?? 'missing' });
+  if (typeof value !== 'number' || !allowed.includes(value)) throw errors.field({ field, value: told(value) });
   return value;
 }
 
@@ -90,7 +93,13 @@ const dims = (name: string, part: string, { shape }: TensorRef, rank: number): r
   return shape;
 };
 
-const words = async (tensor: TensorRef): Promise<Int32Array> => new Int32Array((await tensor.read()).slice().buffer);
+/** The packed words of a part: `count` of them where the rest of the layer tells how many. */
+async function words(name: string, parts: Parts, part: string, count?: number): Promise<Int32Array> {
+  const tensor = need(name, parts, part);
+  if (tensor.type !== 'i32') throw errors.type({ name, part, type: tensor.type });
+  if (count !== undefined && elementCount(tensor.shape) !== count) throw errors.shape({ name, part, found: tensor.shape });
+  return new Int32Array((await tensor.read()).slice().buffer);
+}
 const bytesOf = (values: Float32Array): Uint8Array => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 const floatWeight = (name: string, rows: number, cols: number, make: () => Promise<Float32Array>): TensorRef =>
   lazyTensor(name, 'f32', [rows, cols], async () => bytesOf(await make()));
@@ -115,14 +124,13 @@ const gptqReader = (bits: number, labelled: packing.GptqVersion): Reader => (nam
   const [groups, scaleRows] = dims(name, 'scales', need(name, parts, 'scales'), 2);
   if (scaleRows !== rows || !Number.isInteger(cols)) throw errors.shape({ name, part: 'scales', found: [groups, scaleRows] });
   return floatWeight(name, rows, cols, async () => {
-    const qzeros = await words(need(name, parts, 'qzeros'));
+    const qzeros = await words(name, parts, 'qzeros');
     // Labels lie: symmetric zeros say themselves which version they are.
     const version = packing.detectGptqVersion(qzeros, bits) ?? labelled;
     const zeros = packing.unpackGptqZeros(qzeros, rows, groups, bits, version);
     const scales = await readFloats(need(name, parts, 'scales'));
-    const codes = packing.unpackGptqWeight(await words(qweight), rows, cols, bits);
-    const index = parts.get('g_idx');
-    const order = index === undefined ? undefined : await words(index);
+    const codes = packing.unpackGptqWeight(await words(name, parts, 'qweight'), rows, cols, bits);
+    const order = parts.has('g_idx') ? await words(name, parts, 'g_idx', cols) : undefined;
     const size = Math.ceil(cols / groups);
     return affine(codes, rows, cols, (c) => (order === undefined ? Math.floor(c / size) : Math.min(groups - 1, Math.max(0, order[c]))), (r, g) => ({ scale: scales[g * rows + r], zero: zeros[r * groups + g] }));
   });
@@ -136,8 +144,8 @@ const awqReader: Reader = (name, parts) => {
   const [groups, scaleRows] = dims(name, 'scales', need(name, parts, 'scales'), 2);
   if (scaleRows !== rows) throw errors.shape({ name, part: 'scales', found: [groups, scaleRows] });
   return floatWeight(name, rows, cols, async () => {
-    const codes = packing.unpackAwq(await words(qweight), rows, cols);
-    const zeros = packing.unpackAwq(await words(need(name, parts, 'qzeros')), rows, groups);
+    const codes = packing.unpackAwq(await words(name, parts, 'qweight'), rows, cols);
+    const zeros = packing.unpackAwq(await words(name, parts, 'qzeros'), rows, groups);
     const scales = await readFloats(need(name, parts, 'scales'));
     const size = Math.ceil(cols / groups);
     return affine(codes, rows, cols, (c) => Math.floor(c / size), (r, g) => ({ scale: scales[g * rows + r], zero: zeros[r * groups + g] }));
@@ -168,10 +176,9 @@ function packedWeight(name: string, parts: Parts, bits: number, shape: readonly 
   const cols = shape?.[1] ?? wordsPerRow * perWord;
   if (scaleRows !== rows || Math.ceil(cols / perWord) !== wordsPerRow) throw errors.shape({ name, part: 'weight_packed', found: packed.shape });
   return floatWeight(name, rows, cols, async () => {
-    const codes = packing.unpackQuantized(await words(packed), rows, cols, bits);
+    const codes = packing.unpackQuantized(await words(name, parts, 'weight_packed'), rows, cols, bits);
     const scales = await readFloats(scale);
-    const zeroPoints = parts.get('weight_zero_point');
-    const zeros = zeroPoints === undefined ? undefined : packing.unpackQuantizedZeros(await words(zeroPoints), rows, groups, bits);
+    const zeros = parts.has('weight_zero_point') ? packing.unpackQuantizedZeros(await words(name, parts, 'weight_zero_point'), rows, groups, bits) : undefined;
     const size = Math.ceil(cols / groups);
     const middle = 1 << (bits - 1);
     return affine(codes, rows, cols, (c) => Math.floor(c / size), (r, g) => ({ scale: scales[r * groups + g], zero: zeros?.[r * groups + g] ?? middle }));
@@ -210,7 +217,9 @@ function fp4Weight(name: string, parts: Parts): TensorRef {
     const codes = packing.unpackFp4(await packed.read());
     const raw = await scale.read();
     const scales = scale.type === 'u8' ? Float32Array.from(raw, decodeE8M0) : await readFloats(scale);
-    const divisor = parts.has('weight_global_scale') ? (await readFloats(need(name, parts, 'weight_global_scale')))[0] : 1;
+    const whole = parts.get('weight_global_scale');
+    if (whole !== undefined && elementCount(whole.shape) !== 1) throw errors.shape({ name, part: 'weight_global_scale', found: whole.shape });
+    const divisor = whole === undefined ? 1 : (await readFloats(whole))[0];
     const values = Float32Array.from({ length: 16 }, (_, code) => decodeMiniFloat(code, e2m1));
     const size = cols / groups;
     return Float32Array.from(codes, (code, i) => (values[code] * scales[Math.floor(i / cols) * groups + Math.floor((i % cols) / size)]) / divisor);

@@ -27,3 +27,15 @@ export const model = (...fields: Bytes[]): Uint8Array => Uint8Array.from([num(1,
 /** A model from x to y with one Relu and a weight made of these TensorProto fields. */
 export const weighted = (...fields: Bytes[]): Uint8Array => model(graph(relu(), sub(5, ...fields)));
 export const external = (...entries: [string, string][]): Bytes[] => [num(14, 1), ...entries.map(([key, text]) => sub(13, sub(1, key), sub(2, text)))];
+
+/** A node with any inputs, outputs and attributes. */
+export const node = (op: string, inputs: readonly string[], outputs: readonly string[], ...attributes: Bytes[]): Bytes =>
+  sub(1, ...inputs.map((input) => sub(1, input)), ...outputs.map((output) => sub(2, output)), sub(4, op), ...attributes);
+export const intAttribute = (name: string, value: number): Bytes => sub(5, sub(1, name), num(3, value), num(20, 2));
+export const intsAttribute = (name: string, values: readonly number[]): Bytes => sub(5, sub(1, name), ...values.map((value) => num(8, value)), num(20, 7));
+export const bodyAttribute = (name: string, body: Bytes): Bytes => sub(5, sub(1, name), sub(6, body), num(20, 5));
+export const int64Weight = (name: string, values: readonly number[]): Bytes =>
+  sub(5, num(1, values.length), num(2, 7), sub(8, name), sub(9, [...new Uint8Array(BigInt64Array.from(values, BigInt).buffer)]));
+/** A float32 weight of zeros. */
+export const floatWeight = (name: string, shape: readonly number[]): Bytes =>
+  sub(5, ...shape.map((dim) => num(1, dim)), num(2, 1), sub(8, name), sub(9, Array<number>(4 * shape.reduce((product, dim) => product * dim, 1)).fill(0)));
