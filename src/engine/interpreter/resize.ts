@@ -12,15 +12,15 @@ interface Axis {
   readonly end: number;
 }
 
-/** Where in the input the output element i lies. */
-const coordinates: Readonly<Record<string, (i: number, axis: Axis) => number>> = {
-  half_pixel: (i, { scale }) => (i + 0.5) / scale - 0.5,
-  half_pixel_symmetric: (i, { scale, length, out }) => (length / 2) * (1 - out / (scale * length)) + (i + 0.5) / scale - 0.5,
-  pytorch_half_pixel: (i, { scale, out }) => (out > 1 ? (i + 0.5) / scale - 0.5 : 0),
-  align_corners: (i, { length, out }) => (out > 1 ? (i * (length - 1)) / (out - 1) : 0),
-  asymmetric: (i, { scale }) => i / scale,
-  tf_crop_and_resize: (i, { length, out, start, end }) =>
-    (out > 1 ? start * (length - 1) + (i * (end - start) * (length - 1)) / (out - 1) : 0.5 * (start + end) * (length - 1)),
+/** Where in the input the output element i lies. `round` is what is done to quotients. */
+const coordinates: Readonly<Record<string, (i: number, axis: Axis, round: (x: number) => number) => number>> = {
+  half_pixel: (i, { scale }, round) => round((i + 0.5) / scale) - 0.5,
+  half_pixel_symmetric: (i, { scale, length, out }, round) => (length / 2) * (1 - out / (scale * length)) + round((i + 0.5) / scale) - 0.5,
+  pytorch_half_pixel: (i, { scale, out }, round) => (out > 1 ? round((i + 0.5) / scale) - 0.5 : 0),
+  align_corners: (i, { length, out }, round) => (out > 1 ? round((i * (length - 1)) / (out - 1)) : 0),
+  asymmetric: (i, { scale }, round) => round(i / scale),
+  tf_crop_and_resize: (i, { length, out, start, end }, round) =>
+    (out > 1 ? start * (length - 1) + round((i * (end - start) * (length - 1)) / (out - 1)) : 0.5 * (start + end) * (length - 1)),
 };
 
 const nearestModes: Readonly<Record<string, (x: number) => number>> = {
@@ -87,11 +87,13 @@ const resize: Operator = (call) => {
   const filter = call.choice('mode', call.text('mode', 'nearest'), { nearest: undefined, linear, cubic: cubic(call.float('cubic_coeff_a', -0.75)) });
   const [antialias, excludeOutside] = [call.flag('antialias'), call.flag('exclude_outside')];
   const beyond = call.float('extrapolation_value', 0);
+  // Engines compute places in float32. Where the nearest element is taken, a place a hair below 2 is 2 to them.
+  const round = filter === undefined ? Math.fround : (x: number) => x;
   let x = call.input(0);
   for (const [axis, geometry] of axesOfResize(call, x.shape)) {
     const { length, out, scale } = geometry;
     const taps = Array.from({ length: out }, (_, i): [number, number][] | undefined => {
-      const at = coordinate(i, geometry);
+      const at = coordinate(i, geometry, round);
       if (mode === 'tf_crop_and_resize' && (at < 0 || at > length - 1)) return undefined;
       if (filter === undefined) return [[Math.min(length - 1, Math.max(0, nearest(at))), 1]];
       return filtered(at, length, filter, antialias ? Math.min(1, scale) : 1, excludeOutside);
