@@ -36,10 +36,29 @@ export function answers<T>(name: string, make: () => T, open: (made: T) => Promi
   });
 }
 
+/** A crafted file: its bytes, or how they are made, or a source that stands for a file of any size. */
+export type Crafted = Uint8Array | Vast | (() => Uint8Array);
+export interface HostileCase {
+  readonly name: string;
+  readonly bytes: Crafted;
+  /** What the one line must hold. */
+  readonly expect: RegExp;
+}
+export const cases = (rows: readonly (readonly [name: string, bytes: Crafted, expect: RegExp])[]): HostileCase[] =>
+  rows.map(([name, bytes, expect]) => ({ name, bytes, expect }));
+
+/** The crafted file as the reader gets it. */
+export function crafted(name: string, bytes: Crafted): ByteSource {
+  const made = typeof bytes === 'function' ? bytes() : bytes;
+  return made instanceof Uint8Array ? memorySource(name, made) : made;
+}
+
+export interface Vast extends ByteSource { readonly head: Uint8Array }
 /** A file of any size: these bytes, then zeros. Refuses to hand out more than a hostile file should make anyone read. */
-export function vastSource(name: string, head: Uint8Array, size: number): ByteSource {
+export function vastSource(name: string, head: Uint8Array, size: number): Vast {
   return {
     ...memorySource(name, head),
+    head,
     size,
     read: async (begin, end) => {
       assert.ok(begin >= 0 && begin <= end && end <= size && end - begin <= 128 * megabyte, `read of [${begin}, ${end})`);
