@@ -4,7 +4,7 @@ import { fit } from './types.ts';
 import { axisOf, dot, forEachIndex, reader, reshaped, sizeOf, stridesOf, tabulate, valueOf, type Value64 } from './value.ts';
 
 /** A place on an axis of `dim` elements; negative ones count from its end. */
-function place(call: Call, at: number, dim: number): number {
+export function place(call: Call, at: number, dim: number): number {
   if (!(at >= -dim && at < dim)) throw call.wrong(`index ${at} of an axis of ${dim}`);
   return at < 0 ? at + dim : at;
 }

@@ -1,4 +1,5 @@
 /** All operators that the interpreter knows, by name; those outside ai.onnx with their domain. */
+import { blockQuantized } from './block-quantized.ts';
 import type { Operators } from './call.ts';
 import { control } from './control.ts';
 import { convolutions } from './convolution.ts';
@@ -27,5 +28,6 @@ export const operators: Operators = {
   ...resampling,
   ...sampling,
   ...quantization,
+  ...blockQuantized,
   ...control,
 };

@@ -1,7 +1,8 @@
 /** What an element type does to a double: integers wrap, casts round and saturate, narrow floats have a grid. */
 import { defineErrors } from '../../errors.ts';
-import { elementTypes, isBlockType, type ElementType, type TensorRef } from '../../files/tensor.ts';
+import { elementCount, elementTypes, isBlockType, type ElementType, type TensorRef } from '../../files/tensor.ts';
 import { decodeE8M0, decodeMiniFloat, e2m1, e4m3, e5m2, encodeE8M0, encodeMiniFloat, type MiniFloat } from '../../formats/minifloat-code.ts';
+import { signExtend, unpackLowFirst } from '../../formats/packing/bits.ts';
 import { isNumberType, readNumbers } from '../../graph/values.ts';
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../../numeric/half.ts';
 import { rne } from '../../numeric/rounding.ts';
@@ -83,16 +84,9 @@ export async function readValue(tensor: TensorRef): Promise<Value64> {
   if (isBlockType(type)) throw errors.blocks({ name, type });
   if (isNumberType(type)) return valueOf(type, shape, await readNumbers(tensor));
   const { bits } = elementTypes[type];
-  const bytes = await tensor.read();
-  const count = shape.reduce((product, dim) => product * dim, 1);
+  const codes = unpackLowFirst(await tensor.read(), elementCount(shape, name), bits);
   const mini = miniFloats[type];
-  const data = new Float64Array(count);
-  for (let i = 0; i < count; i++) {
-    const bit = i * bits;
-    const code = (bytes[bit >>> 3] >>> (bit & 7)) & (2 ** bits - 1);
-    if (type === 'f8_e8m0') data[i] = decodeE8M0(code);
-    else if (mini !== undefined) data[i] = decodeMiniFloat(code, mini);
-    else data[i] = type.startsWith('i') && code >= 2 ** (bits - 1) ? code - 2 ** bits : code;
-  }
-  return { type, shape, data };
+  if (type === 'f8_e8m0') return valueOf(type, shape, Float64Array.from(codes, decodeE8M0));
+  if (mini !== undefined) return valueOf(type, shape, Float64Array.from(codes, (code) => decodeMiniFloat(code, mini)));
+  return valueOf(type, shape, type.startsWith('i') ? signExtend(codes, bits) : codes);
 }
