@@ -22,21 +22,26 @@ const full = new Set([
   'RMSNormalization', 'SimplifiedLayerNormalization', 'LSTM', 'GRU', 'RNN', 'Scan', 'Loop', 'If', 'QuantizeLinear', 'DynamicQuantizeLinear', 'Einsum', 'Mod',
 ]);
 
+/** Values that come within this factor of the largest half float are taken for overflowing: other inputs reach further. */
+const headroom = 2;
+/** Values that are named one by one. */
+const named = 5;
+
+/** Contrib operators with half kernels. */
+const halfContrib = new Set(['MatMulNBits', 'GatherBlockQuantized']);
+
 export interface HalfOptions {
-  /** Extremes of inner values as seen on data; values beyond half precision keep their neighbourhood in float32. */
-  readonly ranges?: ReadonlyMap<string, { readonly min: number; readonly max: number }>;
+  /** Largest absolute value of each inner value, as seen on data; what reaches beyond half precision keeps its neighbourhood in float32. */
+  readonly extremes?: ReadonlyMap<string, number>;
 }
 
+/** Notes about weights that were clipped are added while the weights are read. */
 export async function exportHalf(graph: Graph, options: HalfOptions = {}): Promise<{ graph: Graph; notes: readonly ExportNote[] }> {
   const typed = await inferTypes(graph);
   const notes: ExportNote[] = [];
   const types = floatValues(typed);
-  const overflowing = new Set<string>();
-  for (const [name, { min, max }] of options.ranges ?? []) {
-    if (Math.max(Math.abs(min), Math.abs(max)) <= halfMax) continue;
-    overflowing.add(name);
-    notes.push(note('overflow', name, `reaches ${Math.max(Math.abs(min), Math.abs(max)).toExponential(2)}, beyond ${halfMax}: stays in float32`));
-  }
+  const overflowing = new Set([...options.extremes ?? []].filter(([name, extreme]) => types.has(name) && !(extreme * headroom <= halfMax)).map(([name]) => name));
+  notes.push(...overflowNotes(overflowing, options.extremes));
   const keep = keptNodes(typed, types, overflowing);
   const fresh = freshNames(typed);
   const weights = new Map(typed.weights);
@@ -90,6 +95,17 @@ export async function exportHalf(graph: Graph, options: HalfOptions = {}): Promi
   return { graph: unusedWeightsGone(removeDeadNodes({ ...next, nodes: sortNodes(next) })), notes };
 }
 
+/** The largest values by name, the others by number. */
+function overflowNotes(overflowing: ReadonlySet<string>, extremes: HalfOptions['extremes'] = new Map()): ExportNote[] {
+  const sorted = [...overflowing].sort((a, b) => extremes.get(b)! - extremes.get(a)!);
+  const notes = sorted.slice(0, named).map((name) => {
+    const extreme = extremes.get(name)!;
+    const where = extreme <= halfMax ? `close to the ${halfMax} that half floats end at` : `beyond the ${halfMax} that half floats end at`;
+    return note('overflow', name, `reaches ${extreme.toExponential(2)}, ${where}: stays in float32`);
+  });
+  return sorted.length <= named ? notes : [...notes, note('overflow', sorted[named], `and ${sorted.length - named - 1} more reach ${extremes.get(sorted[named])!.toExponential(2)} at most: they stay in float32 too`)];
+}
+
 /** Names of all float32 values; results of contrib operators are as their first input. */
 function floatValues(graph: Graph): Set<string> {
   const names = new Set<string>();
@@ -106,7 +122,7 @@ function keptNodes(graph: Graph, types: ReadonlySet<string>, overflowing: Readon
   for (const node of graph.nodes) for (const name of node.inputs) users.set(name, [...(users.get(name) ?? []), node]);
   for (const node of graph.nodes) {
     const touches = [...node.inputs, ...node.outputs].some((name) => overflowing.has(name));
-    const contrib = node.domain !== '' && node.op !== 'MatMulNBits';
+    const contrib = node.domain !== '' && !halfContrib.has(node.op);
     if (full.has(node.op) || touches || contrib || bodies(node).length > 0) keep.add(node);
   }
   // A square, a difference or a sum that only such nodes read would lose or overflow before they see it.
@@ -143,7 +159,7 @@ function halfTensor(weight: TensorRef, name: string, notes: ExportNote[]): Tenso
       values[i] = Math.sign(values[i]) * halfMax;
       clipped++;
     }
-    if (clipped > 0 && !notes.some((made) => made.name === weight.name)) notes.push(note('overflow', weight.name, `${clipped} values beyond ${halfMax} were clipped`));
+    if (clipped > 0 && !notes.some((made) => made.name === weight.name)) notes.push(note('overflow', weight.name, `${clipped === 1 ? 'a value' : `${clipped} values`} beyond ${halfMax} clipped`));
     return encodeNumbers('f16', values);
   });
 }

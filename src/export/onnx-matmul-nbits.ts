@@ -29,9 +29,18 @@ export function takesMatMulNBits(site: Linear, format: NumberFormat): format is 
   return granularity.kind === 'channel' || (granularity.kind === 'group' && power(granularity.size));
 }
 
-/** Adds the weights to `emit` and returns the nodes that make the site's output. */
-export function matMulNBits(site: Linear, tiles: Tiles, emit: Emit, accuracyLevel: number): Node[] {
-  const { rows: N, cols: K, id } = site;
+/** Names of the tensors of a matrix in the layout of the operator: codes [N, blocks, bytes], scales [N, blocks]. */
+export interface PackedMatrix {
+  readonly codes: string;
+  readonly scales: string;
+  readonly zeros: string | undefined;
+  readonly bits: number;
+  readonly block: number;
+  readonly blocks: number;
+}
+
+/** Adds the tensors of a matrix to `emit`; sites with tied weights share them. */
+export function packMatrix({ rows: N, cols: K, id }: Linear, tiles: Tiles, emit: Emit): PackedMatrix {
   const format = tiles.matrix.format as ScaledFormat;
   const { bits } = format;
   const block = format.granularity.kind === 'group' ? format.granularity.size : channelBlock;
@@ -39,22 +48,24 @@ export function matMulNBits(site: Linear, tiles: Tiles, emit: Emit, accuracyLeve
   const blob = packing.packedLength(block, bits);
   const layout = (rows: number) => ({ N: rows, K, bits, block });
   const grouped = (quantized: Quantized) => packing.groupedCodes(integerZeros(quantized), bits, groupsOf(quantized, blocks));
-  const inputs = [
-    site.input,
-    emit.weight(tiledTensor(emit.fresh(`${id}_q${bits}`), 'u8', [N, blocks, blob], tiles, blocks * blob, async (tile, rows) => {
-      const { codes, zeros } = grouped(await tiles.quantized(tile));
-      return packing.packMatMulNBits(codes, zeros, layout(rows));
-    })),
-    emit.weight(tiledTensor(emit.fresh(`${id}_scale`), 'f32', [N, blocks], tiles, 4 * blocks, async (tile, rows) =>
-      floatBytes(repeated(await tiles.fitted(tile), rows, blocks, (fit) => fit.scales)))),
-  ];
-  if (format.integer!.asymmetric) {
-    const zeroBytes = packing.packedLength(blocks, bits);
-    inputs.push(emit.weight(tiledTensor(emit.fresh(`${id}_zero`), 'u8', [N, zeroBytes], tiles, zeroBytes, async (tile, rows) => {
-      const zeros = Uint8Array.from(repeated(await tiles.fitted(tile), rows, blocks, (fit) => fit.zeros!), Math.round);
-      return packing.packZeroPoints(zeros, layout(rows));
-    })));
-  }
+  const codes = emit.weight(tiledTensor(emit.fresh(`${id}_q${bits}`), 'u8', [N, blocks, blob], tiles, blocks * blob, async (tile, rows) => {
+    const { codes, zeros } = grouped(await tiles.quantized(tile));
+    return packing.packMatMulNBits(codes, zeros, layout(rows));
+  }));
+  const scales = emit.weight(tiledTensor(emit.fresh(`${id}_scale`), 'f32', [N, blocks], tiles, 4 * blocks, async (tile, rows) =>
+    floatBytes(repeated(await tiles.fitted(tile), rows, blocks, (fit) => fit.scales))));
+  const zeroBytes = packing.packedLength(blocks, bits);
+  const zeros = !format.integer!.asymmetric ? undefined : emit.weight(tiledTensor(emit.fresh(`${id}_zero`), 'u8', [N, zeroBytes], tiles, zeroBytes, async (tile, rows) => {
+    const values = Uint8Array.from(repeated(await tiles.fitted(tile), rows, blocks, (fit) => fit.zeros!), Math.round);
+    return packing.packZeroPoints(values, layout(rows));
+  }));
+  return { codes, scales, zeros, bits, block, blocks };
+}
+
+/** The nodes that make the site's output from a packed matrix. */
+export function matMulNBits(site: Linear, { codes, scales, zeros, bits, block }: PackedMatrix, emit: Emit, accuracyLevel: number): Node[] {
+  const { rows: N, cols: K } = site;
+  const inputs = [site.input, codes, scales, ...(zeros === undefined ? [] : [zeros])];
   const bias = site.kind === 'Gemm' ? site.node.inputs[2] ?? '' : '';
   const product = bias === '' ? site.output : emit.fresh(`${site.output}_unbiased`);
   const nodes = [makeNode('MatMulNBits', inputs, [product], {

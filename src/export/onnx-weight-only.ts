@@ -1,6 +1,7 @@
 /**
- * Low-bit weights beside float activations: `MatMulNBits` where the runtime has a kernel for it, `DequantizeLinear`
- * before the float operator where the standard has the type, and a table lookup of densely packed codes for the rest.
+ * Low-bit weights beside float activations: `MatMulNBits` where the runtime has a kernel for it, `GatherBlockQuantized`
+ * for embeddings, which share their codes with a tied head, `DequantizeLinear` before the float operator where the
+ * standard has the type, and a table lookup of densely packed codes for the rest.
  */
 import type { Graph, Node } from '../graph/graph.ts';
 import { linearSites, type Linear } from '../graph/linear.ts';
@@ -10,7 +11,8 @@ import { isScaled, type ScaledFormat } from '../formats/scaled.ts';
 import { elementTypes, type TensorRef } from '../files/tensor.ts';
 import type { QuantizedMatrix } from '../round/quantized-matrix.ts';
 import { dequantizeLinear, dequantizeType } from './onnx-dequantize.ts';
-import { matMulNBits, takesMatMulNBits } from './onnx-matmul-nbits.ts';
+import { gatherBlockQuantized, takesGatherBlockQuantized, tiedHeads } from './onnx-embedding.ts';
+import { matMulNBits, packMatrix, takesMatMulNBits, type PackedMatrix } from './onnx-matmul-nbits.ts';
 import { note, type ExportNote } from './onnx-note.ts';
 import { tableLookup } from './onnx-table.ts';
 import { tileCache, tilesOf, type Tiles } from './onnx-tiles.ts';
@@ -33,19 +35,23 @@ export async function exportWeightOnly(graph: Graph, weights: ReadonlyMap<string
   const notes: ExportNote[] = [];
   const cache = tileCache();
   const tiled = new Map<string, Tiles>();
-  const sites = linearSites(graph, { gather: true }).filter((site) => weights.has(site.id));
   // Two-bit element types came with operator set 25; nothing else asks for it.
-  const twoBit = sites.some((site) => formOf(site, weights.get(site.id)!) === 'DequantizeLinear' && elementTypes[dequantizeType(weights.get(site.id)!.format as ScaledFormat)!].bits === 2);
+  const twoBit = sitesOf(graph, weights).some((site) => formOf(site, weights.get(site.id)!) === 'DequantizeLinear' && elementTypes[dequantizeType(weights.get(site.id)!.format as ScaledFormat)!].bits === 2);
   const base = twoBit && (graph.opset.get('') ?? 21) < 25 ? await upgradeOpset(graph, 25) : graph;
   const fresh = freshNames(base);
   const made = new Map(base.weights);
   const replacements = new Map<string, Node[]>();
   const floats = new Map<string, { value: string; nodes: Node[] }>();
+  const packed = new Map<string, PackedMatrix>();
   const slow = new Map<string, number>();
   let contrib = false;
-  for (const site of linearSites(base, { gather: true })) {
-    const matrix = weights.get(site.id);
-    if (matrix === undefined) continue;
+  for (const site of sitesOf(base, weights)) {
+    const matrix = weights.get(site.id)!;
+    const form = formOf(site, matrix);
+    if (form === 'float') {
+      notes.push(note('float', site.id, `a table in ${matrix.format.name} has no lookup in ONNX Runtime and stays float`));
+      continue;
+    }
     const tiles = tiled.get(site.id) ?? tilesOf(matrix, cache);
     tiled.set(site.id, tiles);
     const nodes: Node[] = [];
@@ -58,10 +64,12 @@ export async function exportWeightOnly(graph: Graph, weights: ReadonlyMap<string
       },
       weight: (tensor) => { made.set(tensor.name, tensor); return tensor.name; },
     };
-    const form = formOf(site, matrix);
-    if (form === 'MatMulNBits') {
+    if (form === 'MatMulNBits' || form === 'GatherBlockQuantized') {
       contrib = true;
-      replacements.set(site.output, matMulNBits(site, tiles, emit, options.accuracyLevel ?? 4));
+      const shared = packed.get(site.id) ?? packMatrix(site, tiles, emit);
+      packed.set(site.id, shared);
+      const made = form === 'MatMulNBits' ? matMulNBits(site, shared, emit, options.accuracyLevel ?? 4) : gatherBlockQuantized(site, shared, emit);
+      replacements.set(site.output, [...nodes, ...made]);
       continue;
     }
     let float = floats.get(site.id);
@@ -81,9 +89,17 @@ export async function exportWeightOnly(graph: Graph, weights: ReadonlyMap<string
   return { graph: removeDeadNodes({ ...base, nodes, weights: made, opset }), notes };
 }
 
-type Form = 'MatMulNBits' | 'DequantizeLinear' | 'table';
+type Form = 'MatMulNBits' | 'GatherBlockQuantized' | 'DequantizeLinear' | 'table' | 'float';
 
 function formOf(site: Linear, matrix: QuantizedMatrix): Form {
+  if (site.kind === 'Gather') return takesGatherBlockQuantized(site, matrix.format) ? 'GatherBlockQuantized' : 'float';
   if (takesMatMulNBits(site, matrix.format)) return 'MatMulNBits';
   return isScaled(matrix.format) && dequantizeType(matrix.format) !== undefined ? 'DequantizeLinear' : 'table';
+}
+
+/** Linear sites, embeddings, and the heads tied to those that are looked up in codes. */
+function sitesOf(graph: Graph, weights: ReadonlyMap<string, QuantizedMatrix>): Linear[] {
+  const sites = linearSites(graph, { gather: true }).filter((site) => weights.has(site.id));
+  const shared = new Set(sites.filter((site) => formOf(site, weights.get(site.id)!) === 'GatherBlockQuantized').map(({ id }) => id));
+  return [...sites, ...[...tiedHeads(graph)].flatMap(([id, heads]) => (shared.has(id) ? heads : []))];
 }

@@ -58,6 +58,14 @@ const gather = one((site) => {
   return [...from.slice(0, axis), ...picked, ...from.slice(axis + 1)];
 });
 
+/** As Gather; bytes of the last axis hold several codes. */
+const gatherBlocks = one((site) => {
+  const [found] = gather(site);
+  const last = found?.at(-1);
+  if (found === undefined || site.input(0)?.type !== 'u8' || typeof last !== 'number') return found;
+  return [...found.slice(0, -1), last * (8 / site.int('bits', 4))];
+});
+
 const split: ShapeRule = (site) => {
   const from = shape(site);
   const count = site.node.outputs.length;
@@ -101,12 +109,23 @@ const blocks = (site: Site, scale: (block: number, shape: readonly Dim[]) => rea
 };
 const times = (dim: Dim, factor: number): Dim => (typeof dim === 'number' ? dim * factor : undefined);
 
+/** Sizes wanted of Resize, where one factor must do for all axes. */
+const keptRatio = (site: Site, sizes: Shape): Shape => {
+  const policy = site.text('keep_aspect_ratio_policy') ?? 'stretch';
+  if (policy === 'stretch' || sizes === undefined || sizes.length === 0) return sizes;
+  const from = shape(site);
+  const lengths = (site.ints('axes') ?? sizes.map((_, i) => i)).map((axis) => from?.[axisOf(axis, from.length)]);
+  const ratios = sizes.map((size, i) => Number(size) / Number(lengths[i]));
+  const factor = policy === 'not_larger' ? Math.min(...ratios) : Math.max(...ratios);
+  return lengths.map((length) => (Number.isFinite(factor) ? Math.round(Number(length) * factor) : undefined));
+};
+
 const rules: Readonly<Record<string, ShapeRule>> = {
   ...table(elementwise, 'Add Sub Mul Div Pow Mod And Or Xor Equal Greater GreaterOrEqual Less LessOrEqual Where Max Min Sum Mean BitwiseAnd BitwiseOr BitwiseXor BitShift PRelu'),
   PRelu: likeFirst,
   ...table(likeFirst, `Abs Acos Acosh Asin Asinh Atan Atanh Ceil Celu Clip Cos Cosh CumSum Elu Erf Exp Floor Gelu HardSigmoid HardSwish Hardmax Identity
     InstanceNormalization GroupNormalization IsInf IsNaN LRN LeakyRelu Log LogSoftmax LpNormalization MeanVarianceNormalization Mish Neg Not
-    RMSNormalization Reciprocal Relu Round ScatterElements ScatterND Scatter Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Swish
+    RMSNormalization SimplifiedLayerNormalization Reciprocal Relu Round ScatterElements ScatterND Scatter Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Swish
     Tan Tanh ThresholdedRelu Trilu Cast CastLike QuantizeLinear DequantizeLinear EyeLike RandomNormalLike RandomUniformLike Bernoulli BitwiseNot
     ReverseSequence RotaryEmbedding`),
   ...table(reduce, 'ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare'),
@@ -176,7 +195,7 @@ const rules: Readonly<Record<string, ShapeRule>> = {
     return [...from.slice(0, axis), numbers(site, 1)?.[0], ...from.slice(axis)];
   }),
   Resize: one((site) => resized(shape(site),
-    site.opset === 10 ? numbers(site, 1) : numbers(site, 2), site.opset === 10 ? undefined : site.input(3)?.content, site.ints('axes'))),
+    site.opset === 10 ? numbers(site, 1) : numbers(site, 2), site.opset === 10 ? undefined : keptRatio(site, site.input(3)?.content), site.ints('axes'))),
   Upsample: one((site) => {
     const scales = site.attribute('scales');
     return resized(shape(site), scales?.kind === 'floats' ? scales.value : numbers(site, 1), undefined, undefined);
@@ -198,7 +217,7 @@ const contribRules: Readonly<Record<string, ShapeRule>> = {
   ...table(likeFirst, 'Gelu FastGelu QuickGelu BiasGelu SimplifiedLayerNormalization QuantizeLinear DequantizeLinear RotaryEmbedding GroupQueryAttention'),
   SkipLayerNormalization: (site) => [shape(site), undefined, undefined, shape(site)],
   SkipSimplifiedLayerNormalization: (site) => [shape(site), undefined, undefined, shape(site)],
-  GatherBlockQuantized: gather,
+  GatherBlockQuantized: gatherBlocks,
 };
 
 function table(rule: ShapeRule, operators: string): Record<string, ShapeRule> {

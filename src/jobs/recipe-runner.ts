@@ -5,6 +5,7 @@ import { parseFormat } from '../formats/registry.ts';
 import { foldConstants, removeIdentities } from '../graph/constant-fold.ts';
 import type { Graph } from '../graph/graph.ts';
 import { upgradeOpset } from '../graph/upgrade.ts';
+import { observeExtremes } from '../observe/extremes.ts';
 import type { Batches } from '../observe/taps.ts';
 import { applyRecipe, type Applied } from '../recipes/apply.ts';
 import { keepsFloat } from './keep.ts';
@@ -16,6 +17,10 @@ import type { OutputSpec } from './target.ts';
 /** Real files arrive at old operator sets; everything downstream speaks one. */
 export const modern = async (graph: Graph): Promise<Graph> =>
   removeIdentities(await foldConstants(await upgradeOpset(graph, Math.max(21, graph.opset.get('') ?? 21))));
+
+/** Weights that a graph opened from memory may have: protobuf messages end at 2 GB. */
+const sessionBytes = 1.9e9;
+const weightBytes = ({ weights }: Graph): number => [...weights.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
 
 export interface RecipeRunnerOptions {
   readonly engine: Engine;
@@ -30,7 +35,15 @@ export function recipeRunner(
 ): (spec: Pick<OutputSpec, 'scheme' | 'recipe'>) => Promise<Applied> {
   const done = new Map<string, Promise<Applied>>();
   const none: Applied = { graph: model.graph, weights: new Map(), ranges: new Map(), importance: new Map() };
-  return ({ scheme, recipe }) => {
+  const extremes = new Map<Graph, Promise<ReadonlyMap<string, number>>>();
+  /** What half precision must know of the values between layers. */
+  const withExtremes = async (applied: Applied): Promise<Applied> => {
+    if (batches === undefined || weightBytes(applied.graph) > sessionBytes) return applied;
+    const found = extremes.get(applied.graph) ?? observeExtremes(applied.graph, engine, batches());
+    extremes.set(applied.graph, found);
+    return { ...applied, extremes: await found };
+  };
+  const run = ({ scheme, recipe }: Pick<OutputSpec, 'scheme' | 'recipe'>): Promise<Applied> => {
     if (recipe === undefined) return Promise.resolve(none);
     const key = JSON.stringify([recipe, scheme.weights, scheme.activations]);
     let applied = done.get(key);
@@ -47,4 +60,5 @@ export function recipeRunner(
     }
     return applied;
   };
+  return async (spec) => (spec.scheme.compute === 'f16' ? withExtremes(await run(spec)) : run(spec));
 }

@@ -40,6 +40,8 @@ export interface Applied {
   readonly ranges: ReadonlyMap<string, ObservedRange>;
   /** Mean squared input per column by weight id, where inputs were observed. */
   readonly importance: ReadonlyMap<string, Float32Array>;
+  /** Largest absolute value of each value of the graph on the calibration data, where half precision asked for it. */
+  readonly extremes?: ReadonlyMap<string, number>;
 }
 
 const errors = defineErrors('recipe', {

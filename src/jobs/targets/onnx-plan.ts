@@ -8,10 +8,11 @@ import type { TensorLine } from '../result.ts';
 import type { Scheme } from '../schemes.ts';
 import type { SourceModel } from '../source.ts';
 import type { TargetPlan } from '../target.ts';
+import { lowBitTables } from './onnx-tables.ts';
 
 export interface Choice { readonly site: Linear; readonly format: string; readonly fallback?: string }
 
-/** Every weight that becomes low-bit, by weight id; a tied table is chosen through the layer that multiplies by it. */
+/** Every weight of a layer that becomes low-bit, by weight id. */
 export function choices(model: SourceModel, scheme: Scheme, settings: { readonly keep: readonly string[]; readonly allowFallback: boolean }): { chosen: Map<string, Choice>; refusals: string[] } {
   const format = parseFormat(scheme.weights);
   const chosen = new Map<string, Choice>();
@@ -29,10 +30,11 @@ export function choices(model: SourceModel, scheme: Scheme, settings: { readonly
 
 export function planGraph(model: SourceModel, scheme: Scheme, settings: { readonly keep: readonly string[]; readonly allowFallback: boolean }): TargetPlan {
   const { chosen, refusals } = choices(model, scheme, settings);
+  const all = new Map<string, Choice>([...chosen, ...lowBitTables(model, scheme, settings.keep)]);
   const tensors: TensorLine[] = [];
   for (const [id, tensor] of model.graph.weights) {
     if (isBlockType(tensor.type) || !isFloatType(tensor.type)) continue;
-    const choice = chosen.get(id);
+    const choice = all.get(id);
     const target = choice === undefined ? scheme.compute : choice.format;
     const count = tensor.shape.reduce((product, dim) => product * dim, 1);
     const bits = choice === undefined || choice.fallback !== undefined ? elementTypes[scheme.compute].bits : parseFormat(target).bitsPerWeight(choice.site.rows, choice.site.cols);

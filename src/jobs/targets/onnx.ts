@@ -9,9 +9,9 @@ import { linearSites } from '../../graph/linear.ts';
 import type { Applied } from '../../recipes/apply.ts';
 import { histograms } from '../histogram.ts';
 import type { TensorLine } from '../result.ts';
-import type { Scheme } from '../schemes.ts';
 import { committed, type TargetWriter, type WriteContext, type Written } from '../target.ts';
 import { planGraph } from './onnx-plan.ts';
+import { lowBitTables, roundedTables, tableNotes, withLowBitTables } from './onnx-tables.ts';
 
 /** Above this, tensors lie in a file beside the model: protobuf readers stop at 2 GB, and engines map external data. */
 const externalBytes = 512 * 1024 * 1024;
@@ -19,26 +19,38 @@ const externalBytes = 512 * 1024 * 1024;
 export const onnxTarget: TargetWriter = {
   plan: async (model, { scheme }, settings) => planGraph(model, scheme, settings),
   async write(context) {
-    const applied = await context.apply();
-    const { graph, notes } = await schemeGraph(applied, context.spec.scheme);
+    const { graph, applied, notes } = await schemeGraph(context);
     await writeGraph(context, graph, context.spec.file);
     const files = [context.spec.file, ...(isLarge(graph) ? [`${context.spec.file}_data`] : [])];
-    return { files, notes, ...(await described(context, applied)) };
+    return { files, notes: notes(), ...(await described(context, applied)) };
   },
 };
 
-/** The graph that a scheme's file holds. */
-export async function schemeGraph({ graph, weights, ranges }: Applied, scheme: Scheme): Promise<{ graph: Graph; notes: readonly string[] }> {
-  const half = async (float: Graph, before: readonly string[]) => {
-    const made = await exportHalf(float);
-    return { graph: made.graph, notes: [...before, ...made.notes.map(({ text }) => text)] };
-  };
-  if (weights.size === 0) return scheme.compute === 'f16' ? half(graph, []) : { graph, notes: [] };
-  const made = scheme.activations === 'static' ? await exportStaticInt8(graph, { weights, ranges })
+export interface SchemeGraph {
+  readonly graph: Graph;
+  /** With every matrix that was rounded. */
+  readonly applied: Applied;
+  /** Complete once the graph is written: weights are looked at as they pass. */
+  notes(): readonly string[];
+}
+
+/** The graph that a file holds: the recipe carried out, embeddings included, in the form that the scheme asks for. */
+export async function schemeGraph({ model, spec: { scheme }, settings, apply }: Pick<WriteContext, 'model' | 'spec' | 'settings' | 'apply'>): Promise<SchemeGraph> {
+  const { graph, weights, ranges, ...rest } = await apply();
+  const tables = lowBitTables({ kind: model.kind, graph }, scheme, settings.keep);
+  const rounded = roundedTables(tables);
+  const all = new Map([...weights, ...rounded]);
+  const low = weights.size === 0 ? { graph, notes: [] }
+    : scheme.activations === 'static' ? await exportStaticInt8(graph, { weights, ranges })
     : scheme.activations === 'dynamic' ? await exportDynamicInt8(graph, weights)
     : await exportWeightOnly(graph, weights);
-  const notes = made.notes.map(({ text }) => text);
-  return scheme.compute === 'f16' ? half(made.graph, notes) : { graph: made.graph, notes };
+  const looked = await withLowBitTables(low.graph, rounded);
+  const half = scheme.compute === 'f16' ? await exportHalf(looked, rest.extremes === undefined ? {} : { extremes: rest.extremes }) : undefined;
+  const unseen = half !== undefined && rest.extremes === undefined ? ['half floats end at 65504, and no value was checked against it: that takes sample inputs, and weights below 1.9 GB'] : [];
+  return {
+    graph: half?.graph ?? looked, applied: { graph, weights: all, ranges, ...rest },
+    notes: () => [...low.notes.map(({ text }) => text), ...tableNotes(tables), ...(half?.notes ?? []).map(({ text }) => text), ...unseen],
+  };
 }
 
 /** Whether tensors are too large to lie in the model file. */

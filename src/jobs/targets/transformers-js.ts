@@ -36,8 +36,7 @@ export const transformersJsTarget: TargetWriter = {
   plan: async (model, { scheme }, settings) => planGraph(model, scheme, settings),
   async write(context) {
     const { model, spec } = context;
-    const applied = await context.apply();
-    const { graph, notes } = await schemeGraph(applied, spec.scheme);
+    const { graph, applied, notes } = await schemeGraph(context);
     const [folder, fileName] = [spec.file.slice(0, spec.file.indexOf('/')), spec.file.slice(spec.file.lastIndexOf('/') + 1)];
     const external = isLarge(graph);
     const language = model.language!;
@@ -50,6 +49,6 @@ export const transformersJsTarget: TargetWriter = {
       ]));
     });
     const unnamed = dtypeOf(fileName) === undefined ? [`transformers.js has no dtype of this name: load it with model_file_name: '${fileName.slice(0, -5)}' and dtype: 'fp32'`] : [];
-    return { files: [spec.file, ...(external ? [`${spec.file}_data`] : []), ...side], notes: [...notes, ...unnamed], ...(await described(context, applied)) };
+    return { files: [spec.file, ...(external ? [`${spec.file}_data`] : []), ...side], notes: [...notes(), ...unnamed], ...(await described(context, applied)) };
   },
 };
