@@ -46,7 +46,11 @@ export function dataOptions(command: Command): void {
 export function requestOf(model: string, options: Readonly<Record<string, unknown>>): QuantizeRequest {
   const { json: _json, dryRun, output, ...rest } = options;
   return {
-    ...rest, model, output: (output as string | undefined) ?? `${model.replace(/[/\\]+$/, '').replace(/^.*[/\\:]/, '').replace(/\.(onnx|gguf|safetensors)$/, '')}-fewbit`,
+    ...rest, model, output: outputFolderOf(model, output),
     ...(dryRun === true ? { dryRun: true } : {}),
   } as QuantizeRequest;
 }
+
+/** The folder that was asked for, or one named after the model. */
+export const outputFolderOf = (model: string, output: unknown): string =>
+  (output as string | undefined) ?? `${model.replace(/[/\\]+$/, '').replace(/^.*[/\\:]/, '').replace(/\.(onnx|gguf|safetensors)$/, '')}-fewbit`;

@@ -30,9 +30,9 @@ export interface QuantizationAware {
 export const quantizedInputs = (graph: Graph, bitsOf: (site: Linear) => SiteBits): string[] =>
   [...new Set(linearSites(graph).filter((site) => bitsOf(site).activation !== undefined).map((site) => site.input))];
 
-/** Appends fake quantization at every site that `bitsOf` names; `summaries` by value name. */
+/** Appends fake quantization at every site that `bitsOf` names; `summaryOf` knows what a site's input looks like. */
 export async function insertFakeQuantize(
-  graph: Graph, bitsOf: (site: Linear) => SiteBits, summaries: ReadonlyMap<string, ActivationSummary>,
+  graph: Graph, bitsOf: (site: Linear) => SiteBits, summaryOf: (site: Linear) => ActivationSummary,
 ): Promise<QuantizationAware> {
   const tape = new GraphTape(freshNames(graph));
   const view = viewOf(graph);
@@ -60,7 +60,7 @@ export async function insertFakeQuantize(
     if (activationBits !== undefined) {
       const known = replaced.get(site.input);
       if (known === undefined) {
-        const { meanAbsolute, min } = summaries.get(site.input)!;
+        const { meanAbsolute, min } = summaryOf(site);
         const [low, high] = min < 0 ? [-(2 ** (activationBits - 1)), 2 ** (activationBits - 1) - 1] : [0, 2 ** activationBits - 1];
         const start = Math.max((2 * meanAbsolute) / Math.sqrt(high), smallestStep);
         const count = (view.info(site.input)?.shape ?? []).reduce<number>((product, dim) => product * (typeof dim === 'number' ? dim : 1), 1);

@@ -1,0 +1,172 @@
+/** Fine-tuning: trains a network for the numbers it will be stored in, writes it, and judges the file as `quantize` does. */
+import { stat } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { ortNode } from '../engine/ort-node.ts';
+import { defineErrors } from '../errors.ts';
+import { bindFeeds } from '../evaluate/feeds.ts';
+import { recommend, type Verdict } from '../evaluate/verdict.ts';
+import { exportFakeQuantize } from '../export/onnx-fake-quantize.ts';
+import { attempt, fileSink } from '../files/fs-node.ts';
+import { writeOnnx } from '../files/onnx.ts';
+import type { Graph } from '../graph/graph.ts';
+import { openGraph } from '../observe/taps.ts';
+import type { Dataset } from '../observe/data/index.ts';
+import { checkpointFile } from './checkpoint-node.ts';
+import { openData, type Data } from './data-node.ts';
+import { bitsOf, finetuneSettings, type FinetuneRequest, type FinetuneSettings } from './finetune-settings.ts';
+import { judgeInProcess } from './judge-process-node.ts';
+import { dataUse } from './data-node.ts';
+import { describeModel, fileHash } from './plan-node.ts';
+import { silentProgress, type Progress } from './progress.ts';
+import type { Output, QuantizeResult, TensorLine } from './result.ts';
+import { runSnippets } from './run-snippets-node.ts';
+import { checkSettings, parseSettings } from './settings.ts';
+import { openModern } from './source-node.ts';
+import type { SourceModel } from './source.ts';
+import { prepareTraining, type Prepared } from './training.ts';
+import { version } from './version-node.ts';
+
+export interface TrainingCurve {
+  readonly file: string;
+  /** Loss of every step. */
+  readonly losses: readonly number[];
+  readonly seconds: number;
+}
+
+export interface FinetuneResult extends QuantizeResult {
+  readonly training: readonly TrainingCurve[];
+}
+
+const errors = defineErrors('finetune', {
+  exists: (f: { file: string }) => [`${f.file} exists already`, 'choose another folder with -o, or allow it with --overwrite'],
+  noData: (_: object) => ['training needs data', 'give some with --data, and what judges with --eval-data'],
+});
+
+export interface FinetuneHooks { readonly progress?: Progress }
+
+/** What one arm of a run trains: the network in its low-bit form, or the float control. */
+interface Arm { readonly file: string; readonly label: string; readonly weights: string; readonly activations: string }
+
+export async function finetune(request: FinetuneRequest, { progress = silentProgress }: FinetuneHooks = {}): Promise<FinetuneResult> {
+  const started = performance.now();
+  const settings = checkSettings(finetuneSettings, request);
+  const judging = parseSettings({
+    model: settings.model, output: settings.output, data: settings.data, seed: settings.seed, threads: settings.threads, verdict: settings.verdict,
+    calibrationSamples: 2 ** 31, evaluationSamples: settings.evaluationSamples,
+    ...(settings.labels === undefined ? {} : { labels: settings.labels }), ...(settings.evalData === undefined ? {} : { evalData: settings.evalData }),
+    ...(settings.evalLabels === undefined ? {} : { evalLabels: settings.evalLabels }), ...(settings.input === undefined ? {} : { input: settings.input }),
+    ...(settings.task === undefined ? {} : { task: settings.task }),
+  });
+  const model = await openModern(settings.model, progress);
+  try {
+    const data = await openData(judging, model);
+    if (data.calibration === undefined) throw errors.noData({});
+    const arms = armsOf(model, settings);
+    for (const { file } of arms) if (!settings.overwrite && !settings.resume && existsSync(join(settings.output, file))) throw errors.exists({ file: join(settings.output, file) });
+    const training: TrainingCurve[] = [];
+    const lines: TensorLine[][] = [];
+    for (const arm of arms) {
+      const { graph, losses, seconds, tensors } = await trainArm(model, data.calibration, settings, arm, progress);
+      await attempt(join(settings.output, arm.file), () => writeGraphAt(join(settings.output, arm.file), graph));
+      training.push({ file: arm.file, losses, seconds });
+      lines.push(tensors);
+    }
+    const judged = settings.verdict ? await judgeInProcess({ settings: judging, items: arms.map(({ file }) => ({ name: file, target: 'onnx' as const, path: join(settings.output, file) })) }, progress) : undefined;
+    const snippets = await runSnippets(arms.map(({ file, label }) => ({ file, target: 'onnx' as const, label })), settings.output, progress);
+    const outputs = await Promise.all(arms.map(async (arm, i): Promise<Output> => {
+      const path = join(settings.output, arm.file);
+      const { size } = await stat(path);
+      const bits = (8 * lines[i].reduce((sum, line) => sum + line.bytesAfter, 0)) / model.parameters;
+      const verdict: Verdict = {
+        file: arm.file, target: 'onnx', format: arm.weights, size, bitsPerWeight: bits, latency: judged?.[i].latency ?? [], loads: judged?.[i].loads ?? [],
+        ...(judged?.[i].score === undefined ? { notJudged: judged?.[i].notJudged ?? 'the verdict was skipped' } : { score: judged[i].score }),
+      };
+      return {
+        file: arm.file, files: [{ path: arm.file, bytes: size, sha256: await fileHash(path) }], target: 'onnx', label: arm.label,
+        recipe: settings.lora === undefined ? 'lsq' : 'lora', tensors: lines[i], histograms: [], verdict, snippet: snippets[i],
+        notes: [`trained for ${training[i].losses.length} steps in ${training[i].seconds.toFixed(0)} s; loss ${training[i].losses[0]?.toPrecision(3)} to ${tail(training[i].losses).toPrecision(3)}`],
+      };
+    }));
+    return await resultOf(model, settings, data, outputs, training, (performance.now() - started) / 1000);
+  } finally {
+    await model.close();
+  }
+}
+
+/** Mean of the last twentieth. */
+function tail(losses: readonly number[]): number {
+  const last = losses.slice(-Math.max(1, Math.floor(losses.length / 20)));
+  return last.reduce((sum, loss) => sum + loss, 0) / Math.max(1, last.length);
+}
+
+function armsOf(model: SourceModel, settings: FinetuneSettings): Arm[] {
+  const { weights, activations } = settings;
+  const [w, a] = [bitsOf(weights), bitsOf(activations)];
+  const label = w === undefined && a === undefined ? 'float' : `w${w ?? 'f'}a${a ?? 'f'}`;
+  const main: Arm = { file: `${model.name}-${label}.onnx`, label, weights: w === undefined ? 'f32' : weights, activations };
+  const control: Arm = { file: `${model.name}-float.onnx`, label: 'float', weights: 'f32', activations: 'float' };
+  return settings.control && label !== 'float' ? [main, control] : [main];
+}
+
+async function trainArm(model: SourceModel, data: Dataset, settings: FinetuneSettings, arm: Arm, progress: Progress): Promise<{ graph: Graph; losses: readonly number[]; seconds: number; tensors: TensorLine[] }> {
+  const started = performance.now();
+  const control = arm.label === 'float';
+  const prepared: Prepared = await prepareTraining(model, data, {
+    ...settings, engine: ortNode, weightBits: control ? undefined : bitsOf(settings.weights), activationBits: control ? undefined : bitsOf(settings.activations),
+  });
+  const teacher = settings.distill > 0 ? await openGraph(prepared.float, ortNode) : undefined;
+  const path = join(settings.output, `${arm.file}.training`);
+  const checkpoint = checkpointFile(path, JSON.stringify({ ...settings, resume: false, overwrite: false, verdict: false, arm: arm.label }));
+  if (settings.resume) await checkpoint.load(prepared.trainer);
+  progress.phase(`train ${arm.label}`, prepared.steps);
+  let sum = 0;
+  const losses: number[] = [];
+  try {
+    await prepared.fit({
+      teacher: teacher === undefined ? undefined : async (feeds) => (await teacher.run(bindFeeds(feeds, teacher.inputs)))[prepared.logits],
+      onStep(step, loss) {
+        losses.push(loss);
+        sum += loss;
+        progress.advance(step);
+        if (step % prepared.stepsPerEpoch !== 0 && step !== prepared.steps) return;
+        const epoch = step / prepared.stepsPerEpoch;
+        progress.line(`${arm.label}: epoch ${Number.isInteger(epoch) ? epoch : epoch.toFixed(1)}, step ${step}, loss ${(sum / (((step - 1) % prepared.stepsPerEpoch) + 1)).toPrecision(4)}`);
+        sum = 0;
+      },
+      checkpoint: (state) => checkpoint.save(state),
+    });
+    progress.end();
+    const finished = prepared.finish();
+    await checkpoint.forget();
+    return { graph: await exportFakeQuantize(await finished), losses, seconds: (performance.now() - started) / 1000, tensors: prepared.tensors };
+  } finally {
+    await teacher?.dispose();
+    await prepared.trainer.dispose();
+  }
+}
+
+async function writeGraphAt(path: string, graph: Graph): Promise<void> {
+  const sink = await fileSink(path);
+  try {
+    await writeOnnx(graph, sink);
+    await sink.commit();
+  } catch (error) {
+    await sink.abort();
+    throw error;
+  }
+}
+
+async function resultOf(model: SourceModel, settings: FinetuneSettings, data: Data, outputs: readonly Output[], training: readonly TrainingCurve[], seconds: number): Promise<FinetuneResult> {
+  const verdicts = outputs.map(({ verdict }) => verdict);
+  return {
+    tool: { name: 'fewbit', version }, model: await describeModel(model), calibration: await dataUse(data.calibration!), evaluation: await dataUse(data.evaluation),
+    float: { bytes: model.bytes, engine: 'onnxruntime-node' }, outputs, recommendation: recommend(verdicts, model.bytes), gates: [],
+    settings: { ...settings, task: data.task.name }, training, seconds,
+    environment: {
+      node: process.version, platform: `${process.platform} ${process.arch}`, cpu: cpus()[0]?.model ?? 'unknown', threads: settings.threads,
+      engines: [...new Set(verdicts.flatMap(({ loads }) => loads))],
+    },
+  };
+}

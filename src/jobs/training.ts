@@ -1,0 +1,164 @@
+/** A source model and a request for training brought together: the step graph, the loop over the data, the way back. */
+import type { Engine, Feeds } from '../engine/session.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import { bindFeeds } from '../evaluate/feeds.ts';
+import type { TensorRef } from '../files/tensor.ts';
+import { bindToShapes } from '../graph/bind.ts';
+import { foldConstants } from '../graph/constant-fold.ts';
+import { trainBatchNorm } from '../graph/train-batchnorm.ts';
+import type { Graph } from '../graph/graph.ts';
+import { linearSites, type Linear } from '../graph/linear.ts';
+import { isFloatType } from '../graph/values.ts';
+import type { Batch, Dataset } from '../observe/data/index.ts';
+import { insertAdapters, mergeAdapters, type Adapter } from '../train/adapters.ts';
+import { augmentImages, type AugmentOptions } from '../train/augment.ts';
+import { fit } from '../train/fit.ts';
+import { classification } from '../train/objective.ts';
+import { adam, adamw, sgd, type Optimizer } from '../train/optimizers.ts';
+import { trainableWeights } from '../train/parameters.ts';
+import { insertFakeQuantize, type SiteBits } from '../train/quantization-aware.ts';
+import { constant, cosine, linear, withWarmup, type Schedule } from '../train/schedules.ts';
+import { observeSummaries } from '../train/summaries.ts';
+import { Trainer, type ParameterGroup } from '../train/trainer.ts';
+import type { FinetuneSettings } from './finetune-settings.ts';
+import { keepsFloat } from './keep.ts';
+import type { TensorLine } from './result.ts';
+import type { SourceModel } from './source.ts';
+
+export interface TrainingOptions extends Pick<FinetuneSettings,
+  'edgeBits' | 'keep' | 'epochs' | 'steps' | 'batch' | 'rate' | 'optimizer' | 'schedule' | 'warmup' | 'decay' | 'clipNorm' | 'distill' | 'temperature' | 'augment' | 'lora' | 'loraAlpha' | 'seed' | 'threads'> {
+  readonly engine: Engine;
+  readonly weightBits: number | undefined;
+  readonly activationBits: number | undefined;
+}
+
+export interface FitHooks {
+  onStep?(step: number, loss: number): void;
+  /** Scores of the float model for a batch. */
+  readonly teacher?: ((feeds: Feeds) => Promise<Tensor>) | undefined;
+  readonly checkpoint?: (state: ReadonlyMap<string, Tensor>) => Promise<void>;
+}
+
+export interface Prepared {
+  readonly trainer: Trainer;
+  readonly steps: number;
+  readonly stepsPerEpoch: number;
+  /** Value of the class scores. */
+  readonly logits: string;
+  /** The float graph with the shapes of a batch. */
+  readonly float: Graph;
+  /** What the weights become. */
+  readonly tensors: TensorLine[];
+  fit(hooks: FitHooks): Promise<void>;
+  /** The graph for inference with trained weights; fake quantization still in it. */
+  finish(): Promise<Graph>;
+}
+
+/** Batches that say where step sizes start. */
+const summaryBatches = 4;
+
+export async function prepareTraining(model: SourceModel, data: Dataset, options: TrainingOptions): Promise<Prepared> {
+  const { engine, seed } = options;
+  const source = model.language?.graph() ?? model.graph;
+  const fixed = source.inputs[0]?.shape?.[0];
+  const batch = Math.min(typeof fixed === 'number' ? fixed : options.batch, data.count);
+  const accumulate = Math.max(1, Math.round(options.batch / batch));
+  const feedsOf = async (indices: readonly number[]): Promise<Feeds> => bindFeeds((await data.batch(indices)).feeds, source.inputs);
+  const first = await feedsOf(Array.from({ length: batch }, (_, i) => i));
+  const float = await foldConstants(await bindToShapes(source, new Map(Object.entries(first).map(([name, { shape }]) => [name, shape]))));
+  const [{ name: logits }] = float.outputs;
+
+  const bits = bitsPerSite(linearSites(float), model.kind, options);
+  const observed = linearSites(float).filter((site) => bits(site).activation !== undefined);
+  const batches = Array.from({ length: Math.min(summaryBatches, Math.floor(data.count / batch)) }, (_, b) => Array.from({ length: batch }, (_, i) => b * batch + i));
+  const summaries = observed.length === 0 ? new Map() : await observeSummaries(float, engine, await Promise.all(batches.map(feedsOf)), [...new Set(observed.map((site) => site.input))]);
+  const summaryById = new Map(observed.map((site) => [site.id, summaries.get(site.input)!]));
+  const quantized = (graph: Graph) => insertFakeQuantize(graph, bits, (site) => summaryById.get(site.id)!);
+
+  const { graph: aware, scales } = await quantized(float);
+  const objective = classification(aware, { logits, distill: options.distill, temperature: options.temperature });
+  let adapters: readonly Adapter[] = [];
+  let graph = objective.graph;
+  let carry: ReadonlyMap<string, string> = new Map();
+  if (options.lora === undefined) {
+    const trained = await trainBatchNorm(graph, { chosen: () => true });
+    graph = trained.graph;
+    carry = new Map(trained.running.flatMap(({ mean, variance, nextMean, nextVariance }) => [[mean, nextMean], [variance, nextVariance]]));
+  } else ({ graph, adapters } = insertAdapters(graph, linearSites(float), { rank: options.lora, alpha: options.loraAlpha, seed }));
+
+  const stepsPerEpoch = Math.max(1, Math.floor(data.count / (batch * accumulate)));
+  const steps = options.steps ?? Math.max(1, Math.round(options.epochs * stepsPerEpoch));
+  const trainer = await Trainer.open(graph, {
+    engine, loss: objective.loss, carry, session: { threads: options.threads },
+    groups: groupsOf(float, scales, adapters, options, steps),
+    ...(options.clipNorm === undefined ? {} : { clipNorm: options.clipNorm }),
+  });
+  const views = augmentation(options.augment, data);
+  return {
+    trainer, steps, stepsPerEpoch, logits, float,
+    tensors: tensorLines(model, bits, options.weightBits),
+    async fit({ onStep, teacher, checkpoint }) {
+      await fit(trainer, {
+        data, batch, steps, seed, accumulate,
+        async feed({ feeds, labels }: Batch, step) {
+          const bound = views(bindFeeds(feeds, source.inputs), step);
+          return { ...bound, ...objective.feed(labels, await teacher?.(bound)) };
+        },
+        ...(onStep === undefined ? {} : { onStep }), ...(checkpoint === undefined ? {} : { checkpoint, checkpointEvery: stepsPerEpoch }),
+      });
+    },
+    async finish() {
+      const inference = model.graph;
+      if (adapters.length > 0) return mergeAdapters(inference, linearSites(inference), adapters, (name) => trainer.values(name));
+      const { graph: final } = await quantized(inference);
+      const trained = trainer.graph().weights;
+      return { ...final, weights: new Map([...final.weights].map(([name, weight]): [string, TensorRef] => [name, trained.get(name) ?? weight])) };
+    },
+  };
+}
+
+/** Bits of every site: the first and last layer of a network keep more, layers that are to stay float none. */
+function bitsPerSite(sites: readonly Linear[], kind: SourceModel['kind'], { weightBits, activationBits, edgeBits, keep }: TrainingOptions): (site: Linear) => SiteBits {
+  const edges = new Set(kind === 'lm' ? [] : [sites[0]?.id, sites.at(-1)?.id]);
+  return ({ id, node }) => {
+    if (keepsFloat(id, node.name, keep)) return { weight: undefined, activation: undefined };
+    const raised = (bits: number | undefined): number | undefined => (bits !== undefined && edges.has(id) ? Math.max(bits, edgeBits) : bits);
+    return { weight: raised(weightBits), activation: raised(activationBits) };
+  };
+}
+
+function groupsOf(float: Graph, scales: readonly string[], adapters: readonly Adapter[], options: TrainingOptions, steps: number): ParameterGroup[] {
+  const optimizer: Optimizer = { sgd: sgd({ momentum: 0.9, nesterov: true }), adam: adam(), adamw: adamw() }[options.optimizer];
+  const shape: Schedule = { cosine: cosine(steps - options.warmup), linear: linear(steps - options.warmup), constant: constant() }[options.schedule];
+  const schedule = options.warmup > 0 ? withWarmup(options.warmup, shape) : shape;
+  const group = (names: readonly string[], decay: number): ParameterGroup => ({ names, optimizer, rate: options.rate, schedule, decay });
+  if (adapters.length > 0) return [group(adapters.flatMap(({ a, b }) => [a, b]), 0)];
+  const { matrices, others } = trainableWeights(float);
+  return [group(matrices, options.decay), group(others, 0), group(scales, 0)].filter(({ names }) => names.length > 0);
+}
+
+function augmentation(text: string | undefined, data: Dataset): (feeds: Feeds, step: number) => Feeds {
+  if (text === undefined) return (feeds) => feeds;
+  const shift = /shift=(\d+)/.exec(text)?.[1];
+  const options: AugmentOptions = { flip: text.includes('flip'), ...(shift === undefined ? {} : { shift: Number(shift) }) };
+  const [name] = data.names;
+  return (feeds, step) => {
+    const key = feeds[name] === undefined ? Object.keys(feeds)[0] : name;
+    return { ...feeds, [key]: augmentImages(feeds[key], step, 0, options) };
+  };
+}
+
+function tensorLines({ graph }: SourceModel, bits: (site: Linear) => SiteBits, weightBits: number | undefined): TensorLine[] {
+  const sites = new Map(linearSites(graph).map((site) => [site.id, site]));
+  return [...graph.weights].flatMap(([name, { shape, type, byteLength }]): TensorLine[] => {
+    if (!isFloatType(type as 'f32')) return [];
+    const site = sites.get(name);
+    const own = site === undefined || weightBits === undefined ? undefined : bits(site).weight;
+    const stored = own === undefined ? undefined : own <= 4 ? 4 : 8;
+    const count = shape.reduce((product, dim) => product * dim, 1);
+    return [{
+      name, shape, source: type, target: own === undefined ? 'f32' : `int${own}/channel`, bytesBefore: byteLength,
+      bytesAfter: stored === undefined ? 4 * count : Math.ceil((count * stored) / 8) + 4 * site!.rows,
+    }];
+  });
+}
