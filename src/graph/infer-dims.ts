@@ -195,3 +195,14 @@ export function resized(shape: Shape, scales: readonly number[] | undefined, siz
   }
   return result;
 }
+
+/** Shape of an Einsum: each letter of the result has the extent it has in an operand; without an arrow the letters that occur once. */
+export function einsumShape(equation: string, shapes: readonly Shape[]): Shape {
+  const [left, written] = equation.replace(/\s/g, '').split('->');
+  const operands = left.split(',');
+  const letters = [...operands.join('')];
+  if (letters.includes('.') || operands.length !== shapes.length || operands.some((terms, i) => shapes[i]?.length !== terms.length)) return undefined;
+  const result = written ?? letters.filter((letter) => letters.indexOf(letter) === letters.lastIndexOf(letter)).sort().join('');
+  const extents = new Map(operands.flatMap((terms, i) => [...terms].map((letter, axis): [string, Dim] => [letter, shapes[i]![axis]])));
+  return [...result].map((letter) => extents.get(letter));
+}

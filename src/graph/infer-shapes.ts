@@ -1,7 +1,7 @@
 /** Shapes of results, one row per operator or family; operators without a row that are not element-wise stay unknown. */
 import type { Dim } from './graph.ts';
 import type { Site } from './infer.ts';
-import { broadcast, concatenated, convolved, matmul, padded, pooled, product, reduced, reshaped, resized, sliced, transposedConv } from './infer-dims.ts';
+import { broadcast, concatenated, convolved, einsumShape, matmul, padded, pooled, product, reduced, reshaped, resized, sliced, transposedConv } from './infer-dims.ts';
 
 type Shape = readonly Dim[] | undefined;
 type ShapeRule = (site: Site) => readonly Shape[];
@@ -145,6 +145,7 @@ const rules: Readonly<Record<string, ShapeRule>> = {
   MatMul: one((site) => matmul(shape(site, 0), shape(site, 1))),
   MatMulInteger: one((site) => matmul(shape(site, 0), shape(site, 1))),
   QLinearMatMul: one((site) => matmul(shape(site, 0), shape(site, 3))),
+  Einsum: one((site) => einsumShape(site.text('equation') ?? '', site.node.inputs.map((_, i) => shape(site, i)))),
   Gemm: gemm, Squeeze: squeeze, Unsqueeze: unsqueeze, Gather: gather, Split: split, TopK: topK,
   GatherElements: one((site) => shape(site, 1)),
   GatherND: one((site) => {
@@ -213,6 +214,10 @@ const rules: Readonly<Record<string, ShapeRule>> = {
 };
 
 const contribRules: Readonly<Record<string, ShapeRule>> = {
+  FusedMatMul: one((site) => {
+    const turned = (from: Shape, flag: string): Shape => (site.int(flag, 0) === 0 || from === undefined || from.length < 2 ? from : [...from.slice(0, -2), from.at(-1), from.at(-2)]);
+    return matmul(turned(shape(site, 0), 'transA'), turned(shape(site, 1), 'transB'));
+  }),
   MatMulNBits: one((site) => { const from = shape(site); return from === undefined ? undefined : [...from.slice(0, -1), site.int('N', 0)]; }),
   ...table(likeFirst, 'Gelu FastGelu QuickGelu BiasGelu SimplifiedLayerNormalization QuantizeLinear DequantizeLinear RotaryEmbedding GroupQueryAttention'),
   SkipLayerNormalization: (site) => [shape(site), undefined, undefined, shape(site)],

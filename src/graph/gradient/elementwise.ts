@@ -63,6 +63,7 @@ const pow: GradientRule = (site) => {
   const base = (): string => {
     if (known === 2) return site.mul(site.mul(site.dy, x), 2);
     if (known === 1) return site.dy;
+    if (known === 0) return site.mul(site.dy, 0);
     const power = known === 0.5 ? op(site, 'Reciprocal', site.y) : op(site, 'Pow', x, known === undefined ? site.sub(e, 1) : known - 1);
     return site.mul(site.dy, site.mul(power, known ?? e));
   };
@@ -83,8 +84,25 @@ const cast: GradientRule = (site) => {
   return [isFloatType(to) && to !== 'f32' ? site.tape.op('Cast', [site.dy], { to: int(1) }) : site.dy];
 };
 
+/** In training, what was kept was scaled up too. */
+const dropout: GradientRule = (site) => {
+  if ((site.optional(2)?.[0] ?? 0) === 0) return [site.dy];
+  return [site.only(site.output(1), site.mul(site.dy, 1 / (1 - (site.optional(1)?.[0] ?? 0.5))))];
+};
+
+/** Remainder with the sign of the dividend: a − b · trunc(a / b). */
+const remainder: GradientRule = (site) => {
+  if (site.int('fmod', 0) !== 1) throw site.without('fmod 0');
+  const [a, b] = site.node.inputs;
+  const quotient = (): string => { const ratio = site.div(a, b); return site.mul(op(site, 'Floor', op(site, 'Abs', ratio)), op(site, 'Sign', ratio)); };
+  return [
+    site.wants(0) ? site.unbroadcast(site.dy, site.resultShape(), 0) : undefined,
+    site.wants(1) ? site.unbroadcast(site.neg(site.mul(site.dy, quotient())), site.resultShape(), 1) : undefined,
+  ];
+};
+
 export const elementwiseRules: Readonly<Record<string, GradientRule>> = {
-  Identity: (site) => [site.dy], Dropout: (site) => [site.dy], Cast: cast,
+  Identity: (site) => [site.dy], Dropout: dropout, Cast: cast, CastLike: (site) => [site.dy],
   Floor: flat, Ceil: flat, Round: flat, Sign: flat,
   Neg: (site) => [site.neg(site.dy)],
   Abs: slope((site) => op(site, 'Sign', site.x)),
@@ -96,7 +114,14 @@ export const elementwiseRules: Readonly<Record<string, GradientRule>> = {
   Sin: slope((site) => op(site, 'Cos', site.x)),
   Cos: (site) => [site.neg(site.mul(site.dy, op(site, 'Sin', site.x)))],
   Tan: slope((site) => site.add(square(site, site.y), 1)),
+  Asin: (site) => [site.div(site.dy, op(site, 'Sqrt', site.sub(1, square(site, site.x))))],
+  Acos: (site) => [site.neg(site.div(site.dy, op(site, 'Sqrt', site.sub(1, square(site, site.x)))))],
   Atan: (site) => [site.div(site.dy, site.add(square(site, site.x), 1))],
+  Sinh: slope((site) => op(site, 'Cosh', site.x)),
+  Cosh: slope((site) => op(site, 'Sinh', site.x)),
+  Asinh: (site) => [site.div(site.dy, op(site, 'Sqrt', site.add(square(site, site.x), 1)))],
+  Acosh: (site) => [site.div(site.dy, op(site, 'Sqrt', site.sub(square(site, site.x), 1)))],
+  Atanh: (site) => [site.div(site.dy, site.sub(1, square(site, site.x)))],
   Tanh: slope((site) => site.sub(1, square(site, site.y))),
   Sigmoid: slope((site) => site.mul(site.y, site.sub(1, site.y))),
   HardSigmoid: (site) => {
@@ -130,7 +155,8 @@ export const elementwiseRules: Readonly<Record<string, GradientRule>> = {
     const t = op(site, 'Tanh', op(site, 'Softplus', site.x));
     return site.add(t, site.mul(site.mul(site.x, site.sub(1, square(site, t))), op(site, 'Sigmoid', site.x)));
   }),
-  Clip: clip,
+  Shrink: (site) => [site.only(op(site, 'Greater', op(site, 'Abs', site.x), site.float('lambd', 0.5)), site.dy)],
+  Clip: clip, Mod: remainder,
   Add: partials((site) => site.dy, (site) => site.dy),
   Sub: partials((site) => site.dy, (site) => site.neg(site.dy)),
   Mul: partials((site) => site.mul(site.dy, site.node.inputs[1]), (site) => site.mul(site.dy, site.node.inputs[0])),

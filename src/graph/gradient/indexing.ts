@@ -42,7 +42,9 @@ const scatterElements: GradientRule = (site) => {
   const [, indices, updates] = site.node.inputs;
   const axis = int(site.int('axis', 0));
   const gathered = (): string => site.tape.op('GatherElements', [site.dy, indices], { axis });
-  if (site.text('reduction', 'none') === 'add') return [site.dy, undefined, site.wants(2) ? gathered() : undefined];
+  const reduction = site.text('reduction', 'none');
+  if (reduction !== 'none' && reduction !== 'add') throw site.without(`reduction ${reduction}`);
+  if (reduction === 'add') return [site.dy, undefined, site.wants(2) ? gathered() : undefined];
   const zeros = (): string => site.mul(updates, 0);
   return [
     site.wants(0) ? site.tape.op('ScatterElements', [site.dy, indices, zeros()], { axis }) : undefined, undefined,
@@ -50,10 +52,20 @@ const scatterElements: GradientRule = (site) => {
   ];
 };
 
+/** Slices that were written get their gradient; what they replaced gets none. */
+const scatterND: GradientRule = (site) => {
+  const [, indices, updates] = site.node.inputs;
+  const reduction = site.text('reduction', 'none');
+  if (reduction !== 'none' && reduction !== 'add') throw site.without(`reduction ${reduction}`);
+  const kept = (): string => (reduction === 'add' ? site.dy : site.tape.op('ScatterND', [site.dy, indices, site.mul(updates, 0)]));
+  return [site.wants(0) ? kept() : undefined, undefined, site.wants(2) ? site.tape.op('GatherND', [site.dy, indices]) : undefined];
+};
+
 export const indexingRules: Readonly<Record<string, GradientRule>> = {
   Gather: gather,
   GatherND: gatherND,
   GatherElements: (site) => [scattered(site, site.shape(), site.node.inputs[1], site.dy, site.axis('axis', 0)), undefined],
   ScatterElements: scatterElements,
+  ScatterND: scatterND,
   TopK: (site) => [scattered(site, site.shape(), site.node.outputs[1], site.dy, site.axis('axis', -1)), undefined],
 };

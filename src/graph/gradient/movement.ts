@@ -67,7 +67,12 @@ const pad: GradientRule = (site) => {
     begins[axis] = pads[i];
     ends[axis] = pads[axes.length + i];
   });
-  if (mode === 'constant') return [padded(site, site.dy, begins.map((n) => -n), ends.map((n) => -n))];
+  if (mode === 'constant') {
+    const inside = padded(site, site.dy, begins.map((n) => -n), ends.map((n) => -n));
+    const every = (rank: number): number[] => Array.from({ length: rank }, (_, i) => i);
+    const outside = (): string => site.sub(site.sum(site.dy, every(shape.length), false), site.sum(inside, every(shape.length), false));
+    return [inside, undefined, site.wants(2) ? site.reshape(outside(), site.shape(2)) : undefined];
+  }
   let value = site.dy;
   const current = [...site.resultShape()];
   for (const axis of axes) {

@@ -1,5 +1,5 @@
 /** Gradients of pools. The largest sends its gradient to where it was found; a mean is one linear map per axis. */
-import { string } from '../build.ts';
+import { int, string } from '../build.ts';
 import { alongAxis } from './along-axis.ts';
 import type { GradientRule, GradientSite } from './site.ts';
 import { product, windowOf } from './window.ts';
@@ -7,7 +7,10 @@ import { product, windowOf } from './window.ts';
 /** Positions of the largest entries, as the engine found them: the first of equal ones, in overlapping windows too. */
 const maxPool: GradientRule = (site) => {
   const shape = site.shape();
-  const places = site.reshape(site.output(1), [product(site.resultShape())]);
+  // Places counted column by column are of no use here: they are asked for once more, row by row.
+  const { storage_order: order, ...attributes } = site.node.attributes;
+  const found = order?.kind === 'int' && order.value === 1 ? site.tape.node('MaxPool', [site.x], { attributes, outputs: 2 })[1] : site.output(1);
+  const places = site.reshape(found, [product(site.resultShape())]);
   const updates = site.reshape(site.dy, [product(site.resultShape())]);
   const flat = site.tape.op('ScatterElements', [site.zeros([product(shape)]), places, updates], { reduction: string('add') });
   return [site.reshape(flat, shape)];
@@ -39,7 +42,7 @@ export const poolingRules: Readonly<Record<string, GradientRule>> = {
   AveragePool: averagePool,
   GlobalAveragePool: (site) => [site.expand(site.mul(site.dy, 1 / product(site.shape().slice(2))), site.shape())],
   GlobalMaxPool: (site) => {
-    const hit = site.tape.op('Cast', [site.tape.op('Equal', [site.x, site.y])], { to: { kind: 'int', value: 1 } });
+    const hit = site.tape.op('Cast', [site.tape.op('Equal', [site.x, site.y])], { to: int(1) });
     return [site.mul(hit, site.div(site.dy, site.sum(hit, spatial(site))))];
   },
 };

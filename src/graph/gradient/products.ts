@@ -92,8 +92,12 @@ const gemmRule: GradientRule = (site) => {
 /** Every index of an operand stands in the result or in the other operand, or is summed and repeated. */
 const einsum: GradientRule = (site) => {
   const equation = site.text('equation', '').replace(/\s/g, '');
-  const [left, result] = equation.split('->');
+  const [left, written] = equation.split('->');
   const operands = left.split(',');
+  if (equation.includes('.') || operands.some((letters) => new Set(letters).size < letters.length)) throw site.without(`equation ${equation}`);
+  // Without an arrow the result is what occurs once, in alphabetical order.
+  const letters = [...operands.join('')];
+  const result = written ?? letters.filter((letter) => letters.indexOf(letter) === letters.lastIndexOf(letter)).sort().join('');
   return operands.map((target, index) => {
     if (!site.wants(index)) return undefined;
     const others = operands.filter((_, i) => i !== index);
@@ -112,7 +116,10 @@ const einsum: GradientRule = (site) => {
 
 export const productRules: Readonly<Record<string, GradientRule>> = {
   MatMul: (site) => stackedProduct(site, false, false, 1),
-  'com.microsoft:FusedMatMul': (site) => stackedProduct(site, site.int('transA', 0) === 1, site.int('transB', 0) === 1, site.float('alpha', 1)),
+  'com.microsoft:FusedMatMul': (site) => {
+    if (site.int('transBatchA', 0) === 1 || site.int('transBatchB', 0) === 1) throw site.without('transposed batches');
+    return stackedProduct(site, site.int('transA', 0) === 1, site.int('transB', 0) === 1, site.float('alpha', 1));
+  },
   Gemm: gemmRule,
   Einsum: einsum,
 };

@@ -8,6 +8,7 @@ import { normalisationRules } from './normalisation.ts';
 import { poolingRules } from './pooling.ts';
 import { productRules } from './products.ts';
 import { reductionRules } from './reductions.ts';
+import { resamplingRules } from './resampling.ts';
 import type { GradientRule } from './site.ts';
 
 export const gradientRules: Readonly<Record<string, GradientRule>> = {
@@ -19,5 +20,6 @@ export const gradientRules: Readonly<Record<string, GradientRule>> = {
   ...convolutionRules,
   ...poolingRules,
   ...normalisationRules,
+  ...resamplingRules,
   BatchNormalization: batchNormalisation,
 };

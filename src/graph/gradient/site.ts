@@ -6,6 +6,7 @@ import type { Tape } from './tape.ts';
 
 const errors = defineErrors('gradient', {
   content: (f: { op: string; input: number }) => `${f.op}: input ${f.input} must be known before the graph runs for its gradient`,
+  setting: (f: { op: string; setting: string }) => `no gradient rule for ${f.op} with ${f.setting}`,
 });
 
 /** Writes the gradient of a node and returns the gradient of each input; undefined where none flows. */
@@ -62,6 +63,8 @@ export class GradientSite {
     if (found === undefined) throw errors.content({ op: this.node.op, input: index });
     return found;
   }
+  /** The error of a setting that no rule covers. */
+  without(setting: string): Error { return errors.setting({ op: this.node.op, setting }); }
   /** Entries of an optional input, or undefined where it is omitted. */
   optional(index: number): readonly number[] | undefined { return this.has(index) ? this.content(index) : undefined; }
 
