@@ -9,8 +9,9 @@ import { onnxBytes } from '../files/onnx.ts';
 import { floatTensor, type TensorRef } from '../files/tensor.ts';
 import { lower } from '../graph/composite.ts';
 import { gradient } from '../graph/gradient/gradient.ts';
-import type { Graph, ValueInfo } from '../graph/graph.ts';
+import type { Graph } from '../graph/graph.ts';
 import { withOutputs } from '../graph/outputs.ts';
+import { promoteWeights } from '../graph/promote.ts';
 import { removeDeadNodes } from '../graph/rewrite.ts';
 import { usedNames } from '../graph/traverse.ts';
 import { readFloats } from '../graph/values.ts';
@@ -115,7 +116,7 @@ export class Trainer {
       carried.set(name, { type: 'f32', shape, data: values });
     }
     const wanted = [options.loss, ...gradients.values(), ...(options.carry?.values() ?? []), ...(options.watch ?? [])];
-    const open = promoted({ ...whole, outputs: [] }, [...parameters, ...[...carried].map(([name, { shape }]) => ({ name, shape }))]);
+    const open = promoteWeights({ ...whole, outputs: [] }, [...parameters.map(({ name }) => name), ...carried.keys()]);
     const step = withoutUnusedInputs(removeDeadNodes(lower(await withOutputs(open, wanted), composites)));
     const session = await options.engine.open({ bytes: await onnxBytes(step) }, options.session ?? {});
     return new Trainer(session, graph, options, parameters, carried);
@@ -242,15 +243,4 @@ function withoutUnusedInputs(graph: Graph): Graph {
   const used = new Set(graph.outputs.map(({ name }) => name));
   for (const node of graph.nodes) for (const name of usedNames(node)) used.add(name);
   return { ...graph, inputs: graph.inputs.filter(({ name }) => used.has(name)) };
-}
-
-/** Weights that become inputs. */
-function promoted(graph: Graph, names: readonly { readonly name: string; readonly shape: readonly number[] }[]): Graph {
-  const weights = new Map(graph.weights);
-  const inputs: ValueInfo[] = [...graph.inputs];
-  for (const { name, shape } of names) {
-    if (!weights.delete(name)) continue;
-    inputs.push({ name, type: 'f32', shape });
-  }
-  return { ...graph, weights, inputs };
 }

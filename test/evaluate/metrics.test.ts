@@ -1,7 +1,7 @@
 /** Metrics against their formulas on cases worked by hand, and against figures of NumPy 2.4, SciPy 1.17 and scikit-image 0.26. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { argMax, deltaPRms, inTopK, klDivergence, logSoftmax, perplexity } from '../../src/evaluate/metrics/distribution.ts';
+import { argMax, deltaPRms, inTopK, klDivergence, logSoftmax, perplexity } from '../../src/numeric/distribution.ts';
 import { cropBorder, luma601, psnr, ssim, type Plane } from '../../src/evaluate/metrics/image.ts';
 import { cosine, sqnr } from '../../src/evaluate/metrics/signal.ts';
 import { pairedDifference, percentile, summarize } from '../../src/evaluate/metrics/summary.ts';

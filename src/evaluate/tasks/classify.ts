@@ -1,7 +1,7 @@
 /** One distribution per sample: KL and agreement with the float model, accuracy where classes are known. */
 import { defineErrors } from '../../errors.ts';
 import { numbersOf } from '../feeds.ts';
-import { argMax, inTopK, klDivergence, logSoftmax } from '../metrics/distribution.ts';
+import { argMax, inTopK, klDivergence, logSoftmax } from '../../numeric/distribution.ts';
 import { cosine, sqnr } from '../metrics/signal.ts';
 import { pairedDifference, summarize } from '../metrics/summary.ts';
 import { metric, type Metric } from '../score.ts';

@@ -1,7 +1,7 @@
 /** Next-token distributions over windows of text: KL, agreement, perplexity with paired differences per window. */
 import { defineErrors } from '../../errors.ts';
 import { numbersOf } from '../feeds.ts';
-import { argMax, deltaPRms, klDivergence, logSoftmax } from '../metrics/distribution.ts';
+import { argMax, deltaPRms, klDivergence, logSoftmax } from '../../numeric/distribution.ts';
 import { pairedDifference, summarize } from '../metrics/summary.ts';
 import { metric, type Metric } from '../score.ts';
 import type { Task } from './task.ts';
