@@ -1,5 +1,10 @@
-/** A weight as integer codes before `DequantizeLinear`, in the shape of the matrix, then turned to the operator's own. */
+/**
+ * A weight as integer codes in the shape of the matrix, then turned to the operator's own. Matrix products get
+ * `DequantizeLinear`, which engines know beside them. Convolutions get the same arithmetic in plain operators: ONNX Runtime
+ * folds these when it loads a model, and DequantizeLinear never, so that it would run at each call.
+ */
 import { int, int64Tensor, ints } from '../graph/build.ts';
+import { onnxTypes } from '../graph/data-types.ts';
 import type { Attribute } from '../graph/graph.ts';
 import type { Linear } from '../graph/linear.ts';
 import { lazyTensor } from '../graph/values.ts';
@@ -18,20 +23,36 @@ export function dequantizeType(format: ScaledFormat): ElementType | undefined {
   return type in elementTypes && bits <= 8 ? (type as ElementType) : undefined;
 }
 
+/** Whether a weight is unpacked to float when the model is loaded; otherwise it is at each call. */
+export function unpacksOnLoad({ kind, cols }: Linear, { granularity }: ScaledFormat): boolean {
+  return (kind === 'Conv' || kind === 'ConvTranspose') && (granularity.kind !== 'group' || cols % granularity.size === 0);
+}
+
 /** Adds codes, scales and zero points; returns the value that is the float weight as the site's operator wants it. */
-export function dequantizeLinear(site: Linear, tiles: Tiles, emit: Emit): string {
+export function dequantized(site: Linear, tiles: Tiles, emit: Emit): string {
   const { rows, cols, id } = site;
   const format = tiles.matrix.format as ScaledFormat;
   const type = dequantizeType(format)!;
   const { granularity } = format;
+  const unpacks = unpacksOnLoad(site, format);
+  const blocked = unpacks || granularity.kind === 'group';
   const groups = granularity.kind === 'group' ? Math.ceil(cols / granularity.size) : 1;
-  const codes = codesTensor(emit.fresh(`${id}_q`), type, rows, cols, tiles);
-  const scales = tiledTensor(emit.fresh(`${id}_scale`), 'f32', groups > 1 || granularity.kind === 'group' ? [rows, groups] : [rows], tiles, 4 * groups, async (tile, count) =>
-    floatBytes(spread((await tiles.fitted(tile)).scales, await tiles.fitted(tile), format, count, groups, (g) => g * format.group)));
-  const inputs = [emit.weight(codes), emit.weight(scales)];
-  if (format.integer!.asymmetric) inputs.push(emit.weight(zerosTensor(emit.fresh(`${id}_zero`), type, rows, groups, granularity.kind === 'group', tiles)));
+  const codes = emit.weight(codesTensor(emit.fresh(`${id}_q`), type, rows, cols, tiles));
+  const scales = emit.weight(tiledTensor(emit.fresh(`${id}_scale`), 'f32', blocked ? [rows, groups] : [rows], tiles, 4 * groups, async (tile, count) =>
+    floatBytes(spread((await tiles.fitted(tile)).scales, await tiles.fitted(tile), format, count, groups, (g) => g * format.group))));
+  const zeros = format.integer!.asymmetric ? emit.weight(zerosTensor(emit.fresh(`${id}_zero`), type, rows, groups, blocked, tiles)) : undefined;
+  if (unpacks) return storedShape(site, scaled(codes, scales, zeros, [rows, groups, cols / groups], emit), emit);
   const attributes: Record<string, Attribute> = granularity.kind === 'group' ? { axis: int(1), block_size: int(granularity.size) } : { axis: int(0) };
-  return storedShape(site, emit.node('DequantizeLinear', inputs, attributes), emit);
+  return storedShape(site, emit.node('DequantizeLinear', [codes, scales, ...(zeros === undefined ? [] : [zeros])], attributes), emit);
+}
+
+/** (codes − zeros) · scales as [rows, groups, width], for scales and zeros [rows, groups]. */
+function scaled(codes: string, scales: string, zeros: string | undefined, [rows, groups, width]: readonly [number, number, number], emit: Emit): string {
+  const real = (value: string): string => emit.node('Cast', [value], { to: int(onnxTypes.f32) });
+  const shaped = (value: string, shape: readonly number[]): string => (groups === 1 ? value : emit.node('Reshape', [value, emit.weight(int64Tensor(emit.fresh('shape'), shape))]));
+  const values = shaped(real(codes), [rows, groups, width]);
+  const centred = zeros === undefined ? values : emit.node('Sub', [values, shaped(real(zeros), [rows, groups, 1])]);
+  return emit.node('Mul', [centred, shaped(scales, [rows, groups, 1])]);
 }
 
 const packed = (values: Uint8Array | Int8Array, bits: number): Uint8Array =>

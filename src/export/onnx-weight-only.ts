@@ -1,6 +1,6 @@
 /**
  * Low-bit weights beside float activations: `MatMulNBits` where the runtime has a kernel for it, `GatherBlockQuantized`
- * for embeddings, which share their codes with a tied head, `DequantizeLinear` before the float operator where the
+ * for embeddings, which share their codes with a tied head, integers that are scaled before the float operator where the
  * standard has the type, and a table lookup of densely packed codes for the rest.
  */
 import type { Graph, Node } from '../graph/graph.ts';
@@ -10,7 +10,7 @@ import { upgradeOpset } from '../graph/upgrade.ts';
 import { isScaled, type ScaledFormat } from '../formats/scaled.ts';
 import { elementTypes, type TensorRef } from '../files/tensor.ts';
 import type { QuantizedMatrix } from '../round/quantized-matrix.ts';
-import { dequantizeLinear, dequantizeType } from './onnx-dequantize.ts';
+import { dequantized, dequantizeType, unpacksOnLoad } from './onnx-dequantize.ts';
 import { gatherBlockQuantized, takesGatherBlockQuantized, tiedHeads } from './onnx-embedding.ts';
 import { matMulNBits, packMatrix, takesMatMulNBits, type PackedMatrix } from './onnx-matmul-nbits.ts';
 import { note, type ExportNote } from './onnx-note.ts';
@@ -36,14 +36,15 @@ export async function exportWeightOnly(graph: Graph, weights: ReadonlyMap<string
   const cache = tileCache();
   const tiled = new Map<string, Tiles>();
   // Two-bit element types came with operator set 25; nothing else asks for it.
-  const twoBit = sitesOf(graph, weights).some((site) => formOf(site, weights.get(site.id)!) === 'DequantizeLinear' && elementTypes[dequantizeType(weights.get(site.id)!.format as ScaledFormat)!].bits === 2);
+  const twoBit = sitesOf(graph, weights).some((site) => formOf(site, weights.get(site.id)!) === 'integers' && elementTypes[dequantizeType(weights.get(site.id)!.format as ScaledFormat)!].bits === 2);
   const base = twoBit && (graph.opset.get('') ?? 21) < 25 ? await upgradeOpset(graph, 25) : graph;
   const fresh = freshNames(base);
   const made = new Map(base.weights);
   const replacements = new Map<string, Node[]>();
   const floats = new Map<string, { value: string; nodes: Node[] }>();
   const packed = new Map<string, PackedMatrix>();
-  const slow = new Map<string, number>();
+  const unpacked = new Map<string, number>();
+  const repeated = new Map<string, number>();
   let contrib = false;
   for (const site of sitesOf(base, weights)) {
     const matrix = weights.get(site.id)!;
@@ -74,27 +75,30 @@ export async function exportWeightOnly(graph: Graph, weights: ReadonlyMap<string
     }
     let float = floats.get(site.id);
     if (float === undefined) {
-      const value = form === 'DequantizeLinear' ? dequantizeLinear(site, tiles, emit) : tableLookup(site, tiles, emit);
+      const value = form === 'integers' ? dequantized(site, tiles, emit) : tableLookup(site, tiles, emit);
       float = { value, nodes };
       floats.set(site.id, float);
-      if (form === 'table') slow.set(matrix.format.name, (slow.get(matrix.format.name) ?? 0) + 1);
+      const what = form === 'table' || unpacksOnLoad(site, matrix.format as ScaledFormat) ? unpacked : repeated;
+      what.set(matrix.format.name, (what.get(matrix.format.name) ?? 0) + 1);
     } else nodes.length = 0;
     const { value } = float;
     replacements.set(site.output, [...nodes, { ...site.node, inputs: site.node.inputs.map((input) => (input === site.id ? value : input)) }]);
   }
-  for (const [format, count] of slow) notes.push(note('slow', format, `no kernel in ONNX Runtime: ${count} weights are table lookups, unpacked to float when the model is loaded`));
+  const weightsOf = (count: number): string => (count === 1 ? 'a weight is' : `${count} weights are`);
+  for (const [format, count] of unpacked) notes.push(note('form', format, `${weightsOf(count)} unpacked to float when the model is loaded: the file is smaller, memory and speed are those of float`));
+  for (const [format, count] of repeated) notes.push(note('slow', format, `${weightsOf(count)} unpacked to float at each call: the file and memory are smaller, the product is slower than a float one`));
   const opset = new Map(base.opset);
   if (contrib) opset.set('com.microsoft', 1);
   const nodes = base.nodes.flatMap((node) => replacements.get(node.outputs[0]) ?? [node]);
   return { graph: removeDeadNodes({ ...base, nodes, weights: made, opset }), notes };
 }
 
-type Form = 'MatMulNBits' | 'GatherBlockQuantized' | 'DequantizeLinear' | 'table' | 'float';
+type Form = 'MatMulNBits' | 'GatherBlockQuantized' | 'integers' | 'table' | 'float';
 
 function formOf(site: Linear, matrix: QuantizedMatrix): Form {
   if (site.kind === 'Gather') return takesGatherBlockQuantized(site, matrix.format) ? 'GatherBlockQuantized' : 'float';
   if (takesMatMulNBits(site, matrix.format)) return 'MatMulNBits';
-  return isScaled(matrix.format) && dequantizeType(matrix.format) !== undefined ? 'DequantizeLinear' : 'table';
+  return isScaled(matrix.format) && dequantizeType(matrix.format) !== undefined ? 'integers' : 'table';
 }
 
 /** Linear sites, embeddings, and the heads tied to those that are looked up in codes. */
