@@ -1,7 +1,8 @@
 /**
- * Memory and interruption at size: a generated sharded Hugging Face folder (6 GB unless told: `npm run bench scale 1.5`)
- * becomes GGUF Q4_K and ONNX int4/g128 without a verdict. Prints the peak resident memory of the whole process tree; then
- * a run is killed half-way with SIGKILL, resumed, and its output compared byte for byte.
+ * Memory and interruption at size: a generated sharded Hugging Face folder (6 GB unless told) becomes GGUF Q4_K and ONNX
+ * int4/g128 without a verdict (other targets when named: `npm run bench scale 1.5 transformers.js,safetensors`). Prints the
+ * peak resident memory of the whole process tree; then a run is killed half-way with SIGKILL, resumed, and every file that
+ * its result lists compared byte for byte.
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -11,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const gigabytes = Number(process.argv[2] ?? 6);
+const targets = (process.argv[3] ?? 'gguf,onnx').split(',');
 const folder = mkdtempSync(join(process.env.FEWBIT_SCRATCH ?? tmpdir(), 'fewbit-scale-'));
 const cli = new URL('../dist/cli/main.js', import.meta.url).pathname;
 if (!existsSync(cli)) {
@@ -97,14 +99,18 @@ function resident(pid: number): number {
   return bytes;
 }
 
-interface Run { readonly seconds: number; readonly peak: number; readonly code: number | null }
+interface Run { readonly seconds: number; readonly peak: number; readonly code: number | null; readonly warned: boolean }
 
 function fewbit(args: readonly string[], killAfter?: (output: string) => boolean): Promise<Run> {
   const started = performance.now();
   const child = spawn(process.execPath, [cli, 'quantize', join(folder, 'model'), ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
   let peak = 0;
   let text = '';
-  child.stderr.on('data', (chunk: Buffer) => { text = (text + chunk.toString()).slice(-2000); });
+  let warned = false;
+  child.stderr.on('data', (chunk: Buffer) => {
+    text = (text + chunk.toString()).slice(-2000);
+    warned ||= /Warning:/.test(text);
+  });
   const timer = setInterval(() => {
     peak = Math.max(peak, resident(child.pid!));
     if (killAfter?.(text)) child.kill('SIGKILL');
@@ -112,7 +118,7 @@ function fewbit(args: readonly string[], killAfter?: (output: string) => boolean
   return new Promise((resolve) => child.on('exit', (code) => {
     clearInterval(timer);
     if (code !== 0 && killAfter === undefined) console.log(text);
-    resolve({ seconds: (performance.now() - started) / 1000, peak, code });
+    resolve({ seconds: (performance.now() - started) / 1000, peak, code, warned });
   }));
 }
 
@@ -122,27 +128,35 @@ const hashOf = async (path: string): Promise<string> => {
   return hash.digest('hex');
 };
 
+interface Listed { readonly path: string; readonly bytes: number; readonly sha256: string }
+
+/** What the result of a run lists. */
+const listed = (output: string): Listed[] => (JSON.parse(readFileSync(join(output, 'result.json'), 'utf8')) as { outputs: { files: Listed[] }[] }).outputs[0].files;
+
+/** Bytes of all files below a folder, those on their way included. */
+const bytesBelow = (path: string): number =>
+  readdirSync(path, { withFileTypes: true }).reduce((sum, entry) => sum + (entry.isDirectory() ? bytesBelow(join(path, entry.name)) : statSync(join(path, entry.name)).size), 0);
+
+const formats: Readonly<Record<string, string>> = { gguf: 'q4_k', onnx: 'int4/g128', 'transformers.js': 'q4', safetensors: 'int4/g128' };
+
 try {
   const bytes = await generate();
   console.log(`${(bytes / 1e9).toFixed(2)} GB in bfloat16, ${layers} layers, sharded`);
-  for (const [label, args, file] of [
-    ['gguf q4_k', ['--to', 'gguf', '--weights', 'q4_k'], 'model-Q4_K.gguf'],
-    ['onnx int4/g128', ['--to', 'onnx', '--weights', 'int4/g128', '--recipe', 'rtn'], 'model-int4-g128.onnx'],
-  ] as const) {
+  for (const target of targets) {
+    const args = ['--to', target, '--weights', formats[target], '--recipe', 'rtn', '--no-verdict'];
+    const label = `${target} ${formats[target]}`.padEnd(24);
     const whole = join(folder, 'whole'), cut = join(folder, 'cut');
-    const run = await fewbit([...args, '--no-verdict', '-o', whole]);
-    const sizes = readdirSync(whole).filter((name) => name.startsWith(file) && !/\.(md|json)$/.test(name));
-    const size = sizes.reduce((sum, name) => sum + statSync(join(whole, name)).size, 0);
-    console.log(`${label.padEnd(15)} ${run.seconds.toFixed(0)} s, ${(size / 1e9).toFixed(2)} GB, peak resident ${(run.peak / 1e6).toFixed(0)} MB, exit ${run.code}`);
-    const half = () => {
-      if (!existsSync(cut)) return false;
-      return readdirSync(cut).reduce((sum, name) => sum + statSync(join(cut, name)).size, 0) > size / 2;
-    };
-    const killed = await fewbit([...args, '--no-verdict', '-o', cut], half);
-    const resumed = await fewbit([...args, '--no-verdict', '-o', cut, '--resume']);
-    const equal = (await Promise.all(sizes.map(async (name) => (await hashOf(join(whole, name))) === (await hashOf(join(cut, name)))))).every(Boolean);
-    console.log(`${label.padEnd(15)} killed after ${killed.seconds.toFixed(0)} s, resumed in ${resumed.seconds.toFixed(0)} s (exit ${resumed.code}): ${equal ? 'the same bytes' : 'DIFFERENT BYTES'}`);
-    if (!equal || run.code !== 0 || run.peak > 800e6) process.exitCode = 1;
+    const run = await fewbit([...args, '-o', whole]);
+    const files = listed(whole);
+    const size = files.reduce((sum, file) => sum + file.bytes, 0);
+    console.log(`${label} ${run.seconds.toFixed(0)} s (${(run.seconds / (bytes / 1e9)).toFixed(1)} s per GB), ${(size / 1e9).toFixed(2)} GB in ${files.length} files, peak resident ${(run.peak / 1e6).toFixed(0)} MB, exit ${run.code}${run.warned ? ', WARNINGS' : ''}`);
+    const killed = await fewbit([...args, '-o', cut], () => existsSync(cut) && bytesBelow(cut) > size / 2);
+    const left = bytesBelow(cut);
+    const resumed = await fewbit([...args, '-o', cut, '--resume']);
+    const hashes = await Promise.all([whole, cut].map((output) => Promise.all(files.map(({ path }) => hashOf(join(output, path))))));
+    const equal = hashes[0].join() === hashes[1].join() && JSON.stringify(listed(cut)) === JSON.stringify(files);
+    console.log(`${label} killed after ${killed.seconds.toFixed(0)} s with ${(left / 1e9).toFixed(2)} GB, resumed in ${resumed.seconds.toFixed(0)} s (peak ${(resumed.peak / 1e6).toFixed(0)} MB, exit ${resumed.code}): ${equal ? 'the same bytes in all files' : 'DIFFERENT BYTES'}`);
+    if (!equal || run.code !== 0 || Math.max(run.peak, resumed.peak) > 800e6 || run.warned || resumed.warned) process.exitCode = 1;
     rmSync(whole, { recursive: true, force: true });
     rmSync(cut, { recursive: true, force: true });
   }
