@@ -32,6 +32,21 @@ test('Loop carries values, stacks others and stops on its condition or its count
   for (const count of [0, 2, 100]) await agree(g.graph(), { trips: scalar('i64', count), start: f32(0, 1), step: f32(1, 1.5) });
 });
 
+test('Loop keeps its carried values apart', async () => {
+  const g = new GraphBuilder('fibonacci');
+  const body = new GraphBuilder('body', 21, g);
+  body.input('i', 'i64', []);
+  body.output(body.input('go', 'bool', []), 'again', 'bool', []);
+  const [a, b] = [body.input('a', 'i64', []), body.input('b', 'i64', [])];
+  body.output(b, 'next_a', 'i64', []);
+  body.output(body.op('Add', [a, b]), 'next_b', 'i64', []);
+  const start = [g.input('first', 'i64', []), g.input('second', 'i64', [])];
+  const [x, y] = g.op('Loop', [g.input('trips', 'i64', []), '', ...start], { body: subgraph(body.graph()) }, { outputs: 2 });
+  g.output(x, 'x', 'i64', []);
+  g.output(y, 'y', 'i64', []);
+  await agree(g.graph(), { trips: scalar('i64', 10), first: scalar('i64', 0), second: scalar('i64', 1) });
+});
+
 test('Scan walks along axes in both directions', async () => {
   const g = new GraphBuilder('scan');
   const [state, x] = [g.input('state', 'f32', [2]), g.input('x', 'f32', [2, 5])];

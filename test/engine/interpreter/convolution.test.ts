@@ -29,6 +29,8 @@ test('MaxPool, its places and its inverse', async () => {
   await same('MaxPool', [random([2, 3, 7])], { kernel_shape: [3] }, { outputs: 2 });
   await same('MaxPool', [random([2, 3, 6, 7])], { kernel_shape: [3, 2], strides: [2, 2], pads: [1, 0, 1, 1] }, { outputs: 2 });
   await same('MaxPool', [random([1, 2, 7, 7])], { kernel_shape: [2, 2], strides: [2, 2], ceil_mode: 1 }, { outputs: 2 });
+  // The last window would begin beyond the input, so there is none.
+  await same('MaxPool', [random([1, 2, 3])], { kernel_shape: [2], strides: [3], ceil_mode: 1 });
   await same('MaxPool', [random([1, 2, 7, 8])], { kernel_shape: [2, 3], dilations: [2, 2] }, { outputs: 2 });
   await same('MaxPool', [random([1, 2, 4, 4])], { kernel_shape: [2, 2], strides: [2, 2], storage_order: 1 }, { outputs: 2 });
   await same('MaxPool', [random([1, 1, 4, 4, 4])], { kernel_shape: [2, 2, 2] });

@@ -45,6 +45,15 @@ test('products of codes, summed in int32', async () => {
     randomIntegers('i32', [3], -9999, 9999)], { pads: [1, 1, 1, 1] }, { weights: [1, 2, 3, 4, 5, 6, 7, 8] });
 });
 
+test('zero points of the left factor are per row where they are a vector', async () => {
+  // ONNX Runtime has no kernel for it. (5 − 1) · 2 + (7 − 1) · 3 and (5 − 4) · 2 + (7 − 4) · 3.
+  const g = new GraphBuilder('rows');
+  const [a, b, zero] = [g.input('a', 'u8', [2, 2]), g.input('b', 'u8', [2, 1]), g.input('zero', 'u8', [2])];
+  g.output(g.op('MatMulInteger', [a, b, zero]), 'y');
+  const { y } = await interpret(g.graph(), { a: value('u8', [2, 2], [5, 7, 5, 7]), b: value('u8', [2, 1], [2, 3]), zero: value('u8', [2], [1, 4]) });
+  assert.deepEqual([...y.data], [26, 11]);
+});
+
 test('weights of packed types are read as ONNX Runtime reads them', async () => {
   const bytes = Uint8Array.from({ length: 8 }, (_, i) => (i * 37 + 11) & 255);
   for (const type of ['i4', 'u4', 'f8_e4m3', 'f8_e5m2'] as const) {
