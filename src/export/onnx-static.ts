@@ -13,7 +13,7 @@ import { upgradeOpset } from '../graph/upgrade.ts';
 import { encodeNumbers, lazyTensor, numberTensor, readFloats, readNumbers } from '../graph/values.ts';
 import { rne } from '../numeric/rounding.ts';
 import type { QuantizedMatrix } from '../round/quantized-matrix.ts';
-import { activationGrid, channelAxis, integerRefusal, integerWeight, isAsymmetric, scalarTensor } from './onnx-int8.ts';
+import { activationGrid, channelAxis, integerRefusal, integerWeight, isAsymmetric, saturationNote, scalarTensor } from './onnx-int8.ts';
 import { note, type ExportNote } from './onnx-note.ts';
 import { hasIntegerKernel, planStatic, type Made, type StaticPlan } from './onnx-static-plan.ts';
 import { tileCache, type TileCache } from './onnx-tiles.ts';
@@ -94,7 +94,12 @@ class StaticWriter {
       this.#nodes.push({ ...node, inputs, outputs });
     }
     if (sites.size > 0 && this.#type === 'u8') {
-      this.#notes.push(note('overflow', this.#graph.name, 'uint8 × int8 products are exact on ARM, WebAssembly and x86 with VNNI; on older x86, ONNX Runtime may saturate sums of two unless session.x64quantprecision is 1'));
+      this.#notes.push(saturationNote(this.#graph));
+    }
+    const convolutions = [...sites.values()].filter(({ kind }) => kind === 'Conv');
+    const depthwise = convolutions.filter(({ groups }) => groups > 1).length;
+    if (depthwise > 0) {
+      this.#notes.push(note('slow', this.#graph.name, `${depthwise} of ${convolutions.length} integer convolutions are grouped: onnxruntime-web can be slower there than in float (up to 1.6 times in our measurements), time the file where it will run`));
     }
     const next: Graph = { ...this.#graph, nodes: this.#nodes, weights: this.#weights };
     return { graph: removeDeadNodes({ ...next, nodes: sortNodes(next) }), notes: this.#notes };
@@ -167,7 +172,7 @@ class StaticWriter {
       this.#notes.push(note('float', site.id, `stays float, ${refusal}`));
       return inputs;
     }
-    const reason = hasIntegerKernel(site) ? 'no range of its activations is known' : `${site.kind} has no integer kernel`;
+    const reason = hasIntegerKernel(site) ? 'its activations stay float' : `${site.kind} has no integer kernel`;
     this.#notes.push(note('slow', site.id, `${reason}, computed in float from 8-bit weights`));
     const next = [...inputs];
     next[1] = this.#weight(site, matrix, undefined).output;

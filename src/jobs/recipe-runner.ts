@@ -8,6 +8,7 @@ import { upgradeOpset } from '../graph/upgrade.ts';
 import { observeExtremes } from '../observe/extremes.ts';
 import type { Batches } from '../observe/taps.ts';
 import { applyRecipe, type Applied } from '../recipes/apply.ts';
+import { floatEnds } from './float-ends.ts';
 import { keepsFloat } from './keep.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import type { QuantizeSettings } from './settings.ts';
@@ -49,13 +50,16 @@ export function recipeRunner(
     let applied = done.get(key);
     if (applied === undefined) {
       const format = parseFormat(scheme.weights);
-      applied = applyRecipe(recipe, model.graph, {
-        engine, activationValues,
+      const reshaped = applyRecipe(recipe, model.graph, {
+        engine,
+        // An activation without a range stays float.
+        activationValues: (graph) => activationValues(graph).filter((value) => !keepsFloat(value, '', settings.keep)),
         // Asked of the transformed graph, whose weights may have new names; refusals have stopped the plan or been allowed.
         formatOf: (site) => (site.kind === 'Gather' || keepsFloat(site.id, site.node.name, settings.keep) || format.refuses(site.rows, site.cols) !== undefined ? undefined : format),
         ...(batches === undefined ? {} : { batches }),
         onSite: (site, count, total) => progress.line(`[${String(count).padStart(4)}/${total}] ${site.id} [${site.rows}, ${site.cols}] ${site.weight.type} -> ${scheme.weights}`),
       });
+      applied = scheme.activations === 'static' && batches !== undefined ? reshaped.then((made) => floatEnds(made, engine, batches())) : reshaped;
       done.set(key, applied);
     }
     return applied;

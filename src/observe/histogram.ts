@@ -5,6 +5,7 @@ import { defineErrors } from '../errors.ts';
 const errors = defineErrors('histogram', {
   notFinite: (f: { value: number; name: string }) => `value ${f.name} of the network became ${f.value} on calibration data`,
 });
+export const notFinite = errors.notFinite;
 
 const binCount = 8192;
 

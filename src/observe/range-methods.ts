@@ -13,7 +13,7 @@ const withZero = (low: number, high: number): Range => ({ low: Math.min(0, low),
 const within = (h: Histogram, low: number, high: number): Range => withZero(Math.max(low, h.min), Math.min(high, h.max));
 
 /** The extremes themselves. */
-export const minmaxRange = (h: Histogram): Range => withZero(h.min, h.max);
+export const minmaxRange = (h: Pick<Histogram, 'min' | 'max'>): Range => withZero(h.min, h.max);
 
 /** Leaves out (100 − percent)/2 percent of the values at each end, to the width of a bin. */
 export function percentileRange(h: Histogram, percent = 99.99): Range {

@@ -1,8 +1,9 @@
-/** Ranges of activations on data: one run over the batches, one histogram per value, no activation is kept. */
+/** Ranges of activations on data: one run over the batches, extremes or one histogram per value, no activation is kept. */
 import type { Engine, Feeds } from '../engine/session.ts';
 import type { Graph } from '../graph/graph.ts';
 import { withOutputs } from '../graph/outputs.ts';
-import { Histogram } from './histogram.ts';
+import { batchExtremes } from './batch-extremes.ts';
+import { Histogram, notFinite } from './histogram.ts';
 import { entropyRange, minmaxRange, mseRange, percentileRange, type Range } from './range-methods.ts';
 import { floatsOf, noBatches, openGraph, type Batches } from './taps.ts';
 
@@ -30,64 +31,57 @@ export interface ObservedRange extends Range {
 export async function observeRanges(
   graph: Graph, engine: Engine, batches: Batches, values: readonly string[], options: RangeOptions = {},
 ): Promise<Map<string, ObservedRange>> {
+  const names = [...new Set(values)];
+  const { method = 'minmax' } = options;
+  return method === 'minmax' || method === 'ema' ? ofExtremes(graph, engine, batches, names, method, options.momentum) : ofHistograms(graph, engine, batches, names, { ...options, method });
+}
+
+/** Ranges that follow from the extremes of each batch. */
+async function ofExtremes(graph: Graph, engine: Engine, batches: Batches, names: readonly string[], method: 'minmax' | 'ema', momentum = 0.9): Promise<Map<string, ObservedRange>> {
+  const ranges = new Map<string, ObservedRange>();
+  for await (const batch of batchExtremes(graph, engine, batches, names)) {
+    for (const [name, { min, max, mean, count }] of batch) {
+      for (const value of [min, max, mean]) if (!Number.isFinite(value)) throw notFinite({ value, name });
+      const { low, high } = minmaxRange({ min, max });
+      const old = ranges.get(name);
+      const mixed = (before: number, now: number): number => momentum * before + (1 - momentum) * now;
+      ranges.set(name, old === undefined ? { low, high, min, max, count } : {
+        low: method === 'ema' ? mixed(old.low, low) : Math.min(old.low, low), high: method === 'ema' ? mixed(old.high, high) : Math.max(old.high, high),
+        min: Math.min(old.min, min), max: Math.max(old.max, max), count: old.count + count,
+      });
+    }
+  }
+  return ranges;
+}
+
+/** Ranges that need to know how the values are spread: every value comes out of the session. */
+async function ofHistograms(graph: Graph, engine: Engine, batches: Batches, names: readonly string[], options: RangeOptions): Promise<Map<string, ObservedRange>> {
   const inputs = new Set(graph.inputs.map(({ name }) => name));
-  const inner = [...new Set(values)].filter((name) => !inputs.has(name));
+  const inner = names.filter((name) => !inputs.has(name));
   const session = await openGraph(await withOutputs(graph, inner), engine);
-  const watchers = new Map([...new Set(values)].map((name) => [name, new Watcher(name, options)]));
+  const histograms = names.map((name) => new Histogram(name));
   try {
     let seen = 0;
     for await (const feeds of batches as AsyncIterable<Feeds>) {
       const results = inner.length === 0 ? {} : await session.run(feeds, inner);
-      for (const [name, watcher] of watchers) watcher.add(floatsOf(name, results[name] ?? feeds[name]));
+      for (const histogram of histograms) histogram.add(floatsOf(histogram.name, results[histogram.name] ?? feeds[histogram.name]));
       seen++;
     }
     if (seen === 0) throw noBatches({});
   } finally {
     await session.dispose();
   }
-  return new Map([...watchers].map(([name, watcher]) => [name, watcher.range()]));
+  return new Map(histograms.map((histogram) => {
+    const { name, min, max, count } = histogram;
+    return [name, { ...rangeOf(histogram, options), min, max, count }];
+  }));
 }
 
-/** One value as it streams by. */
-class Watcher {
-  readonly #histogram: Histogram;
-  readonly #options: RangeOptions;
-  #average: Range | undefined;
-
-  constructor(name: string, options: RangeOptions) {
-    this.#histogram = new Histogram(name);
-    this.#options = options;
-  }
-
-  add(values: ArrayLike<number>): void {
-    this.#histogram.add(values);
-    if (this.#options.method !== 'ema') return;
-    let low = 0, high = 0;
-    for (let i = 0; i < values.length; i++) {
-      if (values[i] < low) low = values[i];
-      if (values[i] > high) high = values[i];
-    }
-    const { momentum = 0.9 } = this.#options;
-    this.#average = this.#average === undefined ? { low, high } : {
-      low: momentum * this.#average.low + (1 - momentum) * low,
-      high: momentum * this.#average.high + (1 - momentum) * high,
-    };
-  }
-
-  range(): ObservedRange {
-    const h = this.#histogram;
-    const { min, max, count } = h;
-    return { ...this.#range(), min, max, count };
-  }
-
-  #range(): Range {
-    const h = this.#histogram;
-    switch (this.#options.method ?? 'minmax') {
-      case 'minmax': return minmaxRange(h);
-      case 'ema': return this.#average!;
-      case 'percentile': return percentileRange(h, this.#options.percent);
-      case 'entropy': return entropyRange(h);
-      case 'mse': return mseRange(h, this.#options.levels);
-    }
+function rangeOf(histogram: Histogram, { method, percent, levels }: RangeOptions): Range {
+  switch (method) {
+    case 'percentile': return percentileRange(histogram, percent);
+    case 'entropy': return entropyRange(histogram);
+    case 'mse': return mseRange(histogram, levels);
+    default: return minmaxRange(histogram);
   }
 }

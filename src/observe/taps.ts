@@ -2,7 +2,7 @@
 import { defineErrors } from '../errors.ts';
 import { onnxBytes } from '../files/onnx.ts';
 import type { Graph } from '../graph/graph.ts';
-import type { Engine, Feeds, Session } from '../engine/session.ts';
+import type { Engine, Feeds, Session, SessionOptions } from '../engine/session.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { f16ToF32 } from '../numeric/half.ts';
 
@@ -10,13 +10,19 @@ const errors = defineErrors('observe', {
   notFloat: (f: { name: string; type: string }) => `value ${f.name} is of type ${f.type}; ranges are observed of floats`,
   noBatches: (_: object) => 'no batch to observe',
 });
-export const noBatches = errors.noBatches;
+export const { noBatches, notFloat } = errors;
 
 export type Batches = AsyncIterable<Feeds> | Iterable<Feeds>;
 
-/** Opens a graph from memory; models beyond the 2 GB of one ONNX message need a file with external data. */
-export async function openGraph(graph: Graph, engine: Engine): Promise<Session> {
-  return engine.open({ bytes: await onnxBytes(graph) });
+/** Weights up to this size pass to the engine in memory; more would be held twice, and one message ends at 2 GB. */
+const inMemoryBytes = 64 * 1024 * 1024;
+
+/** Opens a graph: a small one from memory, a large one the way the engine has for it. */
+export async function openGraph(graph: Graph, engine: Engine, options?: SessionOptions): Promise<Session> {
+  let bytes = 0;
+  for (const { byteLength } of graph.weights.values()) bytes += byteLength;
+  if (bytes > inMemoryBytes && engine.openGraph !== undefined) return engine.openGraph(graph, options);
+  return engine.open({ bytes: await onnxBytes(graph) }, options);
 }
 
 /** Elements of a float tensor as numbers. */
