@@ -1,5 +1,5 @@
 /** What an inference engine must offer. Implementations: `ort-node.ts`, `ort-web.ts`. */
-import type { ValueInfo } from '../graph/graph.ts';
+import type { Graph, ValueInfo } from '../graph/graph.ts';
 import type { Tensor } from './tensor.ts';
 
 export type Feeds = Readonly<Record<string, Tensor>>;
@@ -28,4 +28,6 @@ export interface Engine {
   /** Engine name and version, for manifests. */
   readonly name: string;
   open(model: ModelBytes, options?: SessionOptions): Promise<Session>;
+  /** Opens a graph of any size without holding its weights in one buffer; absent where there is no disk. */
+  openGraph?(graph: Graph, options?: SessionOptions): Promise<Session>;
 }

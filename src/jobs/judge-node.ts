@@ -1,8 +1,5 @@
 /** Runs written files in the engines that will load them, beside the float model, on inputs that calibrated nothing. */
-import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { hasLlamaCpp, llamaCpp } from '../engine/llama-cpp-node.ts';
 import { ortNode } from '../engine/ort-node.ts';
 import type { Feeds, Session } from '../engine/session.ts';
@@ -11,9 +8,7 @@ import { measureLatency } from '../evaluate/metrics/latency.ts';
 import type { Score } from '../evaluate/score.ts';
 import { evaluate } from '../evaluate/tasks.ts';
 import { onBackend, type Verdict } from '../evaluate/verdict.ts';
-import { fileSink } from '../files/fs-node.ts';
-import { writeOnnx } from '../files/onnx.ts';
-import type { Graph } from '../graph/graph.ts';
+import { openGraph } from '../observe/taps.ts';
 import type { Data } from './data-node.ts';
 import type { Progress } from './progress.ts';
 import type { Target } from './schemes.ts';
@@ -47,14 +42,13 @@ const timingBudget = 6000;
 
 export async function judge(model: SourceModel, data: Data, items: readonly JudgeItem[], options: { readonly threads: number; readonly progress: Progress }): Promise<Judged[]> {
   const { threads, progress } = options;
-  const folder = await mkdtemp(join(tmpdir(), 'fewbit-'));
   const sessions: Session[] = [];
   const opened: { item: JudgeItem; session?: Session; notJudged?: string; loads: string[]; backend: string }[] = [];
   try {
-    const float = await openFloat(model, folder, threads);
+    const float = await openFloat(model, threads);
     sessions.push(float);
     for (const item of items) {
-      const result = await openItem(item, folder, threads);
+      const result = await openItem(item, threads);
       opened.push({ item, ...result });
       if (result.session !== undefined) sessions.push(result.session);
     }
@@ -73,35 +67,23 @@ export async function judge(model: SourceModel, data: Data, items: readonly Judg
     });
   } finally {
     for (const session of sessions) await session.dispose();
-    await rm(folder, { recursive: true, force: true });
   }
 }
 
 /** The float model: the source file itself where it is one, else the graph built from it, in float32. */
-async function openFloat(model: SourceModel, folder: string, threads: number): Promise<Session> {
+async function openFloat(model: SourceModel, threads: number): Promise<Session> {
   if (model.origin === 'onnx' && model.files.length > 0) return ortNode.open({ path: model.location }, { threads });
-  return openGraphFile(model.graph, folder, 'float', threads);
+  return openGraph(model.graph, ortNode, { threads });
 }
 
-/** Writes a graph to a temporary file, so that its size does not matter, and opens it. */
-async function openGraphFile(graph: Graph, folder: string, stem: string, threads: number): Promise<Session> {
-  const path = join(folder, `${stem}.onnx`);
-  const sink = await fileSink(path);
-  const data = await fileSink(`${path}_data`);
-  await writeOnnx(graph, sink, { external: { location: `${stem}.onnx_data`, sink: data } });
-  await data.commit();
-  await sink.commit();
-  return ortNode.open({ path }, { threads });
-}
-
-async function openItem(item: JudgeItem, folder: string, threads: number): Promise<{ session?: Session; notJudged?: string; loads: string[]; backend: string }> {
+async function openItem(item: JudgeItem, threads: number): Promise<{ session?: Session; notJudged?: string; loads: string[]; backend: string }> {
   if (item.target === 'gguf' && (await hasLlamaCpp())) {
     return { session: await llamaCpp.open({ path: item.path }, { threads }), loads: [`llama.cpp (${version('node-llama-cpp')})`], backend: 'llama.cpp' };
   }
   if (item.target === 'gguf' || item.target === 'safetensors') {
     // No engine at hand loads these: what they decode to runs in ONNX Runtime.
     const { graph, close } = await openSource(item.path);
-    const session = await openGraphFile(graph, folder, `decoded-${item.name.replaceAll(/[^\w.-]/g, '_')}`, threads).finally(close);
+    const session = await openGraph(graph, ortNode, { threads }).finally(close);
     return { session, loads: [], backend: 'decoded' };
   }
   return { session: await ortNode.open({ path: item.path }, { threads }), loads: [version('onnxruntime-node')], backend: 'cpu' };
