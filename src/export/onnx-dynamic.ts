@@ -12,7 +12,7 @@ import { sortNodes } from '../graph/traverse.ts';
 import { upgradeOpset } from '../graph/upgrade.ts';
 import { lazyTensor, numberTensor } from '../graph/values.ts';
 import type { QuantizedMatrix } from '../round/quantized-matrix.ts';
-import { integerRefusal, integerWeight, isAsymmetric } from './onnx-int8.ts';
+import { integerRefusal, integerWeight, isAsymmetric, saturationNote } from './onnx-int8.ts';
 import { note, type ExportNote } from './onnx-note.ts';
 import { tileCache } from './onnx-tiles.ts';
 
@@ -34,6 +34,8 @@ export async function exportDynamicInt8(source: Graph, weights: ReadonlyMap<stri
     notes.push(note('float', site.id, `stays float, ${refusal}`));
     return [node];
   });
+  // Convolutions have unsigned weights, whose products no processor saturates.
+  if (nodes.some(({ op, inputs }) => op === 'MatMulInteger' && writer.weights.get(inputs[1])?.type === 'i8')) notes.push(saturationNote(graph));
   const next: Graph = { ...graph, nodes, weights: new Map([...graph.weights, ...writer.weights]) };
   return { graph: removeDeadNodes({ ...next, nodes: sortNodes(next) }), notes };
 }

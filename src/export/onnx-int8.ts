@@ -5,11 +5,13 @@
 import { floatTensor, type TensorRef } from '../files/tensor.ts';
 import type { ElementType } from '../files/tensor.ts';
 import { isScaled } from '../formats/scaled.ts';
+import type { Graph } from '../graph/graph.ts';
 import { storedOrder, type Linear } from '../graph/linear.ts';
 import type { Fresh } from '../graph/rewrite.ts';
 import { lazyTensor } from '../graph/values.ts';
 import { rne } from '../numeric/rounding.ts';
 import type { QuantizedMatrix } from '../round/quantized-matrix.ts';
+import { note, type ExportNote } from './onnx-note.ts';
 import { floatBytes, spread, tiledTensor, tilesOf, type TileCache, type Tiles } from './onnx-tiles.ts';
 
 /** `stored`: as the operator has it. `in-out`: [in, out], as MatMulInteger wants a matrix. */
@@ -24,6 +26,10 @@ export function integerRefusal(site: Linear, { format }: QuantizedMatrix): strin
   if (site.kind === 'ConvTranspose' && site.groups > 1) return 'a grouped ConvTranspose has no axis for its channel scales';
   return undefined;
 }
+
+/** What is said of a file whose products are of unsigned activations and signed weights. */
+export const saturationNote = ({ name }: Graph): ExportNote =>
+  note('overflow', name, 'uint8 × int8 products are exact on ARM, WebAssembly and x86 with VNNI; on older x86, ONNX Runtime may saturate sums of two unless session.x64quantprecision is 1');
 
 export const isAsymmetric = ({ format }: QuantizedMatrix): boolean => isScaled(format) && format.integer?.asymmetric === true;
 
