@@ -49,12 +49,16 @@ export async function gradient(source: Graph, loss: string, wrt: readonly string
     if (shape === undefined || !shape.every((dim) => typeof dim === 'number')) throw errors.shape({ value, node });
     return shape as readonly number[];
   };
-  const lossShape = shapeOf(loss, 'the loss');
-  if (seed === undefined && lossShape.some((dim) => dim !== 1)) throw errors.notScalar({ loss, shape: lossShape.join(', ') });
 
   const active = activeValues(view, wrt);
   const used = ancestors(view, loss);
   for (const value of wrt) if (!used.has(value)) throw errors.unused({ value, loss });
+  for (const node of graph.nodes) {
+    const isNeeded = dependsOn(node, active) && node.outputs.some((output) => used.has(output) && active.has(output));
+    if (isNeeded && ruleOf(node, composites) === undefined) throw errors.noRule({ op: keyOf(node), node: label(node) });
+  }
+  const lossShape = shapeOf(loss, 'the loss');
+  if (seed === undefined && lossShape.some((dim) => dim !== 1)) throw errors.notScalar({ loss, shape: lossShape.join(', ') });
   const contents = await smallContents(graph);
   const fresh = freshNames(graph);
   const tape = new GraphTape(fresh);
@@ -85,8 +89,7 @@ export async function gradient(source: Graph, loss: string, wrt: readonly string
     };
     const site = new GradientSite(node, tape, arriving, { shapes, contents, active }, extend);
     const rule = ruleOf(node, composites);
-    if (rule === undefined) throw errors.noRule({ op: node.domain === '' ? node.op : `${node.domain}:${node.op}`, node: label(node) });
-    rule(site).forEach((value, index) => {
+    rule!(site).forEach((value, index) => {
       const input = node.inputs[index];
       if (value === undefined || input === '' || !active.has(input)) return;
       const parts = sums.get(input);
@@ -105,12 +108,15 @@ export async function gradient(source: Graph, loss: string, wrt: readonly string
   return { graph: { ...graph, nodes, weights: new Map([...graph.weights, ...tape.weights]), opset }, gradients };
 }
 
+/** An operator's name in the table of rules. */
+const keyOf = ({ domain, op }: Node): string => (domain === '' ? op : `${domain}:${op}`);
+
 function ruleOf(node: Node, composites: CompositeTable) {
   if (node.domain === compositeDomain) {
     const row = compositeOf(node, composites);
     return (site: GradientSite) => row.gradient(site);
   }
-  const key = node.domain === '' ? node.op : `${node.domain}:${node.op}`;
+  const key = keyOf(node);
   return Object.hasOwn(gradientRules, key) ? gradientRules[key] : undefined;
 }
 

@@ -10,9 +10,11 @@ import { onnxBytes } from '../../../src/files/onnx.ts';
 import { floatTensor, type ElementType } from '../../../src/files/tensor.ts';
 import { GraphBuilder, int, ints } from '../../../src/graph/build.ts';
 import { lower } from '../../../src/graph/composite.ts';
+import { extend } from '../../../src/graph/extend.ts';
 import { gradient, type GradientOptions } from '../../../src/graph/gradient/gradient.ts';
 import type { Graph } from '../../../src/graph/graph.ts';
 import { inferTypes } from '../../../src/graph/infer.ts';
+import { viewOf } from '../../../src/graph/traverse.ts';
 import { Random } from './random.ts';
 
 /** A tensor to differentiate by: random in a range, away from zero unless `from` says otherwise; or given values. */
@@ -131,18 +133,57 @@ export function assertClose(found: ArrayLike<number | bigint>, wanted: ArrayLike
   }
 }
 
-/** Runs one case: gradients of all float inputs against differences, shapes, and the engine. */
+const feedsOf = (item: Case): Record<string, Value64> => {
+  const random = new Random(11);
+  return Object.fromEntries(Object.entries(item.inputs).map(([name, given]) => [name, valueOf(inputOf(given), random)]));
+};
+const differentiable = (item: Case): string[] => Object.entries(item.inputs)
+  .filter(([, given]) => { const { type = 'f32', isFixed = false } = inputOf(given); return type === 'f32' && !isFixed; })
+  .map(([name]) => name);
+
+/** Gradients of all float inputs against differences, their shapes, and the engine. */
 export async function check(item: Case): Promise<void> {
   const graph = await lossGraph(item);
-  const random = new Random(11);
-  const feeds: Record<string, Value64> = {};
-  for (const [name, given] of Object.entries(item.inputs)) feeds[name] = valueOf(inputOf(given), random);
-  const wrt = Object.entries(item.inputs).filter(([, given]) => { const { type = 'f32', isFixed = false } = inputOf(given); return type === 'f32' && !isFixed; }).map(([name]) => name);
+  const feeds = feedsOf(item);
+  const wrt = differentiable(item);
   const { exact, engine } = await gradients(graph, 'loss', wrt, feeds, { engine: item.noEngine === undefined });
   for (const name of wrt) {
     assert.deepEqual(exact.get(name)!.shape, feeds[name].shape, `${name}: shape of its gradient`);
     assertClose(exact.get(name)!.data, await differences(graph, 'loss', name, feeds), 1e-6, `d loss / d ${name}`);
     if (engine !== undefined) assertClose(engine.get(name)!.data, exact.get(name)!.data, 2e-5, `engine's d loss / d ${name}`);
+  }
+}
+
+/** The graph of loss and gradient with the product of each gradient and a constant direction, summed to `product`. */
+export async function directional(graph: Graph, loss: string, wrt: readonly string[], seed: number, options: GradientOptions = {}): Promise<Graph> {
+  const made = await gradient(graph, loss, wrt, options);
+  const typed = await inferTypes(outputsOf(made.graph, [...new Set(made.gradients.values())]));
+  const random = new Random(seed);
+  return extend(typed, (tape) => {
+    const parts = wrt.map((name) => {
+      const value = made.gradients.get(name)!;
+      const shape = viewOf(typed).info(value)!.shape as number[];
+      const direction = tape.weight(floatTensor('direction', shape, random.floats(shape.reduce((a, b) => a * b, 1))));
+      return tape.op('ReduceSum', [tape.op('Mul', [value, direction])], { keepdims: int(0) });
+    });
+    return tape.named(parts.length === 1 ? 'Identity' : 'Sum', parts, 'product');
+  }).graph;
+}
+
+/** The gradient of the gradient: products with a direction, differentiated again, for every input they depend on. */
+export async function checkTwice(item: Case): Promise<void> {
+  const feeds = feedsOf(item);
+  const graph = outputsOf(await directional(await lossGraph(item), 'loss', differentiable(item), 5), ['product']);
+  for (const name of differentiable(item)) {
+    try {
+      await gradient(graph, 'product', [name]);
+    } catch (error) {
+      if ((error as { code?: string }).code === 'gradient.unused') continue;
+      throw error;
+    }
+    const { exact, engine } = await gradients(graph, 'product', [name], feeds, { engine: item.noEngine === undefined });
+    assertClose(exact.get(name)!.data, await differences(graph, 'product', name, feeds), 2e-6, `second derivative to ${name}`);
+    if (engine !== undefined) assertClose(engine.get(name)!.data, exact.get(name)!.data, 1e-4, `engine's second derivative to ${name}`);
   }
 }
 
