@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Score } from '../src/evaluate/score.ts';
 import { openData } from '../src/jobs/data-node.ts';
+import { losingNote } from '../src/jobs/losing-layers.ts';
 import { quantize } from '../src/jobs/quantize-node.ts';
-import type { QuantizeResult } from '../src/jobs/result.ts';
 import { parseSettings, type QuantizeRequest } from '../src/jobs/settings.ts';
 import { openModern } from '../src/jobs/source-node.ts';
 import type { Places } from './onnx-models/assets.ts';
@@ -38,22 +38,25 @@ const asked: readonly Partial<QuantizeRequest>[] = [{ bits: '16,8,4' }, { weight
 
 async function bench(model: BenchModel, places: Places): Promise<void> {
   const base = { ...model.request(places), model: join(assets, model.file), to: 'onnx', overwrite: true };
-  for (const [i, outputs] of asked.entries()) await add(model, { ...base, ...outputs, output: join(places.work, 'out', `${model.name}-${i}`) });
+  // A gate makes the job name the layers that a file loses at.
+  const gate = model.bound === undefined ? {} : { maxDrop: `${model.bound.metric}=${model.bound.drop}` };
+  for (const [i, outputs] of asked.entries()) await add(model, { ...base, ...outputs, ...(i === 0 ? gate : {}), output: join(places.work, 'out', `${model.name}-${i}`) });
   for (const seed of (model.seeds ?? []).filter((other) => other !== 0)) {
-    await add(model, { ...base, bits: '8', seed, output: join(places.work, 'out', `${model.name}-seed${seed}`) }, `, seed ${seed}`);
+    await add(model, { ...base, ...gate, bits: '8', seed, output: join(places.work, 'out', `${model.name}-seed${seed}`) }, `, seed ${seed}`);
   }
 }
 
-async function add(model: BenchModel, request: QuantizeRequest, remark = ''): Promise<QuantizeResult> {
+async function add(model: BenchModel, request: QuantizeRequest, remark = ''): Promise<void> {
   const result = await quantize(request);
-  const settings = parseSettings(request);
-  const { evaluation } = await openData(settings, await openModern(request.model));
-  for (const { file, label, files, verdict } of result.outputs) {
+  const source = await openModern(request.model);
+  const { evaluation } = await openData(parseSettings(request), source);
+  await source.close();
+  for (const { file, label, files, verdict, losing } of result.outputs) {
     const { score } = verdict;
-    const [metric] = score?.metrics ?? [];
     const bound = label === 'int8' ? model.bound : undefined;
-    const within = metric === undefined || bound === undefined ? undefined : metric.drop <= bound + 1e-9;
-    if (within === false) missed++;
+    const metric = score?.metrics.find(({ name }) => bound === undefined || name === bound.metric);
+    const missing = bound === undefined ? undefined : result.gates.find((gate) => gate.file === file);
+    if (missing !== undefined) missed++;
     const { sqnr, failure } = await compareRuntimes(join(request.output, file), evaluation, compared);
     if (failure !== undefined) missed++;
     const size = files.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -62,12 +65,12 @@ async function add(model: BenchModel, request: QuantizeRequest, remark = ''): Pr
       metric === undefined ? '' : `${metric.name} ${metric.float.toFixed(2)} -> ${metric.quantized.toFixed(2)} ${metric.unit}`,
       score === undefined ? `not judged: ${verdict.notJudged}` : errorText(score), verdict.latency[0] === undefined ? '' : `${verdict.latency[0].ratio.toFixed(2)}x`,
       failure ?? (sqnr === Infinity ? 'equal' : `${sqnr!.toFixed(0)} dB`),
-      within === undefined ? '' : `${within ? 'within' : 'MISSES'} ${bound!.toFixed(1)}`,
+      bound === undefined ? '' : `${missing === undefined ? 'within' : 'MISSES'} ${bound.drop.toFixed(1)}`,
     ];
     rows.push(row);
     console.log(row.join('  '));
+    if (missing !== undefined && losing !== undefined) console.log(`  ${losingNote(losing)}`);
   }
-  return result;
 }
 
 function errorText({ error: { kl, sqnr } }: Score): string {

@@ -10,11 +10,13 @@ import { bindFeeds } from '../evaluate/feeds.ts';
 import { failingGates, parseMaxDrop, parseSize, recommend, type Gates, type Verdict } from '../evaluate/verdict.ts';
 import { attempt, openFile, writeFileAtomic } from '../files/fs-node.ts';
 import { readImatrix, type Imatrix } from '../files/imatrix.ts';
-import { observeImportance } from '../recipes/apply.ts';
+import type { Batches } from '../observe/taps.ts';
+import { observeImportance, type Applied } from '../recipes/apply.ts';
 import { poolNode } from '../round/pool-node.ts';
 import { openData, type Data } from './data-node.ts';
 import type { Judged } from './judge-node.ts';
 import { judgeInProcess } from './judge-process-node.ts';
+import { losingLayers, losingNote } from './losing-layers.ts';
 import { outputFiles, outputJournal, type OutputJournal } from './output-journal-node.ts';
 import { outputSpecs } from './outputs.ts';
 import { fileHash, planRun, type Planned } from './plan-node.ts';
@@ -126,7 +128,19 @@ async function carryOut({ model, data, planned, settings }: Prepared, hooks: Qua
     : loaded.map((output): LoaderSnippet => ({ language: 'js', code: snippetFor(output), executed: false, reason: 'the verdict was skipped' }));
   const result = await finish({ model, settings, planned, fingerprints, written, judged, snippets, data, seconds: (performance.now() - started) / 1000 });
   for (const journal of journals) await journal.forget();
-  return result;
+  return { ...result, outputs: await withLosers(result, parts.map(({ spec }) => spec), apply, () => feedsOf(model, data!.calibration!)) };
+}
+
+/** The outputs; where static activations miss a gate of quality, with the layers that they lose most at. */
+async function withLosers({ outputs, gates }: QuantizeResult, specs: readonly OutputSpec[], apply: (spec: OutputSpec) => Promise<Applied>, batches: () => Batches): Promise<Output[]> {
+  const missing = new Set(gates.filter(({ gate }) => gate !== 'size').map(({ file }) => file));
+  const named: Output[] = [];
+  for (const [i, output] of outputs.entries()) {
+    if (specs[i].scheme.activations !== 'static' || !missing.has(output.file)) { named.push(output); continue; }
+    const losing = await losingLayers(await apply(specs[i]), ortNode, batches());
+    named.push({ ...output, losing, notes: [...output.notes, losingNote(losing)] });
+  }
+  return named;
 }
 
 /** Mean squares of what enters each column, by weight name, and in a file where one is asked for. */

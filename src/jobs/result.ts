@@ -1,5 +1,6 @@
 /** What a run of `quantize` leaves behind: one value that the table, `--json`, the manifests and the report all show. */
 import type { GateFailure, Recommendation, Verdict } from '../evaluate/verdict.ts';
+import type { LosingLayers } from './losing-layers.ts';
 
 /** One tensor of one output. */
 export interface TensorLine {
@@ -49,6 +50,8 @@ export interface Output {
   readonly verdict: Verdict;
   /** What a user should know: layers left float and why, engine limits. */
   readonly notes: readonly string[];
+  /** Where static activations lose, for files that miss a gate. */
+  readonly losing?: LosingLayers;
   readonly snippet: LoaderSnippet;
 }
 
