@@ -19,10 +19,6 @@ import type { OutputSpec } from './target.ts';
 export const modern = async (graph: Graph): Promise<Graph> =>
   removeIdentities(await foldConstants(await upgradeOpset(graph, Math.max(21, graph.opset.get('') ?? 21))));
 
-/** Weights that a graph opened from memory may have: protobuf messages end at 2 GB. */
-const sessionBytes = 1.9e9;
-const weightBytes = ({ weights }: Graph): number => [...weights.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
-
 export interface RecipeRunnerOptions {
   readonly engine: Engine;
   /** Calibration feeds, started again for each pass. */
@@ -39,7 +35,7 @@ export function recipeRunner(
   const extremes = new Map<Graph, Promise<ReadonlyMap<string, number>>>();
   /** What half precision must know of the values between layers. */
   const withExtremes = async (applied: Applied): Promise<Applied> => {
-    if (batches === undefined || weightBytes(applied.graph) > sessionBytes) return applied;
+    if (batches === undefined) return applied;
     const found = extremes.get(applied.graph) ?? observeExtremes(applied.graph, engine, batches());
     extremes.set(applied.graph, found);
     return { ...applied, extremes: await found };

@@ -46,6 +46,15 @@ test('extremes are the largest sizes over all batches, of inputs and of results'
   assert.ok(Math.abs(of('small') - 4) < 1e-6);
 });
 
+test('values without elements have no extreme', async () => {
+  const g = new GraphBuilder('cache', 21);
+  const past = g.input('past', 'f32', ['n', 2]);
+  const kept = g.op('Relu', [past], {}, { name: 'kept' });
+  g.output(g.op('Concat', [kept, g.weight(floatTensor('now', [1, 2], Float32Array.of(3, -7)))], { axis: int(0) }), 'y', 'f32', ['total', 2]);
+  const extremes = await observeExtremes(g.graph(), ortNode, [{ past: f32([0, 2], new Float32Array(0)) }]);
+  assert.deepEqual([...extremes.values()], [7]);
+});
+
 test('values beyond half floats, and close to their end, are named and stay in float32', async () => {
   const graph = overflowing();
   const extremes = await observeExtremes(graph, ortNode, [{ x }]);

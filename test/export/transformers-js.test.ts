@@ -1,6 +1,6 @@
 /** Folders that the target writes, opened by transformers.js itself. */
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -77,6 +77,19 @@ test('every variant lies in one folder, with its side files once', async () => {
   const { 'transformers.js_config': client, ...rest } = JSON.parse(await readFile(join(root, folder, 'config.json'), 'utf8')) as Record<string, unknown>;
   assert.deepEqual(rest, JSON.parse(await readFile(join(host, 'config.json'), 'utf8')));
   assert.deepEqual(client, { dtype: 'fp32' });
+});
+
+test('the embedding is in 8 bits beside low-bit layers, and lies in the file once', async () => {
+  for (const label of ['q4', 'q4f16', 'q8']) {
+    const { tensors, notes, files: [file] } = written.get(label)!;
+    const line = tensors.find(({ name }) => name === 'model.embed_tokens.weight')!;
+    assert.equal(line.target, 'int8/g128');
+    assert.ok(Math.sqrt(line.squaredError! / line.sumOfSquares!) < 0.01);
+    assert.match(notes.join(), /model\.embed_tokens\.weight: int8\/g128, one copy for the embedding and the head/);
+    // What the plan counts, the graph and names: no second table of 1024 × 256 bytes.
+    const planned = tensors.reduce((sum, { bytesAfter }) => sum + bytesAfter, 0);
+    assert.ok((await stat(join(root, file))).size < planned + 150_000, label);
+  }
 });
 
 test('transformers.js continues from the float32 folder as the original does', async () => {

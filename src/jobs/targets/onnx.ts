@@ -46,7 +46,7 @@ export async function schemeGraph({ model, spec: { scheme }, settings, apply }: 
     : await exportWeightOnly(graph, weights);
   const looked = await withLowBitTables(low.graph, rounded);
   const half = scheme.compute === 'f16' ? await exportHalf(looked, rest.extremes === undefined ? {} : { extremes: rest.extremes }) : undefined;
-  const unseen = half !== undefined && rest.extremes === undefined ? ['half floats end at 65504, and no value was checked against it: that takes sample inputs, and weights below 1.9 GB'] : [];
+  const unseen = half !== undefined && rest.extremes === undefined ? ['half floats end at 65504, and no value was checked against it: that takes sample inputs'] : [];
   return {
     graph: half?.graph ?? looked, applied: { graph, weights: all, ranges, ...rest },
     notes: () => [...low.notes.map(({ text }) => text), ...tableNotes(tables), ...(half?.notes ?? []).map(({ text }) => text), ...unseen],
