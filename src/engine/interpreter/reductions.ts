@@ -90,14 +90,14 @@ const argument = (best: (elements: readonly number[]) => number): Operator => (c
   return call.flag('keepdims', true) ? found : withoutAxes(found, [axis]);
 };
 
-const cumulative = (start: number, step: (total: number, x: number) => number): Operator => (call) => {
+const cumulativeSum: Operator = (call) => {
   const x = call.input(0);
   const [exclusive, reverse] = [call.flag('exclusive'), call.flag('reverse')];
   return alongAxis(x, axisOf(call.input(1).data[0], x.shape.length), (line) => {
-    let total = start;
+    let total = 0;
     const totals = (reverse ? line.toReversed() : line).map((element) => {
       const before = total;
-      total = fit(x.type, step(total, element));
+      total = fit(x.type, total + element);
       return exclusive ? before : total;
     });
     return reverse ? totals.reverse() : totals;
@@ -131,8 +131,7 @@ export const reductions: Operators = {
   ReduceLogSumExp: reduction(logSumExp),
   ArgMax: argument(largest),
   ArgMin: argument(smallest),
-  CumSum: cumulative(0, (total, x) => total + x),
-  CumProd: cumulative(1, (total, x) => total * x),
+  CumSum: cumulativeSum,
   TopK: topK,
   Softmax: (call) => alongAxis(call.input(0), axisAttribute(call, -1), softmax),
   LogSoftmax: logSoftmax,

@@ -26,9 +26,11 @@ test('Loop carries values, stacks others and stops on its condition or its count
   body.output(small, 'again', 'bool', []);
   body.output(next, 'next', 'f32', [2]);
   body.output(body.op('Mul', [next, next]), 'square', 'f32', [2]);
-  const [last, squares] = g.op('Loop', [trips, '', start], { body: subgraph(body.graph()) }, { outputs: 2 });
+  body.output(body.op('Neg', [next]), 'negative', 'f32', [2]);
+  const [last, squares, negatives] = g.op('Loop', [trips, '', start], { body: subgraph(body.graph()) }, { outputs: 3 });
   g.output(last, 'last', 'f32', [2]);
   g.output(squares, 'squares', 'f32', ['n', 2]);
+  g.output(negatives, 'negatives', 'f32', ['n', 2]);
   for (const count of [0, 2, 100]) await agree(g.graph(), { trips: scalar('i64', count), start: f32(0, 1), step: f32(1, 1.5) });
 });
 

@@ -36,6 +36,7 @@ test('MaxPool, its places and its inverse', async () => {
   await same('MaxPool', [random([1, 1, 4, 4, 4])], { kernel_shape: [2, 2, 2] });
   await same('MaxPool', [random([1, 1, 5, 5])], { kernel_shape: [3, 3], auto_pad: 'SAME_UPPER', strides: [2, 2] });
   await same('MaxUnpool', [random([1, 1, 2, 2]), value('i64', [1, 1, 2, 2], [0, 3, 9, 14])], { kernel_shape: [2, 2], strides: [2, 2] });
+  await same('MaxUnpool', [random([1, 1, 2, 2]), value('i64', [1, 1, 2, 2], [0, 2, 7, 12])], { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 0, 0, 1] });
 });
 
 test('AveragePool counts padding only where told', async () => {

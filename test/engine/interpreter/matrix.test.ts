@@ -32,6 +32,7 @@ test('Einsum: products, sums, diagonals of the equation, ellipses', async () => 
   await same('Einsum', [random([3, 4]), random([4, 5])], { equation: 'ij,jk' });
   await same('Einsum', [random([2, 3, 4, 5]), random([2, 6, 4, 5])], { equation: 'bihd,bjhd->bhij' });
   await same('Einsum', [random([2, 3, 4]), random([4, 5])], { equation: '...ij,jk->...ik' });
+  await same('Einsum', [random([2, 3, 4]), random([2, 4, 5])], { equation: '...ij,...jk' });
   await same('Einsum', [random([3, 4])], { equation: 'ij->j' });
   await same('Einsum', [random([3, 4])], { equation: 'ij->' });
   await same('Einsum', [random([4, 4])], { equation: 'ii->i' });

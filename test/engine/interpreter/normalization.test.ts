@@ -42,5 +42,6 @@ test('normalizations of a sum', async () => {
 
 test('normalizations over channels and whole tensors', async () => {
   for (const size of [3, 5]) await same('LRN', [random([2, 6, 3, 3])], { size, alpha: float(0.3), beta: float(0.6), bias: float(2) });
+  await same('LRN', [random([2, 6, 3, 3])], { size: 3 });
   await same('MeanVarianceNormalization', [random([2, 3, 4, 5])]);
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { interpret } from '../../../src/engine/interpreter/interpret.ts';
+import { castNumber } from '../../../src/engine/interpreter/types.ts';
 import { memoryTensor } from '../../../src/files/tensor.ts';
 import { GraphBuilder, int } from '../../../src/graph/build.ts';
 import { onnxTypes } from '../../../src/graph/data-types.ts';
@@ -12,6 +13,7 @@ test('QuantizeLinear per tensor, axis and block, saturating', async () => {
   for (const type of ['u8', 'i8', 'u16', 'i16'] as const) await same('QuantizeLinear', [random(shape, -9, 9), scalar('f32', 0.0371), scalar(type, 5)]);
   await same('QuantizeLinear', [random(shape), scalar('f32', 0.01)]);
   await same('QuantizeLinear', [random(shape), random([4], 0.01, 0.05), randomIntegers('u8', [4], 100, 150)], { axis: 1 });
+  await same('QuantizeLinear', [random(shape), random([4], 0.01, 0.05), randomIntegers('u8', [4], 100, 150)]);
   await same('QuantizeLinear', [random(shape), random([6], 0.01, 0.05), randomIntegers('i8', [6], -5, 5)], { axis: -1 });
   await same('QuantizeLinear', [random(shape), random([3, 4, 2], 0.01, 0.05), randomIntegers('i8', [3, 4, 2], -5, 5)], { axis: 2, block_size: 3 });
   await same('QuantizeLinear', [random(shape), scalar('f32', 0.02)], { output_dtype: onnxTypes.i8 });
@@ -76,6 +78,14 @@ test('casts to eight-bit floats round to nearest even and saturate, or overflow 
       await agree(g.graph(), { x });
     }
   }
+});
+
+test('casts to narrow floats where ONNX Runtime has no kernel or departs from the standard', () => {
+  // Halfway between the largest value, 57344, and the next power of two, whose code is the even one.
+  assert.equal(castNumber('f32', 'f8_e5m2', 61440, false), Infinity);
+  assert.equal(castNumber('f32', 'f8_e5m2', -61441, false), -Infinity);
+  assert.deepEqual([0.24, 0.25, 0.26, 2.5, 3.5, 5, 7, -9, NaN].map((x) => castNumber('f32', 'f4_e2m1', x)), [0, 0, 0.5, 2, 4, 4, 6, -6, 6]);
+  assert.deepEqual([0.9, 1, 3, 1e-45].map((x) => castNumber('f32', 'f8_e8m0', x)), [1, 1, 4, 2 ** -127]);
 });
 
 test('a quantizer of four bits covers its sixteen codes', async () => {
