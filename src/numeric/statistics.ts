@@ -118,3 +118,23 @@ export function cosine(a: ArrayLike<number>, b: ArrayLike<number>): number {
   if (aa === 0 && bb === 0) return 1;
   return aa === 0 || bb === 0 ? 0 : ab / Math.sqrt(aa * bb);
 }
+
+/** Ranks from 1, equal values sharing the mean of theirs. */
+function ranks(values: readonly number[]): Float64Array {
+  const order = values.map((_, i) => i).sort((a, b) => values[a] - values[b]);
+  const out = new Float64Array(values.length);
+  for (let begin = 0; begin < order.length;) {
+    let end = begin;
+    while (end < order.length && values[order[end]] === values[order[begin]]) end++;
+    for (let k = begin; k < end; k++) out[order[k]] = (begin + end + 1) / 2;
+    begin = end;
+  }
+  return out;
+}
+
+/** Spearman's rank correlation; NaN where one side is constant. */
+export function spearman(a: readonly number[], b: readonly number[]): number {
+  const [x, y] = [ranks(a), ranks(b)];
+  const middle = (a.length + 1) / 2;
+  return cosine(x.map((rank) => rank - middle), y.map((rank) => rank - middle));
+}
