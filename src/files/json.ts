@@ -13,7 +13,7 @@ export interface JsonLimits {
   readonly maxValues?: number;
 }
 
-const defaults = { maxBytes: 50_000_000, maxDepth: 64, maxValues: 4_000_000 };
+const defaults = { maxBytes: 50_000_000, maxDepth: 64, maxValues: 3_000_000 };
 /** What a key with its place and an object weigh, beside a number or a short text. */
 const keyWeight = 2;
 const objectWeight = 4;

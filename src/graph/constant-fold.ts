@@ -97,7 +97,7 @@ const wholeBytes = (tensor: TensorRef): number | undefined =>
 
 /** Element-wise on two broadcast operands of one type, integers exactly, float32 rounded once. */
 const arithmetic = (compute: (a: number, b: number, integer: boolean) => number): Fold => async ([a, b], node, name) => {
-  if (node.attributes.axis !== undefined || node.attributes.broadcast !== undefined || a.type !== b.type) return undefined;
+  if (b === undefined || node.attributes.axis !== undefined || node.attributes.broadcast !== undefined || a.type !== b.type) return undefined;
   const shape = broadcast([a.shape, b.shape]) as readonly number[] | undefined;
   const isInteger = a.type === 'i64' || a.type === 'i32';
   if (shape === undefined || elementCount(shape) > smallCount || (!isInteger && a.type !== 'f32')) return undefined;
@@ -169,7 +169,7 @@ const folds: Readonly<Record<string, Fold>> = {
   Gather: async ([tensor, indices], node, name) => {
     const axis = int(node, 'axis', 0) < 0 ? int(node, 'axis', 0) + tensor.shape.length : int(node, 'axis', 0);
     const extent = tensor.shape[axis];
-    if (extent === undefined || elementCount(indices.shape) > smallCount) return undefined;
+    if (indices === undefined || extent === undefined || elementCount(indices.shape) > smallCount) return undefined;
     const picked = (await readNumbers(indices)).map((index) => (index < 0 ? index + extent : index));
     if (picked.some((index) => index < 0 || index >= extent)) return undefined;
     const inner = tensor.shape.slice(axis + 1).reduce((product, dim) => product * dim, 1);

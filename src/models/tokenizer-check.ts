@@ -8,6 +8,8 @@ import { defineErrors } from '../errors.ts';
 const maxTokens = 1 << 22;
 /** Published patterns stay below 500 characters. */
 const maxPattern = 2000;
+/** Repetitions without a bound in one alternative: n of them take up to the n-th power of a text's length; published patterns have two. */
+const maxRepetitions = 3;
 /** Published normalizers have up to five steps. */
 const maxSteps = 64;
 /** Product of the lengths that replacements may multiply a text by. */
@@ -113,7 +115,8 @@ function checkSteps(part: string, root: unknown): void {
       if (!Array.isArray(inner)) throw errors.part({ part: `${part}.${list}`, expected: 'a list' });
       inner.forEach(visit);
     }
-    if (step.pattern !== undefined) checkPattern(part, step.pattern);
+    // Without one, the library says so on the console and cuts nothing.
+    if (step.pattern !== undefined || step.type === 'Split' || step.type === 'Replace') checkPattern(part, step.pattern);
     if (typeof step.content === 'string') growth *= Math.max(1, step.content.length);
     if (growth > maxGrowth) throw errors.growth({ part });
     if (step.type === 'TemplateProcessing' && !(Array.isArray(step.single) && step.single.every(isPart))) throw errors.part({ part: `${part}.single`, expected: 'a list of objects' });
@@ -130,4 +133,6 @@ function checkPattern(part: string, given: unknown): void {
   // A repeated group can match in exponentially many ways; patterns of tokenizers repeat characters and classes only.
   const bare = pattern.replaceAll(/\\[^]/g, '').replaceAll(/\[[^\]]*\]/g, '');
   if (/\)(?:[*+]|\{\d*,\d*\})/.test(bare)) throw errors.pattern({ pattern: shown(pattern), reason: 'repeats a group, which can take exponential time' });
+  const repetitions = Math.max(...bare.split('|').map((part) => (part.match(/[*+]|\{\d+,(?:\d{3,})?\}/g) ?? []).length));
+  if (repetitions > maxRepetitions) throw errors.pattern({ pattern: shown(pattern), reason: `repeats ${repetitions} parts in one alternative, at most ${maxRepetitions} are allowed` });
 }

@@ -71,6 +71,10 @@ test('every operator without inputs is taken', async () => {
   await taken(...operators.map((op, i) => node(op, [], [`n${i}`])), relu());
 });
 
+test('folded operators with one input too few are taken', async () => {
+  await taken(floatWeight('w', [4, 4]), ...['Add', 'Sub', 'Mul', 'Div', 'Gather', 'Reshape', 'Concat', 'Squeeze'].map((op, i) => node(op, ['w'], [`n${i}`])), relu());
+});
+
 test('movements that exporters leave are still folded', async () => {
   const folded = await taken(
     floatWeight('w', [4, 2]), int64Weight('s', [-1, 4]), node('Transpose', ['w'], ['t']), node('Concat', ['t', 't'], ['j'], intAttribute('axis', 0)), node('Reshape', ['j', 's'], ['r']),
