@@ -1,11 +1,12 @@
 /**
  * Gradients of convolutions. To the input: the flipped kernel over dy where the stride is one, else the transposed
- * convolution, whose engine kernel is slower but touches no inserted zeros. To the kernel: one matrix product per image.
+ * convolution, whose engine kernel is slower but touches no inserted zeros. To the kernel: matrix products.
  */
+import { memoryTensor } from '../../files/tensor.ts';
 import { int, ints } from '../build.ts';
 import { matmul } from './products.ts';
 import type { GradientRule, GradientSite } from './site.ts';
-import { channelSum, halves, picked, product, windowAttributes, windowOf, writtenWindow, type Window } from './window.ts';
+import { channelSum, halves, picked, product, windowAttributes, windowOf, writtenWindow, type Pick, type Window } from './window.ts';
 
 /** A value [batch, channels, spatial…] with its shape. */
 interface Image { readonly value: string; readonly shape: readonly number[] }
@@ -40,6 +41,23 @@ function inputGradient(site: GradientSite, dy: Image, weight: string, weightShap
   return site.tape.op('ConvTranspose', [dy.value, weight], { ...windowAttributes(window, group), output_padding: ints(rest) });
 }
 
+/** Copies of `image` for every tap of all axes but the last, which is picked from: [batch, channels · taps, positions]. */
+function tapRows(site: GradientSite, image: Image, window: Window, extents: readonly number[], along: Pick): string {
+  const { kernel, strides, dilations, begins } = window;
+  const last = kernel.length - 1;
+  const [batch, channels, ...size] = image.shape;
+  // Rows that some tap reads: from the first tap's first position to the last tap's last.
+  const lengths = kernel.slice(0, last).map((taps, i) => (extents[i] - 1) * strides[i] + (taps - 1) * dilations[i] + 1);
+  const value = picked(site, image.value, image.shape, [...lengths.map((length, i) => ({ start: -begins[i], step: 1, length })), along]);
+  const taps = combinations(kernel.slice(0, last));
+  const positions = combinations(extents.slice(0, last));
+  if (taps.length === 1 && size.slice(0, last).every((_, i) => lengths[i] === extents[i])) return value;
+  const rows = taps.flatMap((tap) => positions.map((position) =>
+    position.reduce((row, at, i) => row * lengths[i] + at * strides[i] + tap[i] * dilations[i], 0)));
+  const index = site.tape.weight(memoryTensor('rows', 'i64', [rows.length], new Uint8Array(BigInt64Array.from(rows, BigInt).buffer)));
+  return site.tape.op('Gather', [site.reshape(value, [batch, channels, product(lengths), along.length]), index], { axis: int(2) });
+}
+
 /**
  * dW[m, c, k] = Σ small[n, m, o] · large[n, c, stride · o + dilation · k − begin] over images n and positions o, as
  * products of shifted copies: taps of all axes but the last shift `large`, those of the last axis shift `small` the other
@@ -48,32 +66,30 @@ function inputGradient(site: GradientSite, dy: Image, weight: string, weightShap
 function kernelGradient(site: GradientSite, large: Image, small: Image, window: Window, group: number): string {
   const { kernel, strides, dilations, begins } = window;
   const last = kernel.length - 1;
-  const batch = large.shape[0];
+  const [batch, width] = [large.shape[0], large.shape.at(-1)!];
   const [into, out] = [large.shape[1] / group, small.shape[1] / group];
   const extents = small.shape.slice(2);
-  const outer = combinations(kernel.slice(0, last));
-  const everyTap = kernel[last] * outer.length * into <= outer.length * into + kernel[last] * out;
-  // Images whose products are larger than what goes into them are laid side by side: one product for all.
-  const [tall, wide] = [outer.length * into, kernel[last] * out];
-  const joined = batch > 1 && product(extents) * (tall + wide) < tall * wide;
-  const laid = ({ value, shape }: Image): Image =>
-    (joined ? { value: site.transpose(value, shape.map((_, i) => (i < 2 ? 1 - i : i))), shape: [shape[1], shape[0], ...shape.slice(2)] } : { value, shape });
-  const [x, y] = [laid(large), laid(small)];
-  const stack = (values: readonly string[], channels: number, positions: number): string => {
-    const parts = values.map((value) => site.reshape(value, joined ? [group, channels, batch * positions] : [batch, group, channels, positions]));
-    return parts.length === 1 ? parts[0] : site.tape.op('Concat', parts, { axis: int(joined ? 1 : 2) });
+  const outer = product(kernel.slice(0, last));
+  const before = product(extents.slice(0, last));
+  const stack = (values: readonly string[], rows: number, positions: number): string => {
+    const parts = values.map((value) => site.reshape(value, [batch, group, rows, positions]));
+    return parts.length === 1 ? parts[0] : site.tape.op('Concat', parts, { axis: int(2) });
   };
-  const tapPick = (axis: number, tap: number) => ({ start: tap * dilations[axis] - begins[axis], step: strides[axis], length: extents[axis] });
-  const multiply = (a: string, b: string): string => {
-    const each = matmul(site, a, b, { transB: true });
-    return joined ? each : site.sum(each, [0], false);
+  // One product per image, summed, unless the products are larger than what goes into them, or too small to be worth a call.
+  const multiply = (a: string, rowsA: number, b: string, rowsB: number, positions: number): string => {
+    const isJoined = batch > 1 && (positions * (rowsA + rowsB) < rowsA * rowsB || rowsA * rowsB < 256);
+    if (!isJoined) return site.sum(matmul(site, a, b, { transB: true }), [0], false);
+    const beside = (value: string, rows: number): string => site.reshape(site.transpose(value, [1, 2, 0, 3]), [group, rows, batch * positions]);
+    return matmul(site, beside(a, rowsA), beside(b, rowsB), { transB: true });
   };
 
-  if (everyTap) {
-    const taps = combinations(kernel).map((at) => picked(site, x.value, x.shape, at.map((tap, axis) => tapPick(axis, tap))));
-    const dw = multiply(stack([y.value], out, product(extents)), stack(taps, into, product(extents)));
-    const parted = site.reshape(dw, [group, out, taps.length, into]);
-    return site.reshape(site.transpose(parted, [0, 1, 3, 2]), [group * out, into, ...kernel]);
+  if (kernel[last] * outer * into <= outer * into + kernel[last] * out) {
+    const positions = product(extents);
+    const taps = Array.from({ length: kernel[last] }, (_, tap) =>
+      tapRows(site, large, window, extents, { start: tap * dilations[last] - begins[last], step: strides[last], length: extents[last] }));
+    const rows = into * outer;
+    const dw = multiply(stack([small.value], out, positions), out, stack(taps, rows, positions), taps.length * rows, positions);
+    return site.reshape(site.transpose(site.reshape(dw, [group, out, taps.length, into, outer]), [0, 1, 3, 4, 2]), [group * out, into, ...kernel]);
   }
 
   // Taps of the last axis by the remainder of their offset: those of one remainder read the same positions, shifted.
@@ -81,31 +97,22 @@ function kernelGradient(site: GradientSite, large: Image, small: Image, window: 
   for (let tap = 0; tap < kernel[last]; tap++) {
     const offset = tap * dilations[last] - begins[last];
     const phase = ((offset % strides[last]) + strides[last]) % strides[last];
-    const known = phases.get(phase);
-    const entry = { tap, shift: (offset - phase) / strides[last] };
-    if (known === undefined) phases.set(phase, [entry]);
-    else known.push(entry);
+    phases.set(phase, [...(phases.get(phase) ?? []), { tap, shift: (offset - phase) / strides[last] }]);
   }
-  const order: number[] = [];
-  const blocks: string[] = [];
-  for (const [phase, taps] of phases) {
-    const width = Math.ceil((large.shape.at(-1)! - phase) / strides[last]);
-    order.push(...taps.map(({ tap }) => tap));
-    const block = [group, taps.length, out, outer.length, into];
-    if (width <= 0) {
-      blocks.push(site.zeros(block));
-      continue;
-    }
-    const along = { start: phase, step: strides[last], length: width };
-    const rows = outer.map((at) => picked(site, x.value, x.shape, [...at.map((tap, axis) => tapPick(axis, tap)), along]));
-    const whole = extents.slice(0, last).map((length) => ({ start: 0, step: 1, length }));
-    const columns = taps.map(({ shift }) => picked(site, y.value, y.shape, [...whole, { start: -shift, step: 1, length: width }]));
-    const positions = product(extents.slice(0, last)) * width;
-    blocks.push(site.reshape(multiply(stack(columns, out, positions), stack(rows, into, positions)), block));
-  }
+  const whole = extents.slice(0, last).map((length) => ({ start: 0, step: 1, length }));
+  const blocks = [...phases].map(([phase, taps]) => {
+    const length = Math.ceil((width - phase) / strides[last]);
+    const block = [group, taps.length, out, into, outer];
+    if (length <= 0) return site.zeros(block);
+    const rows = tapRows(site, large, window, extents, { start: phase, step: strides[last], length });
+    const columns = taps.map(({ shift }) => picked(site, small.value, small.shape, [...whole, { start: -shift, step: 1, length }]));
+    const positions = before * length;
+    return site.reshape(multiply(stack(columns, out, positions), taps.length * out, stack([rows], into * outer, positions), into * outer, positions), block);
+  });
+  const order = [...phases.values()].flat().map(({ tap }) => tap);
   let dw = blocks.length === 1 ? blocks[0] : site.tape.op('Concat', blocks, { axis: int(1) });
   if (order.some((tap, i) => tap !== i)) dw = site.tape.op('Gather', [dw, site.tape.ints(order.map((_, tap) => order.indexOf(tap)))], { axis: int(1) });
-  return site.reshape(site.transpose(dw, [0, 2, 4, 3, 1]), [group * out, into, ...kernel]);
+  return site.reshape(site.transpose(dw, [0, 2, 3, 4, 1]), [group * out, into, ...kernel]);
 }
 
 /** Every index of a box, row-major. */

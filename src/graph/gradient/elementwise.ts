@@ -134,8 +134,8 @@ export const elementwiseRules: Readonly<Record<string, GradientRule>> = {
   }),
   Softplus: slope((site) => op(site, 'Sigmoid', site.x)),
   Softsign: (site) => [site.div(site.dy, square(site, site.add(op(site, 'Abs', site.x), 1)))],
-  // What a rectifier lets through is not negative: its sign is the mask.
-  Relu: slope((site) => op(site, 'Sign', site.y)),
+  // A comparison and a cast take half the time of Sign, and less than Where.
+  Relu: slope((site) => asFloat(site, op(site, 'Greater', site.y, 0))),
   LeakyRelu: slope((site) => op(site, 'Where', op(site, 'Greater', site.x, 0), 1, site.float('alpha', 0.01))),
   PRelu: (site) => {
     const above = op(site, 'Greater', site.x, 0);
