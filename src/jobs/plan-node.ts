@@ -3,9 +3,13 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { ortNode } from '../engine/ort-node.ts';
+import type { Feeds } from '../engine/session.ts';
+import { bindFeeds } from '../evaluate/feeds.ts';
 import type { Dataset } from '../observe/data/dataset.ts';
 import type { Data } from './data-node.ts';
 import { dataUse } from './data-node.ts';
+import { unlikeTraining } from './first-normalization.ts';
 import { planOutputs, type PlannedPart } from './plan.ts';
 import type { QuantizePlan, QuantizeResult } from './result.ts';
 import type { QuantizeSettings } from './settings.ts';
@@ -38,6 +42,8 @@ export async function planRun(model: SourceModel, specs: readonly OutputSpec[], 
   const outputs = parts.map(({ output }) => output);
   const inputs = await inputRanges(model, data?.calibration ?? data?.evaluation);
   const warnings = inputs.flatMap(({ warning }) => (warning === undefined ? [] : [warning]));
+  const unlike = data === undefined || data.seeded ? undefined : await unlikeTraining(model.graph, ortNode, bindFeeds(await firstFeeds(data.calibration ?? data.evaluation, model), model.graph.inputs));
+  if (unlike !== undefined) warnings.push(unlike);
   if (data?.seeded === true && settings.verdict) warnings.push('no --data given: the verdict uses made-up inputs, which real ones may contradict');
   const plan: QuantizePlan = {
     model: { ...(await describeModel(model)), location: model.location },
@@ -49,11 +55,17 @@ export async function planRun(model: SourceModel, specs: readonly OutputSpec[], 
   return { plan, parts };
 }
 
+/** A few samples, as many as a batch may hold. */
+async function firstFeeds(dataset: Dataset, { graph }: SourceModel): Promise<Feeds> {
+  const single = !dataset.uniform || typeof graph.inputs[0]?.shape?.[0] === 'number';
+  return (await dataset.batch(Array.from({ length: single ? 1 : Math.min(8, dataset.count) }, (_, i) => i))).feeds;
+}
+
 /** Ranges of the inputs as the model will see them; values that no normalised input has are pointed out. */
 async function inputRanges(model: SourceModel, dataset: Dataset | undefined): Promise<QuantizePlan['inputs']> {
   const shown = model.graph.inputs.filter(({ name }) => !name.startsWith('past_key_values'));
   const seen = new Map<string, { low: number; high: number }>();
-  const { feeds } = dataset === undefined ? { feeds: {} } : await dataset.batch(Array.from({ length: dataset.uniform ? Math.min(8, dataset.count) : 1 }, (_, i) => i));
+  const feeds: Feeds = dataset === undefined ? {} : await firstFeeds(dataset, model);
   for (const [name, { data }] of Object.entries(feeds)) {
     let low = Infinity, high = -Infinity;
     for (const value of data) { low = Math.min(low, Number(value)); high = Math.max(high, Number(value)); }
