@@ -151,11 +151,13 @@ function appendProbe(
         for (let i = 0; i < width; i++) out[i % cols] += values[i] / (count * groups);
         return Float32Array.from(out);
       };
+      // Sums become means in place: a second copy is 250 MB at 5632 columns. Called once.
+      if (products !== undefined) for (let i = 0; i < products.length; i++) products[i] /= count * groups;
       const maxAbsolute = new Float32Array(cols);
       for (let i = 0; i < width; i++) maxAbsolute[i % cols] = Math.max(maxAbsolute[i % cols], max[i]);
       return {
         count: count * groups, mean: sum.map((v) => v / count), meanAbsolute: pooled(absolute), meanSquare: pooled(square), maxAbsolute,
-        ...(products === undefined ? {} : { hessian: products.map((v) => v / (count * groups)) }),
+        ...(products === undefined ? {} : { hessian: products }),
       };
     },
   };
