@@ -4,7 +4,7 @@ import { defineErrors } from '../errors.ts';
 export interface UrlOptions {
   /** Sent with every request. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Largest file that is read whole from a server without range requests; default 256 MiB. */
+  /** Largest file that is read whole from a server without range requests; default 100 MiB, of which there are two while it is joined. */
   readonly maxWholeBytes?: number;
   /** Bytes fetched at least, and kept; default 1 MiB: most headers of models in one request. */
   readonly blockBytes?: number;
@@ -12,15 +12,17 @@ export interface UrlOptions {
   readonly attempts?: number;
   /** Wait before the second try, doubled for each further one; default 250. */
   readonly backoffMs?: number;
-  /** Silence after which a connection counts as broken; default 30 000. */
+  /** Silence after which a connection counts as broken, or a trickle that is no better; default 30 000. */
   readonly silenceMs?: number;
   /** Instead of the global one. */
   readonly fetch?: typeof fetch;
 }
 
-export const urlDefaults = { maxWholeBytes: 256 * 1024 * 1024, blockBytes: 1024 * 1024, attempts: 5, backoffMs: 250, silenceMs: 30_000 };
+export const urlDefaults = { maxWholeBytes: 100 * 1024 * 1024, blockBytes: 1024 * 1024, attempts: 5, backoffMs: 250, silenceMs: 30_000 };
 /** A wait that a server asks for is honoured up to here. */
 const longestWaitMs = 10_000;
+/** Bytes that must come within `silenceMs` unless the body ends: 2 kB/s by default. A server that trickles could hold us for days. */
+const leastBytes = 64 * 1024;
 const passing = new Set([408, 425, 429, 500, 502, 503, 504]);
 
 export const httpErrors = defineErrors('http', {
@@ -28,6 +30,7 @@ export const httpErrors = defineErrors('http', {
   outside: (f: { url: string; name: string }) => `${f.url}: name ${f.name} leads elsewhere`,
   notFound: (f: { url: string; status: number }) => `${f.url}: not found (status ${f.status})`,
   denied: (f: { url: string; status: number }) => `${f.url}: access denied (status ${f.status})`,
+  redirects: (f: { url: string }) => `${f.url}: the server sends from one place to the next without end`,
   status: (f: { url: string; status: number }) => `${f.url}: the server answered with status ${f.status}`,
   unreachable: (f: { url: string; reason: string; attempts: number }) => `${f.url}: failed ${f.attempts} times: ${f.reason}`,
   noRanges: (f: { url: string; limit: number }) => [
@@ -50,6 +53,9 @@ class Passing extends Error {
   constructor(reason: string, waitMs = 0) { super(reason); this.waitMs = waitMs; }
 }
 
+/** Told of every byte that comes. */
+type Alive = (bytes: number) => void;
+
 export interface Connection {
   /** The first bytes of the file, or all of it where the server sends no ranges. */
   first(bytes: number, maxWholeBytes: number): Promise<{ readonly version: Version; readonly bytes: Uint8Array }>;
@@ -61,11 +67,18 @@ export function connect(target: URL, url: string, options: UrlOptions): Connecti
   const send = options.fetch ?? fetch;
 
   /** One exchange: `use` sees the response; silence for too long breaks it off. */
-  const exchange = async <T>(init: RequestInit, use: (response: Response, alive: () => void) => Promise<T>): Promise<T> => {
+  const exchange = async <T>(init: RequestInit, use: (response: Response, alive: Alive) => Promise<T>): Promise<T> => {
     const abort = new AbortController();
-    const silent = (): void => abort.abort(new Passing(`nothing came for ${silenceMs / 1000} s`));
+    let came = 0;
+    const silent = (): void => abort.abort(new Passing(came === 0 ? `nothing came for ${silenceMs / 1000} s` : `${came} bytes came in ${silenceMs / 1000} s`));
     let timer = setTimeout(silent, silenceMs);
-    const alive = (): void => { clearTimeout(timer); timer = setTimeout(silent, silenceMs); };
+    const alive = (bytes: number): void => {
+      came += bytes;
+      if (came < leastBytes) return;
+      came = 0;
+      clearTimeout(timer);
+      timer = setTimeout(silent, silenceMs);
+    };
     try {
       // Ranges of a compressed form would be of no use. Browsers choose the encoding themselves and ignore this.
       const headers = { 'accept-encoding': 'identity', ...options.headers, ...(init.headers as Record<string, string> | undefined) };
@@ -82,6 +95,7 @@ export function connect(target: URL, url: string, options: UrlOptions): Connecti
       if ((error as Error).name === 'FewbitError' || error instanceof Passing) throw error;
       // Everything else is the network's: fetch says only "fetch failed" and keeps the reason in `cause`.
       const reason = abort.signal.reason instanceof Passing ? abort.signal.reason : ((error as Error).cause ?? error) as Error & { code?: string };
+      if (/redirect count exceeded/.test(String(reason.message))) throw httpErrors.redirects({ url });
       throw new Passing(String((reason as { code?: string }).code ?? reason.message ?? reason).split('\n')[0].slice(0, 100));
     } finally {
       clearTimeout(timer);
@@ -188,14 +202,14 @@ function contentRange(response: Response): { begin: number; end: number; size: n
 }
 
 /** Hands on the chunks of a body with the position of each, until `take` wants no more; gives the bytes that came. */
-async function drain(response: Response, alive: () => void, take: (chunk: Uint8Array, at: number) => boolean): Promise<number> {
+async function drain(response: Response, alive: Alive, take: (chunk: Uint8Array, at: number) => boolean): Promise<number> {
   let at = 0;
   const reader = response.body?.getReader();
   if (reader === undefined) return 0;
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return at;
-    alive();
+    alive(value.byteLength);
     const more = take(value, at);
     at += value.byteLength;
     if (!more) { await reader.cancel().catch(() => {}); return at; }

@@ -26,6 +26,10 @@ export interface DownloadOptions {
 
 /** No published model comes near. */
 const maxFiles = 20_000;
+/** A page of the list of files has about 500 kB. */
+const maxAnswerBytes = 16 * 1024 * 1024;
+/** Pages have a thousand files each; those of a few would take more, and those of none never end. */
+const maxPages = 200;
 /** Bytes per request: a lost one costs little, and its memory is small beside any model. */
 const pieceBytes = 16 * 1024 * 1024;
 
@@ -48,7 +52,12 @@ export async function downloadModel(model: string, options: DownloadOptions = {}
   if (!/^[0-9a-f]{40}$/.test(sha)) throw errors.answer({ id, reason: 'no commit' });
   const entries = new Map<string, ListFileEntry>();
   await asked(id, async () => {
-    for await (const entry of listFiles({ repo, revision: sha, recursive: true, ...access })) {
+    let pages = 0;
+    const turning: typeof fetch = (input, init) => {
+      if (++pages > maxPages) throw errors.answer({ id, reason: `more than ${maxPages} pages of files` });
+      return access.fetch(input, init);
+    };
+    for await (const entry of listFiles({ repo, revision: sha, recursive: true, ...access, fetch: turning })) {
       if (entry.type !== 'file' || typeof entry.path !== 'string') continue;
       if (entries.size >= maxFiles) throw errors.tooMany({ id, limit: maxFiles });
       entries.set(entry.path, entry);
@@ -186,11 +195,27 @@ function patientFetch(network: DownloadOptions['network'] = {}): typeof fetch {
         if (failed >= attempts) throw error;
         return undefined;
       });
-      if (response !== undefined && (failed >= attempts || !(response.status === 429 || response.status >= 500))) return response;
+      if (response !== undefined && (failed >= attempts || !(response.status === 429 || response.status >= 500))) return bounded(response);
       await response?.body?.cancel();
       await new Promise((resolve) => setTimeout(resolve, Math.min(10_000, backoffMs * 2 ** (failed - 1))));
     }
   };
+}
+
+/** The same answer, broken off where it becomes longer than any answer of the hub. */
+function bounded(response: Response): Response {
+  if (response.body === null) return response;
+  let came = 0;
+  const counted = response.body.pipeThrough(new TransformStream<Uint8Array, Uint8Array>({
+    transform(chunk, controller) {
+      came += chunk.byteLength;
+      if (came > maxAnswerBytes) controller.error(new Error(`more than ${maxAnswerBytes} bytes`));
+      else controller.enqueue(chunk);
+    },
+  }));
+  const { status, statusText, headers, url } = response;
+  // The address after redirects is of interest to the library, and cannot be given to the constructor.
+  return Object.defineProperty(new Response(counted, { status, statusText, headers }), 'url', { value: url });
 }
 
 /** Runs a request to the hub and puts its failure into our words; `exists` when the model is known to be there. */

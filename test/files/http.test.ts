@@ -147,6 +147,70 @@ test('refuses answers that are not what was asked for', async () => {
   await assert.rejects(source.read(50_000, 50_001), { code: 'http.badRange' });
 });
 
+test('sees through lengths that lie', async () => {
+  // One byte too many is not taken, whatever stands in the header; one too few is asked for again, and again.
+  const long = await start((request, response) => {
+    const [begin, end] = /(\d+)-(\d+)/.exec(request.headers.range!)!.slice(1).map(Number);
+    response.writeHead(206, { 'content-range': `bytes ${begin}-${end}/${data.byteLength}` }).end(new Uint8Array(end - begin + 50).fill(7));
+  });
+  assert.deepEqual(await (await openUrl(long.url, small)).read(100, 110), new Uint8Array(10).fill(7));
+  const short = await start((request, response) => {
+    const [begin, end] = /(\d+)-(\d+)/.exec(request.headers.range!)!.slice(1).map(Number);
+    response.writeHead(206, { 'content-range': `bytes ${begin}-${end}/${data.byteLength}` }).end(data.subarray(begin, begin === 0 ? end + 1 : begin));
+  });
+  const source = await openUrl(short.url, small);
+  await assert.rejects(source.read(50_000, 50_010), { code: 'http.unreachable', message: /0 of 1000 bytes came/ });
+  // A size that no file has makes nobody allocate it.
+  for (const [range, code] of [['bytes 0-999/9007199254740991', undefined], ['bytes 0-999/9999999999999999', 'noSize'], ['bytes 0-999/*', 'noSize'], ['bytes 999-0/1000', 'badRange'], ['bytes 0-999/0', 'badRange']] as const) {
+    const server = await start((request, response) => { if (request.method === 'HEAD') response.end(); else response.writeHead(206, { 'content-range': range }).end(new Uint8Array(1000)); });
+    if (code === undefined) assert.equal((await openUrl(server.url, small)).size, 2 ** 53 - 1);
+    else await assert.rejects(openUrl(server.url, small), { code: `http.${code}` });
+  }
+  const boasting = await start((_, response) => { response.writeHead(200, { 'content-length': 2 ** 40 }); response.write('x'); });
+  await assert.rejects(openUrl(boasting.url, quick), { code: 'http.noRanges' });
+});
+
+test('follows a redirect, not a circle of them, and none to another kind of address', async () => {
+  const once = await start((request, response) => { if (request.url === '/a') response.writeHead(302, { location: '/b' }).end(); else sendFile(request, response, data); });
+  assert.equal((await openUrl(`${once.url}/a`, quick)).size, data.byteLength);
+  const circle = await start((request, response) => { response.writeHead(302, { location: `${request.url}x` }).end(); });
+  await assert.rejects(openUrl(`${circle.url}/`, quick), { code: 'http.redirects' });
+  assert.ok(circle.log.length <= 21, `${circle.log.length} requests`);
+  for (const location of ['file:///etc/passwd', 'ftp://x/y', 'data:,x', 'http://']) {
+    const away = await start((_, response) => { response.writeHead(302, { location }).end(); });
+    await assert.rejects(openUrl(away.url, quick), { code: 'http.unreachable' });
+  }
+});
+
+test('gives up on a server that sends a byte now and then', async () => {
+  const dripping = await start((_, response) => {
+    response.writeHead(206, { 'content-range': `bytes 0-999/${data.byteLength}` });
+    const drip = setInterval(() => response.write('x'), 20);
+    response.on('close', () => clearInterval(drip));
+  });
+  const begin = performance.now();
+  await assert.rejects(openUrl(dripping.url, { ...small, attempts: 2, silenceMs: 200 }), { code: 'http.unreachable', message: /bytes came in 0.2 s/ });
+  assert.ok(performance.now() - begin < 10_000);
+  const slow = await start((_, response) => {
+    response.writeHead(200);
+    const drip = setInterval(() => response.write('x'), 20);
+    response.on('close', () => clearInterval(drip));
+  });
+  await assert.rejects(openUrl(slow.url, { ...quick, attempts: 2, silenceMs: 200 }), { code: 'http.unreachable' });
+});
+
+test('stops at headers without end, and at bodies without end', async () => {
+  const vain = await start((_, response) => { response.writeHead(200, { 'x-long': 'x'.repeat(100_000) }).end(); });
+  await assert.rejects(openUrl(vain.url, quick), { code: 'http.unreachable', message: /HEADERS/ });
+  const endless = await start((_, response) => {
+    response.writeHead(200);
+    const pour = (): void => { while (!response.destroyed && response.write(new Uint8Array(65536))); };
+    response.on('drain', pour);
+    pour();
+  });
+  await assert.rejects(openUrl(endless.url, { ...quick, maxWholeBytes: 1_000_000 }), { code: 'http.noRanges' });
+});
+
 test('opens an empty file', async () => {
   const server = await start((request, response) => sendFile(request, response, new Uint8Array(0)));
   assert.equal((await openUrl(server.url, quick)).size, 0);

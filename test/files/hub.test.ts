@@ -1,6 +1,7 @@
 /** The hub client itself runs here, @huggingface/hub included; only the host is a server of this test, which speaks the few endpoints in use. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { mkdir, mkdtemp, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -157,6 +158,43 @@ test('tells what is wrong with the id, the token, the access, the network', asyn
   await assert.rejects(downloadModel('hf:owner/name', { ...options, hubUrl: html.url }), { code: 'hub.answer' });
   await html.close();
   await assert.rejects(downloadModel('hf:owner/name', { ...options, hubUrl: html.url }), { code: 'hub.unreachable' });
+});
+
+test('stops at answers without end, lists without end, and redirects without end', async () => {
+  const main = JSON.stringify({ _id: '1', id: 'owner/name', sha, lastModified: '2026-01-01' });
+  const hostile = async (list: (request: IncomingMessage, response: ServerResponse, url: string) => void): Promise<Server> => {
+    const server = await serve((request, response) => {
+      if (request.url!.includes('/revision/')) response.writeHead(200).end(main);
+      else list(request, response, server.url);
+    });
+    servers.push(server);
+    return server;
+  };
+  const endless = await hostile((_, response) => {
+    response.writeHead(200).write('[');
+    const pour = (): void => { while (!response.destroyed && response.write('{"type":"file","path":"a"},'.repeat(2000))); };
+    response.on('drain', pour);
+    pour();
+  });
+  await assert.rejects(downloadModel('hf:owner/name', settings(endless)), { code: 'hub.answer', message: /more than 16777216 bytes/ });
+  // Every page is empty, or names the same file, and promises one more.
+  for (const page of ['[]', '[{"type":"file","path":"config.json","size":1,"oid":"1"}]']) {
+    const turning = await hostile((_, response, url) => { response.writeHead(200, { link: `<${url}/api/models/owner/name/tree/${sha}?cursor=x>; rel="next"` }).end(page); });
+    await assert.rejects(downloadModel('hf:owner/name', settings(turning)), { code: 'hub.answer', message: /more than 200 pages/ });
+    assert.ok(turning.log.length <= 202);
+  }
+  const circle = await hostile((request, response) => { response.writeHead(302, { location: `${request.url}x` }).end(); });
+  await assert.rejects(downloadModel('hf:owner/name', settings(circle)), { code: 'hub.unreachable' });
+  const dripping = await hostile((_, response) => {
+    response.writeHead(200);
+    const drip = setInterval(() => response.write('['), 20);
+    response.on('close', () => clearInterval(drip));
+  });
+  await assert.rejects(downloadModel('hf:owner/name', { ...settings(dripping), network: { attempts: 1, silenceMs: 200 } }), (error: Error & { code: string }) => /^hub\.(unreachable|answer)$/.test(error.code));
+  for (const bad of ['null', '{}', '[null]', '[7]', '[{"type":"file","path":7}]', '[{"type":"file","path":"model.safetensors","size":-1}]', '[{"type":"file","path":"model.safetensors","size":"9"}]', '<html>']) {
+    const server = await hostile((_, response) => { response.writeHead(200).end(bad); });
+    await assert.rejects(downloadModel('hf:owner/name', settings(server)), (error: Error & { code: string }) => /^hub\./.test(error.code) && !error.message.includes('\n'), bad);
+  }
 });
 
 test('picks the weights that a repository holds in one form', () => {
