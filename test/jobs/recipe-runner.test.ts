@@ -40,3 +40,10 @@ test('layers to keep stay float through the transforms, by weight and by node', 
   const { graph, weights } = await run(normalized(), ['own', 'c']);
   assert.deepEqual(linearSites(graph).map(({ id }) => weights.has(id)), [false, true, false]);
 });
+
+test('an activation to keep gets no range, and so stays float', async () => {
+  assert.ok((await run(normalized())).ranges.has('b_normalized'));
+  const { ranges, weights } = await run(normalized(), ['b_*']);
+  assert.ok(!ranges.has('b_normalized') && ranges.has('x'));
+  assert.equal(weights.size, 3);
+});
