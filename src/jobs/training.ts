@@ -88,9 +88,9 @@ export async function prepareTraining(model: SourceModel, data: Dataset, options
 
   const stepsPerEpoch = Math.max(1, Math.floor(data.count / (batch * accumulate)));
   const steps = options.steps ?? Math.max(1, Math.round(options.epochs * stepsPerEpoch));
+  const groups = groupsOf(float, scales, adapters, options, steps);
   const trainer = await Trainer.open(graph, {
-    engine, loss: objective.loss, carry, session: { threads: options.threads },
-    groups: groupsOf(float, scales, adapters, options, steps),
+    engine, loss: objective.loss, carry, groups, session: { threads: options.threads },
     ...(options.clipNorm === undefined ? {} : { clipNorm: options.clipNorm }),
   });
   const views = augmentation(options.augment, data);
@@ -111,8 +111,10 @@ export async function prepareTraining(model: SourceModel, data: Dataset, options
       const inference = model.graph;
       if (adapters.length > 0) return mergeAdapters(inference, linearSites(inference), adapters, (name) => trainer.values(name));
       const { graph: final } = await quantized(inference);
+      // Constants of one graph may have the names of others in the other: only what training changed is carried over.
       const trained = trainer.graph().weights;
-      return { ...final, weights: new Map([...final.weights].map(([name, weight]): [string, TensorRef] => [name, trained.get(name) ?? weight])) };
+      const changed = new Set([...groups.flatMap(({ names }) => names), ...carry.keys()]);
+      return { ...final, weights: new Map([...final.weights].map(([name, weight]): [string, TensorRef] => [name, changed.has(name) ? trained.get(name)! : weight])) };
     },
   };
 }
