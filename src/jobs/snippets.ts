@@ -45,7 +45,8 @@ const llama = await getLlama({ build: 'never' });
 const model = await llama.loadModel({ modelPath: ${quoted(output.file)} });
 const context = await model.createContext({ threads: 1 }); // as many as there are idle cores: more are slower, not faster
 const completion = new LlamaCompletion({ contextSequence: context.getSequence() });
-console.log(await completion.generateCompletion('Once upon a time', { maxTokens: 24 }));
+const prompt = 'Once upon a time';
+console.log(prompt + await completion.generateCompletion(prompt, { maxTokens: 24 }));
 await llama.dispose();
 `;
 
