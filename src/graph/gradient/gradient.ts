@@ -10,6 +10,7 @@ import { freshNames } from '../rewrite.ts';
 import { trainBatchNorm } from '../train-batchnorm.ts';
 import { label, usedNames, viewOf, type GraphView } from '../traverse.ts';
 import { isFloatType, readNumbers } from '../values.ts';
+import { Recomputation } from './recompute.ts';
 import { gradientRules } from './rules.ts';
 import { GradientSite } from './site.ts';
 import { GraphTape } from './tape.ts';
@@ -26,6 +27,8 @@ export interface GradientOptions {
   readonly composites?: CompositeTable;
   /** Gradient that arrives at `loss`, as a value of the graph of the same shape; default ones, for a loss of one number. */
   readonly seed?: string;
+  /** Inner values to keep, in any order; the backward pass computes what lies between them again instead of keeping it. */
+  readonly recompute?: readonly string[];
 }
 
 export interface Differentiated {
@@ -39,7 +42,7 @@ export interface Differentiated {
 const contentLimit = 64;
 
 /** Appends nodes that compute d loss / d value for every value of `wrt` (inputs, weights or inner values). */
-export async function gradient(source: Graph, loss: string, wrt: readonly string[], { composites = new Map(), seed }: GradientOptions = {}): Promise<Differentiated> {
+export async function gradient(source: Graph, loss: string, wrt: readonly string[], { composites = new Map(), seed, recompute = [] }: GradientOptions = {}): Promise<Differentiated> {
   const graph = await inferTypes((await trainBatchNorm(source)).graph);
   const view = viewOf(graph);
   for (const value of [loss, ...wrt]) if (view.info(value) === undefined) throw errors.noValue({ value });
@@ -70,6 +73,22 @@ export async function gradient(source: Graph, loss: string, wrt: readonly string
     if (parts.length > 1) sums.set(value, [tape.op(parts.length === 2 ? 'Add' : 'Sum', parts)]);
     return sums.get(value)![0];
   };
+  const values = new Map(graph.values);
+  const again = new Recomputation(graph, recompute, {
+    tape, fresh,
+    size: (value) => {
+      const info = view.info(value);
+      return contents.has(value) || info?.type !== 'f32' ? undefined : (info.shape as readonly number[] | undefined)?.reduce((a, b) => a * b, 1);
+    },
+    repeat: (value, copy) => {
+      const info = view.info(value);
+      if (info !== undefined) values.set(copy, { ...info, name: copy });
+      if (active.has(value)) active.add(copy);
+      const content = contents.get(value);
+      if (content !== undefined) contents.set(copy, content);
+      if (info?.shape?.every((dim) => typeof dim === 'number') === true) shapes.set(copy, info.shape as readonly number[]);
+    },
+  });
   const start = seed ?? (lossShape.length === 0 ? tape.constant(1) : tape.op('Expand', [tape.constant(1), tape.ints(lossShape)]));
   sums.set(loss, [start]);
   for (let i = graph.nodes.length - 1; i >= 0; i--) {
@@ -78,16 +97,21 @@ export async function gradient(source: Graph, loss: string, wrt: readonly string
     const arriving = node.outputs.map((output) => (output === '' ? undefined : total(output)));
     if (arriving.every((value) => value === undefined)) continue;
     for (const name of [...node.inputs, ...node.outputs]) {
-      if (name !== '' && !shapes.has(name) && isFloatType(view.info(name)?.type)) shapes.set(name, shapeOf(name, label(node)));
-      else if (name !== '' && !shapes.has(name) && view.info(name)?.shape?.every((dim) => typeof dim === 'number') === true) shapes.set(name, view.info(name)!.shape as readonly number[]);
+      const { type, shape } = view.info(name) ?? {};
+      if (isFloatType(type)) shapes.set(name, shapeOf(name, label(node)));
+      else if (shape?.every((dim) => typeof dim === 'number') === true) shapes.set(name, shape as readonly number[]);
     }
+    const first = arriving.findIndex((value) => value !== undefined);
+    nodes.push(...tape.take(), ...again.open(i, arriving[first]!, shapes.get(node.outputs[first])!));
     const extend = (index: number): string => {
-      const outputs = [...nodes[i].outputs, ...Array<string>(Math.max(0, index + 1 - nodes[i].outputs.length)).fill('')];
+      const copy = again.copyOf(i);
+      const at = copy === undefined ? i : nodes.findIndex((other) => other.outputs[0] === copy.outputs[0]);
+      const outputs = [...nodes[at].outputs, ...Array<string>(Math.max(0, index + 1 - nodes[at].outputs.length)).fill('')];
       if (outputs[index] === '') outputs[index] = fresh(`${label(node)}/output${index}`);
-      nodes[i] = { ...nodes[i], outputs };
+      nodes[at] = { ...nodes[at], outputs };
       return outputs[index];
     };
-    const site = new GradientSite(node, tape, arriving, { shapes, contents, active }, extend);
+    const site = new GradientSite(again.read(i), tape, arriving, { shapes, contents, active }, extend);
     const rule = ruleOf(node, composites);
     rule!(site).forEach((value, index) => {
       const input = node.inputs[index];
@@ -105,7 +129,18 @@ export async function gradient(source: Graph, loss: string, wrt: readonly string
   }
   nodes.push(...tape.take());
   const opset = new Map([...graph.opset, ...tape.opset]);
-  return { graph: { ...graph, nodes, weights: new Map([...graph.weights, ...tape.weights]), opset }, gradients };
+  const needed = again.withoutUnused(nodes, [...gradients.values(), ...graph.outputs.map(({ name }) => name)]);
+  return { graph: { ...graph, nodes: lastLayersLast(needed, new Set(gradients.values())), values, weights: new Map([...graph.weights, ...tape.weights]), opset }, gradients };
+}
+
+/**
+ * Nodes that end in a gradient, moved to the end in the order of the forward pass. ONNX Runtime walks back from the last
+ * node that nothing uses: so it finishes the gradients of the last layers first and frees what they read.
+ */
+function lastLayersLast(nodes: readonly Node[], gradients: ReadonlySet<string>): Node[] {
+  const used = new Set(nodes.flatMap((node) => [...usedNames(node)]));
+  const isEnd = ({ outputs }: Node): boolean => outputs.some((output) => gradients.has(output)) && !outputs.some((output) => used.has(output));
+  return [...nodes.filter((node) => !isEnd(node)), ...nodes.filter(isEnd).reverse()];
 }
 
 /** An operator's name in the table of rules. */
