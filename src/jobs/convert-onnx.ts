@@ -1,11 +1,12 @@
 /** To ONNX: a language model as a float graph, or an ONNX graph with its tensors inside of the file or beside it. */
 import { exportHalf } from '../export/onnx-half.ts';
 import { openOnnxModel, writeOnnx } from '../files/onnx.ts';
-import { copyTensor, type TensorRef } from '../files/tensor.ts';
+import { copyTensor, type TensorOut, type TensorRef } from '../files/tensor.ts';
 import type { Graph } from '../graph/graph.ts';
-import { readFloats } from '../graph/values.ts';
 import { openGgufLanguageModel } from '../models/gguf-model.ts';
 import { openLanguageModel } from '../models/language-model.ts';
+import { encodeTensor } from '../round/encode-tensor.ts';
+import type { Pool } from '../round/pool.ts';
 import { convertErrors as errors } from './convert-errors.ts';
 import type { Stored } from './convert-source-node.ts';
 import { withoutType } from './convert-tensors.ts';
@@ -22,7 +23,7 @@ interface Content {
   close(): Promise<void>;
 }
 
-export async function prepareOnnx(stored: Stored, settings: ConvertSettings): Promise<Prepared> {
+export async function prepareOnnx(stored: Stored, settings: ConvertSettings, pool: Pool): Promise<Prepared> {
   const { type } = settings;
   if (type === 'bf16') throw errors.onnxType({ type });
   const content = await contentOf(stored, settings);
@@ -41,12 +42,12 @@ export async function prepareOnnx(stored: Stored, settings: ConvertSettings): Pr
       tensors: [...tensors.values()], notes: content.notes, reads: content.reads ?? [], close,
       write: async (sinks, name, progress) => {
         let count = 0;
-        const weights = new Map([...graph.weights].map(([id, weight]) => [id, observed(weight, half === undefined ? undefined : float.weights.get(original(id)), (error) => {
+        const weights = new Map([...graph.weights].map(([id, weight]) => [id, written(weight, half === undefined ? undefined : float.weights.get(original(id)), pool, (error) => {
           tensors.set(id, { ...tensors.get(id)!, error });
           progress.advance(++count);
         })]));
         await writeOnnx({ ...graph, weights }, sinks.at(-1)!, external ? { external: { location: `${name}_data`, sink: sinks[0] } } : {});
-        // Known once every value was read; nothing has its final name yet.
+        // Weights that are not half of one of the same name: what was clipped is known once they are read.
         const clipped = half?.notes.find(({ kind }) => kind === 'overflow');
         if (clipped !== undefined) throw errors.overflow({ what: clipped.text });
         return [...tensors.values()];
@@ -85,21 +86,17 @@ async function contentOf(stored: Stored, { type }: ConvertSettings): Promise<Con
   };
 }
 
-/** The weight, compared with what it was made from while it is written. */
-function observed(weight: TensorRef, original: TensorRef | undefined, done: (error: number) => void): TensorRef & { chunks(): AsyncIterable<Uint8Array> } {
+/** The weight on its way into the file: copied, or encoded tile by tile from the float32 that it is half of. */
+function written(weight: TensorRef, float: TensorRef | undefined, pool: Pool, done: (error: number) => void): TensorRef & Pick<TensorOut, 'chunks'> {
+  if (float?.type === 'f32' && weight.type === 'f16') {
+    const finished = (stats: { squaredError: number; sumOfSquares: number }): void => done(stats.squaredError === 0 ? 0 : Math.sqrt(stats.squaredError / stats.sumOfSquares));
+    return { ...weight, chunks: encodeTensor(float, 'f16', { pool, onDone: finished }).chunks };
+  }
   return {
     ...weight,
     async *chunks() {
-      if (original === undefined || original.type === weight.type) {
-        yield* copyTensor(weight).chunks();
-        return done(0);
-      }
-      const bytes = await weight.read();
-      yield bytes;
-      const [read, written] = [await readFloats(original), await readFloats({ ...weight, read: async (begin = 0, end = bytes.byteLength) => bytes.slice(begin, end) })];
-      let [difference, sum] = [0, 0];
-      read.forEach((value, i) => { difference += (written[i] - value) ** 2; sum += value * value; });
-      done(difference === 0 ? 0 : Math.sqrt(difference / sum));
+      yield* copyTensor(weight).chunks();
+      done(0);
     },
   };
 }

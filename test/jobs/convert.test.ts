@@ -173,7 +173,7 @@ test('a value that f16 cannot hold is refused, and nothing is left behind', asyn
   await file.close();
   await convert({ model: folder, to: 'huggingface', type: 'bf16', output: at('loud-bf16') });
   for (const [to, output] of [['gguf', 'quiet/m.gguf'], ['huggingface', 'quiet'], ['onnx', 'quiet/m.onnx']] as const) {
-    await refused({ model: at('loud-bf16'), to, type: 'f16', output: at(output) }, /beyond|f16 cannot hold/);
+    await refused({ model: at('loud-bf16'), to, type: 'f16', output: at(output) }, /value 70144 at index \d+ is beyond type f16/);
     assert.ok(!existsSync(at('quiet')), `${to}: no folder, no part of a file`);
   }
 });
