@@ -83,7 +83,7 @@ async function withPrepared<T>(request: ConvertRequest, { progress = silentProgr
     switch (settings.to) {
       case 'huggingface': prepared = await prepareHuggingFace(stored, settings, limit, pool); break;
       case 'gguf': prepared = await prepareGguf(stored, settings, limit ?? Infinity, pool); break;
-      case 'onnx': prepared = await prepareOnnx(stored, settings); break;
+      case 'onnx': prepared = await prepareOnnx(stored, settings, pool); break;
       case 'imatrix': prepared = await prepareImatrix(stored); break;
     }
     const place = placeOf(settings, prepared.defaultName);
