@@ -15,12 +15,15 @@ export const paddingToken = (id: number): string => `[PAD${id}]`;
 
 /** The longest pieces of published vocabularies have 48 characters. */
 const longestMerged = 256;
+/** Characters of all pieces: each is a place where one could be cut in two. The largest vocabularies have 2 million. */
+const maxCharacters = 4_000_000;
 
 const errors = defineErrors('ggufTokenizer', {
   model: (f: { model: string }) => [`metadata tokenizer.ggml.model ${f.model} is not read`, 'known: gpt2, llama'] as const,
   pre: (f: { pre: string; known: string }) => [`metadata tokenizer.ggml.pre ${f.pre} is not known`, `known: ${f.known}`] as const,
   list: (f: { key: string; got: number; need: number }) => `metadata ${f.key} has ${f.got} entries, the vocabulary has ${f.need}`,
   missing: (f: { key: string }) => `metadata ${f.key} is missing`,
+  characters: (f: { characters: number }) => `the tokens of the vocabulary have ${f.characters} characters together, more than ${maxCharacters}`,
   id: (f: { key: string; id: number; tokens: number }) => `metadata ${f.key} ${f.id} lies outside the ${f.tokens} tokens`,
 });
 
@@ -123,15 +126,21 @@ function pieces(tokens: readonly string[], scores: ArrayLike<number> | undefined
 
 /** Every way to put a piece together from two others; pieces of high score first, as they merge in SentencePiece. */
 export function mergesOf(pieces: ReadonlyMap<string, number>, scoreOf: (id: number) => number): [left: string, right: string][] {
+  let characters = 0;
+  for (const piece of pieces.keys()) characters += piece.length;
+  if (characters > maxCharacters) throw errors.characters({ characters });
   const merges: { pair: [string, string]; id: number; left: number; right: number }[] = [];
   for (const [piece, id] of pieces) {
     if (piece.length > longestMerged) continue;
     let at = 0;
     for (const character of piece) {
       at += character.length;
-      const pair: [string, string] = [piece.slice(0, at), piece.slice(at)];
-      const [left, right] = pair.map((half) => pieces.get(half));
-      if (left !== undefined && right !== undefined) merges.push({ pair, id, left, right });
+      const first = piece.slice(0, at);
+      const left = pieces.get(first);
+      if (left === undefined) continue;
+      const second = piece.slice(at);
+      const right = pieces.get(second);
+      if (right !== undefined) merges.push({ pair: [first, second], id, left, right });
     }
   }
   merges.sort((a, b) => scoreOf(b.id) - scoreOf(a.id) || a.id - b.id || a.left - b.left || a.right - b.right);
