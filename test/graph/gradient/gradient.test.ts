@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import * as web from 'onnxruntime-web';
 import { interpret, type Value64 } from '../../../src/engine/interpreter/interpret.ts';
+import { ortWeb, type OrtWebModule } from '../../../src/engine/ort-web.ts';
+import { f32 } from '../../../src/engine/tensor.ts';
+import { onnxBytes } from '../../../src/files/onnx.ts';
 import { floatTensor } from '../../../src/files/tensor.ts';
 import { GraphBuilder, int, ints } from '../../../src/graph/build.ts';
 import { lower } from '../../../src/graph/composite.ts';
@@ -120,6 +124,17 @@ for (const [name, make] of Object.entries(models)) {
     }
   });
 }
+
+test('the WebAssembly engine of browsers runs gradient graphs', async () => {
+  const { graph, feeds } = convolutional();
+  const made = await gradient(graph, 'loss', Object.keys(feeds));
+  const lowered = lower(only(made.graph, [...made.gradients.values()]));
+  const session = await ortWeb(web as unknown as OrtWebModule).open({ bytes: await onnxBytes(lowered) });
+  const found = await session.run(Object.fromEntries(Object.entries(feeds).map(([name, { shape, data }]) => [name, f32(shape, Float32Array.from(data))])));
+  await session.dispose();
+  const exact = await interpret(lowered, feeds);
+  for (const value of made.gradients.values()) assertClose(found[value].data, exact[value].data, 1e-4, value);
+});
 
 test('BatchNormalization in training has batch statistics, and running ones as values', async () => {
   const g = new GraphBuilder('batchnorm', 21);
