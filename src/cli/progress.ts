@@ -1,4 +1,5 @@
 /** Progress on standard error: one line per finished item, and on a terminal a live bar under them. */
+import { harmless } from '../errors.ts';
 import type { Progress } from '../jobs/progress.ts';
 
 const barWidth = 24;
@@ -23,14 +24,15 @@ export function terminalProgress(stream: NodeJS.WriteStream = process.stderr): P
   return {
     phase(text, units = 0) {
       clear();
-      label = text;
+      // Names of tensors come from files.
+      label = harmless(text);
       total = units;
       started = Date.now();
-      if (!live || units === 0) stream.write(`${text}\n`);
+      if (!live || units === 0) stream.write(`${label}\n`);
       else draw(0);
     },
     advance: draw,
-    line(text) { clear(); stream.write(`${text}\n`); },
+    line(text) { clear(); stream.write(`${harmless(text)}\n`); },
     end: clear,
   };
 }
