@@ -104,6 +104,15 @@ test('a picture of too many pixels is refused before it is decoded', () => {
   assert.throws(() => decodeImage(jpeg, 'a.jpg'), { code: 'image.tooLarge', message: `a.jpg: 65535x65535 pixels (limit ${maxPixels})` });
 });
 
+test('a JPEG that claims more blocks than its bytes could hold is refused before room is made for them', () => {
+  const jpeg = imageFile('jpeg 4:4:4').slice();
+  const frame = jpeg.findIndex((byte, i) => byte === 0xff && jpeg[i + 1] === 0xc0);
+  jpeg.set([0x20, 0, 0x10, 0], frame + 5);
+  const before = process.resourceUsage().maxRSS;
+  assert.throws(() => decodeImage(jpeg, 'a.jpg'), { code: 'image.broken', message: `a.jpg: broken image (4096x8192 pixels in ${jpeg.length} bytes)` });
+  assert.ok(process.resourceUsage().maxRSS - before < 50 * 1024);
+});
+
 test('damaged and cut files are refused in one line or decoded, and never anything else', () => {
   for (const name of ['png rgb 8', 'png palette 4', 'png rgb 8 interlaced', 'jpeg 4:2:0', 'jpeg progressive 4:4:4', 'jpeg grey']) {
     const whole = imageFile(name);
