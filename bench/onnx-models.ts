@@ -28,7 +28,7 @@ if (unknown.length > 0) {
 }
 
 /** Samples that both runtimes are compared on. */
-const compared = 4;
+const compared = 2;
 const header = ['model', 'output', 'smaller', 'float -> quantized', 'KL or SQNR', 'speed', 'web against node', ''];
 const rows: string[][] = [];
 let missed = 0;
