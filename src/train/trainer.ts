@@ -115,9 +115,7 @@ export class Trainer {
       const { shape, values } = await startOf(name, graph, options);
       carried.set(name, { type: 'f32', shape, data: values });
     }
-    const wanted = [options.loss, ...gradients.values(), ...(options.carry?.values() ?? []), ...(options.watch ?? [])];
-    const open = promoteWeights({ ...whole, outputs: [] }, [...parameters.map(({ name }) => name), ...carried.keys()]);
-    const step = withoutUnusedInputs(removeDeadNodes(lower(await withOutputs(open, wanted), composites)));
+    const step = await stepGraph(whole, [...parameters.map(({ name }) => name), ...carried.keys()], [options.loss, ...gradients.values(), ...(options.carry?.values() ?? []), ...(options.watch ?? [])]);
     const session = await options.engine.open({ bytes: await onnxBytes(step) }, options.session ?? {});
     return new Trainer(session, graph, options, parameters, carried);
   }
@@ -125,12 +123,17 @@ export class Trainer {
   /** Steps taken. */
   get steps(): number { return this.#step; }
 
-  /** Adds the gradients of one batch; `update` divides by the number of batches and applies them. */
-  async accumulate(feeds: Feeds): Promise<StepResult> {
+  /** What a step is fed with: the batch, parameters and carried values. */
+  #given(feeds: Feeds): Feeds {
     const given: Record<string, Tensor> = { ...feeds };
     for (const { name, shape, values } of this.#parameters) given[name] = { type: 'f32', shape, data: values };
     for (const [name, tensor] of this.#carried) given[name] = tensor;
-    const results = await this.#session.run(given, this.#fetches);
+    return given;
+  }
+
+  /** Adds the gradients of one batch; `update` divides by the number of batches and applies them. */
+  async accumulate(feeds: Feeds): Promise<StepResult> {
+    const results = await this.#session.run(this.#given(feeds), this.#fetches);
     const [loss] = results[this.#options.loss].data as Float32Array;
     if (!Number.isFinite(loss)) throw errors.notFinite({ step: this.#step + 1, loss });
     let square = 0;
@@ -171,6 +174,12 @@ export class Trainer {
     const result = await this.accumulate(feeds);
     this.update();
     return result;
+  }
+
+  /** The loss of a batch, with nothing learned from it. */
+  async evaluate(feeds: Feeds): Promise<number> {
+    const results = await this.#session.run(this.#given(feeds), [this.#options.loss]);
+    return (results[this.#options.loss].data as Float32Array)[0];
   }
 
   /** Current values of a parameter; the trainer goes on changing them. */
@@ -228,6 +237,12 @@ export class Trainer {
   }
 
   dispose(): Promise<void> { return this.#session.dispose(); }
+}
+
+/** What the engine runs: parameters as inputs, the wanted values as outputs, composites expanded. */
+async function stepGraph(graph: Graph, parameters: readonly string[], wanted: readonly string[]): Promise<Graph> {
+  const open = promoteWeights({ ...graph, outputs: [] }, parameters);
+  return withoutUnusedInputs(removeDeadNodes(lower(await withOutputs(open, wanted), composites)));
 }
 
 async function startOf(name: string, graph: Graph, options: TrainerOptions): Promise<{ readonly shape: readonly number[]; readonly values: Float32Array }> {
