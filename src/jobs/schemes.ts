@@ -108,7 +108,8 @@ export function schemeForFormat(weights: string, activations: Scheme['activation
   if (known !== undefined) return activations === undefined ? known : { ...known, activations };
   const format = parseFormat(weights, target === 'gguf' ? 'ggml' : undefined);
   const isBlockType = format.family === 'ggml';
-  const fits = format.family === 'float' || (target === 'gguf' ? isBlockType : !isBlockType);
+  // ONNX Runtime computes in float32 and half precision only.
+  const fits = format.family === 'float' ? format.name !== 'bf16' || target === 'gguf' || target === 'safetensors' : target === 'gguf' ? isBlockType : !isBlockType;
   if (!fits) throw errors.notForTarget({ weights: format.name, target });
   const label = format.name.replace(/^ggml-/, '').replaceAll('/', '-').replaceAll('@', '-');
   const suffix = activations === undefined || activations === 'float' ? '' : `-${activations}`;
