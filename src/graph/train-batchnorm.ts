@@ -1,11 +1,16 @@
 /** BatchNormalization with the statistics of the batch, as training needs it. */
+import { defineErrors } from '../errors.ts';
 import { float, float32Tensor, int } from './build.ts';
 import { compositeDomain } from './composite.ts';
 import { batchNormTraining } from './gradient/batchnorm.ts';
 import type { Graph, Node, ValueInfo } from './graph.ts';
 import { inferTypes } from './infer.ts';
 import { makeNode, replaceNodes } from './rewrite.ts';
-import { viewOf } from './traverse.ts';
+import { label, viewOf } from './traverse.ts';
+
+const errors = defineErrors('batchnorm', {
+  shape: (f: { node: string; value: string }) => `${f.node}: the rank of ${f.value} and its number of channels must be known to train with batch statistics`,
+});
 
 /** Running statistics of one site: what came in, and the value that holds what to keep for the next step. */
 export interface RunningStatistics {
@@ -39,7 +44,8 @@ export async function trainBatchNorm(source: Graph, { chosen = isTraining, momen
     if (!isChosen(node)) return undefined;
     const [x, scale, bias, mean, variance] = node.inputs;
     const shape = view.info(x)?.shape;
-    if (shape === undefined) return undefined;
+    const channelCount = view.info(scale)?.shape?.[0];
+    if (shape === undefined || typeof channelCount !== 'number') throw errors.shape({ node: label(node), value: x });
     const numberOf = (name: string, fallback: number): number => { const found = node.attributes[name]; return found?.kind === 'float' ? found.value : fallback; };
     const keep = momentum ?? numberOf('momentum', 0.9);
     const [y] = node.outputs;
@@ -53,11 +59,11 @@ export async function trainBatchNorm(source: Graph, { chosen = isTraining, momen
     const nextMean = next(mean, batchMean, node.outputs[1] ?? '');
     const nextVariance = next(variance, batchVariance, node.outputs[2] ?? '');
     running.push({ node: node.name, mean, variance, nextMean: nextMean.value, nextVariance: nextVariance.value });
-    const channels: ValueInfo['shape'] = [shape[1]];
+    const channels: ValueInfo['shape'] = [channelCount];
     return {
       nodes: [
         makeNode(batchNormTraining.op, [x, scale, bias], [y, batchMean, batchVariance, centred], {
-          name: node.name, domain: compositeDomain, attributes: { epsilon: float(numberOf('epsilon', 1e-5)), rank: int(shape.length) },
+          name: node.name, domain: compositeDomain, attributes: { epsilon: float(numberOf('epsilon', 1e-5)), rank: int(shape.length), channels: int(channelCount) },
         }),
         ...nextMean.nodes, ...nextVariance.nodes,
       ],

@@ -23,7 +23,7 @@ export const batchNormalisation: GradientRule = (site) => {
   const total = needsSums ? channelSum(site, site.dy, rank) : '';
   const dot = site.wants(1) || site.wants(4) ? site.sub(channelSum(site, site.mul(site.dy, x), rank), site.mul(mean, total)) : '';
   return [
-    site.wants(0) ? site.mul(site.dy, spread(site, gain)) : undefined,
+    site.wants(0) ? affine(site.tape, site.dy, site.shape()[1], { scale: gain }) : undefined,
     site.wants(1) ? site.mul(dot, inverse) : undefined,
     site.wants(2) ? total : undefined,
     site.wants(3) ? site.neg(site.mul(total, gain)) : undefined,
@@ -43,9 +43,13 @@ function channelMean(tape: Tape, value: string, rank: number): string {
   return tape.op('ReduceMean', [inner, tape.ints([0])], keep);
 }
 
-/** y = b · x̂ + c per channel in the engine's one-pass operator. */
-const affine = (tape: Tape, x: string, scale: string, bias: string, variance: string, epsilon: number): string =>
-  tape.op('BatchNormalization', [x, scale, bias, tape.op('Mul', [variance, tape.constant(0)]), variance], { epsilon: float(epsilon) });
+interface Affine { readonly scale?: string; readonly bias?: string; readonly mean?: string; readonly variance?: string; readonly epsilon?: number }
+
+/** (x − mean) · scale / √(variance + epsilon) + bias per channel: the engine's operator, one pass where Mul and Add make two. */
+function affine(tape: Tape, x: string, channels: number, { scale, bias, mean, variance, epsilon = 0 }: Affine): string {
+  const all = (value: number): string => tape.op('Expand', [tape.constant(value), tape.ints([channels])]);
+  return tape.op('BatchNormalization', [x, scale ?? all(1), bias ?? all(0), mean ?? all(0), variance ?? all(1)], { epsilon: float(epsilon) });
+}
 
 /**
  * (x, scale, bias) → y, mean and variance of the batch, x − mean. The variance is the mean square of the centred input:
@@ -55,12 +59,11 @@ export const batchNormTraining: Composite = {
   op: 'BatchNormTraining',
   expand(node, tape) {
     const [x, scale, bias] = node.inputs;
-    const rank = attribute(node, 'rank');
+    const [rank, channels] = [attribute(node, 'rank'), attribute(node, 'channels')];
     const mean = channelMean(tape, x, rank);
-    const column = rank === 2 ? mean : tape.op('Unsqueeze', [mean, tape.ints(Array.from({ length: rank - 2 }, (_, i) => i + 1))]);
-    const centred = tape.op('Sub', [x, column]);
+    const centred = affine(tape, x, channels, { mean });
     const variance = channelMean(tape, tape.op('Mul', [centred, centred]), rank);
-    return [affine(tape, centred, scale, bias, variance, attribute(node, 'epsilon')), mean, variance, centred];
+    return [affine(tape, centred, channels, { scale, bias, variance, epsilon: attribute(node, 'epsilon') }), mean, variance, centred];
   },
   /** dx = A · dy + B · (x − mean) + C with one A, B, C per channel. */
   gradient(site) {
@@ -82,7 +85,7 @@ export const batchNormTraining: Composite = {
       dScale = site.mul(dot, inverse);
       slopes.push(site.mul(site.mul(gain, site.mul(inverse, inverse)), site.mul(dot, -1 / count)));
       shifts.push(site.mul(site.mul(gain, total), -1 / count));
-      const scaled = site.mul(dy, spread(site, gain));
+      const scaled = affine(site.tape, dy, shape[1], { scale: gain });
       direct = direct === undefined ? scaled : site.add(direct, scaled);
     }
     if (toMean !== undefined) shifts.push(site.mul(toMean, 1 / count));
@@ -91,9 +94,9 @@ export const batchNormTraining: Composite = {
     if (!site.wants(0)) return [undefined, dScale, dBias];
     const sum = (parts: readonly string[]): string | undefined => (parts.length === 0 ? undefined : parts.reduce((a, b) => site.add(a, b)));
     const [slope, shift] = [sum(slopes), sum(shifts)];
-    const column = shift === undefined ? undefined : spread(site, shift);
-    const along = slope === undefined ? column : column === undefined ? site.mul(centred, spread(site, slope)) : site.add(site.mul(centred, spread(site, slope)), column);
-    const dx = along === undefined ? direct : direct === undefined ? site.expand(along, shape) : site.add(direct, along);
+    const along = slope !== undefined ? affine(site.tape, centred, shape[1], { scale: slope, bias: shift })
+      : shift !== undefined ? site.expand(spread(site, shift), shape) : undefined;
+    const dx = along === undefined ? direct : direct === undefined ? along : site.add(direct, along);
     return [dx, dScale, dBias];
   },
 };

@@ -65,7 +65,7 @@ const rootMeanSquare: GradientRule = (site) => {
   return [dx === undefined ? undefined : site.reshape(dx, site.shape()), dScale];
 };
 
-/** Rows are groups of channels of one image; scale and bias hold one number per channel, before operator set 21 per group. */
+/** Rows are groups of channels of one image; scale and bias hold one number per channel. */
 const grouped = (groupsOf: (site: GradientSite) => number): GradientRule => (site) => {
   const shape = site.shape();
   const [groups, parts] = [groupsOf(site), product(site.shape(1))];
@@ -91,7 +91,7 @@ const lpNormalisation: GradientRule = (site) => {
   const isSquare = site.int('p', 2) === 2;
   const norm = site.tape.op(isSquare ? 'ReduceL2' : 'ReduceL1', [site.x, site.tape.ints([axis])]);
   const slope = isSquare ? site.y : site.tape.op('Sign', [site.x]);
-  return [site.div(site.sub(site.dy, site.mul(slope, site.sum(site.mul(site.dy, site.y), [axis]))), norm)];
+  return [site.over(site.sub(site.dy, site.mul(slope, site.sum(site.mul(site.dy, site.y), [axis]))), norm)];
 };
 
 /** y = x · d^−β, d = bias + α / size · Σ x² over neighbouring channels; the sums are products with a banded matrix. */

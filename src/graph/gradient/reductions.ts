@@ -26,15 +26,26 @@ const extreme = only((site, dy, y) => {
   return site.mul(hit, site.div(dy, site.sum(hit, reducedAxes(site))));
 });
 
+/** Product of all other entries: of the entries that are not zero over the entry itself, unless another one is zero. Right once: a second derivative takes zeros as staying zeros. */
+const productOfOthers = only((site, dy) => {
+  const isZero = site.tape.op('Equal', [site.x, site.tape.constant(0)]);
+  const filled = site.tape.op('Where', [isZero, site.tape.constant(1), site.x]);
+  const zero = site.tape.op('Cast', [isZero], { to: int(1) });
+  const axes = reducedAxes(site);
+  const product = axes.length === 0 ? filled : site.tape.op('ReduceProd', [filled, site.tape.ints(axes)]);
+  const others = site.tape.op('Equal', [site.sum(zero, axes), zero]);
+  return site.only(others, site.mul(dy, site.div(product, filled)));
+});
+
 export const reductionRules: Readonly<Record<string, GradientRule>> = {
   ReduceSum: only((site, dy) => expanded(site, dy)),
   ReduceMean: only((site, dy) => expanded(site, site.mul(dy, 1 / count(site)))),
   ReduceSumSquare: only((site, dy) => site.mul(site.x, site.mul(dy, 2))),
-  ReduceL2: only((site, dy, y) => site.mul(site.x, site.div(dy, y))),
+  ReduceL2: only((site, dy, y) => site.mul(site.x, site.over(dy, y))),
   ReduceL1: only((site, dy) => site.mul(site.tape.op('Sign', [site.x]), dy)),
   ReduceLogSum: only((site, dy, y) => expanded(site, site.div(dy, site.tape.op('Exp', [y])))),
   ReduceLogSumExp: only((site, dy, y) => site.mul(site.tape.op('Exp', [site.sub(site.x, y)]), dy)),
-  ReduceProd: only((site, dy, y) => site.div(site.mul(dy, y), site.x)),
+  ReduceProd: productOfOthers,
   ReduceMax: extreme, ReduceMin: extreme,
   Softmax: (site) => {
     const weighted = site.mul(site.dy, site.y);

@@ -83,6 +83,8 @@ export class GradientSite {
   neg(a: string): string { return this.tape.op('Neg', [a]); }
   /** `value` where the condition holds, else zero. */
   only(condition: string, value: string): string { return this.tape.op('Where', [condition, value, this.tape.constant(0)]); }
+  /** a / b, and zero where b is zero: norms have no slope at the origin, and zero stands in for it. */
+  over(a: string, b: string): string { return this.tape.op('Where', [this.tape.op('Equal', [b, this.tape.constant(0)]), this.tape.constant(0), this.div(a, b)]); }
   reshape(value: string, shape: readonly number[]): string { return this.tape.op('Reshape', [value, this.tape.ints(shape)], shape.includes(0) ? { allowzero: int(1) } : {}); }
   transpose(value: string, perm: readonly number[]): string { return perm.every((axis, i) => axis === i) ? value : this.tape.op('Transpose', [value], { perm: ints(perm) }); }
   sum(value: string, axes: readonly number[], keep = true): string {

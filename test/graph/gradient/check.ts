@@ -37,6 +37,8 @@ export interface Case {
   readonly opset?: number;
   /** Why ONNX Runtime cannot run it on the CPU. */
   readonly noEngine?: string;
+  /** Why its second derivative is not right. */
+  readonly noSecond?: string;
 }
 
 export const inputOf = (given: Input | readonly number[]): Input => ('shape' in given ? given : { shape: given });

@@ -45,6 +45,15 @@ test('gradients reach inputs, weights and inner values, and the outputs of the g
   assert.deepEqual([...results[made.gradients.get('x')!].data], [2 * (1 + 4), 2 * (3 + 8), 2 * (5 + 12), 2 * (3 + 8), 2 * (9 + 16), 2 * (15 + 24)]);
 });
 
+test('norms of zero vectors pass zero on', async () => {
+  const g = new GraphBuilder('norms', 21);
+  g.input('x', 'f32', [2, 2]);
+  total(g, g.op('Add', [g.op('ReduceL2', ['x', g.ints([1])]), g.op('LpNormalization', ['x'])]));
+  const { exact } = await gradients(g.graph(), 'loss', ['x'], { x: { type: 'f32', shape: [2, 2], data: Float64Array.of(0, 0, 3, 4) } });
+  // Row two: two columns of the norm 5 give 2x / 5, its direction (0.6, 0.8) summed gives (1 − 0.6 · 1.4, 1 − 0.8 · 1.4) / 5.
+  assertClose(exact.get('x')!.data, [0, 0, 1.2 + (1 - 0.84) / 5, 1.6 + (1 - 1.12) / 5], 1e-12, 'dx');
+});
+
 test('a gradient handed in takes the place of ones', async () => {
   const g = new GraphBuilder('seed', 21);
   for (const name of ['x', 'arriving']) g.input(name, 'f32', [2, 2]);

@@ -12,6 +12,7 @@ export const reductionCases: readonly Case[] = [
       { rule, name: 'everything', inputs: { x }, build: (g) => g.op(rule, ['x'], { keepdims: int(0) }) },
     ];
   }),
+  { rule: 'ReduceProd', name: 'one zero in a row, two in another', noSecond: 'taken as if zeros stayed zeros', inputs: { x: { shape: [3, 3], values: [2, 0, -3, 0, 4, 0, 1, 2, 3] } }, build: (g) => g.op('ReduceProd', ['x', g.ints([1])]) },
   { rule: 'ReduceSum', name: 'no axes and nothing to do', inputs: { x: [2, 3] }, build: (g) => g.op('ReduceSum', ['x', g.ints([])], { noop_with_empty_axes: int(1) }) },
   ...['Softmax', 'LogSoftmax'].flatMap((rule): Case[] => [
     { rule, name: 'last axis', inputs: { x: [2, 3, 4] }, build: (g) => g.op(rule, ['x']) },
