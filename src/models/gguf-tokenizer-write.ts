@@ -125,7 +125,7 @@ function templates({ config, others }: TokenizerFiles): [string, GgufValue][] {
   const given = file === undefined ? config.chat_template : new TextDecoder().decode(file);
   if (typeof given === 'string') return [['tokenizer.chat_template', text(given)]];
   if (!Array.isArray(given)) return [];
-  const named = (given as Part[]).filter(({ name, template }) => typeof name === 'string' && typeof template === 'string') as { name: string; template: string }[];
+  const named = (given as (Part | null)[]).filter((each) => typeof each?.name === 'string' && typeof each.template === 'string') as unknown as { name: string; template: string }[];
   const rest = named.filter(({ name }) => name !== 'default' && /^\w+$/.test(name));
   return [
     ...named.filter(({ name }) => name === 'default').map(({ template }): [string, GgufValue] => ['tokenizer.chat_template', text(template)]),

@@ -1,6 +1,9 @@
 /** Tokenizers inside of GGUF files, made to take forever or to point outside of themselves. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
 import type { GgufValue } from '../../src/files/gguf.ts';
 import { tokenizerFromGguf } from '../../src/models/gguf-tokenizer.ts';
+import { tokenizerToGguf } from '../../src/models/gguf-tokenizer-write.ts';
 import { openTokenizer } from '../../src/models/tokenizer.ts';
 import { answers } from './answers.ts';
 
@@ -36,3 +39,10 @@ const cases: readonly (readonly [name: string, keys: Keys | (() => Keys), expect
   ['20 000 pieces of 256 characters', () => pieces(Array.from({ length: 20_000 }, (_, i) => i.toString(36).padStart(256, '_'))), /5120000 characters together/],
 ];
 for (const [name, keys, expect] of cases) answers(name, () => (typeof keys === 'function' ? keys() : keys), open, expect);
+
+test('chat templates that are none are left out', () => {
+  const tokenizer = { model: { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 }, merges: ['a b'] }, decoder: { type: 'ByteLevel' } };
+  const config = { chat_template: [null, 7, {}, { name: 'default', template: 3 }, { name: 'default', template: 'right' }, { name: '../x', template: 'left' }], bos_token: {}, eos_token: [null] };
+  const { metadata } = tokenizerToGguf({ tokenizer, config, others: new Map() }, { bos_token_id: {}, eos_token_id: [null] }, 4);
+  assert.deepEqual([...metadata.keys()].filter((key) => key.includes('template')), ['tokenizer.chat_template']);
+});
