@@ -1,10 +1,11 @@
 /** Composites of training, by operator name. */
 import type { Composite, CompositeTable } from '../../graph/composite.ts';
+import { blockHadamard } from './block-hadamard.ts';
 import { doubleRound } from './double-round.ts';
 import { fakeQuantize } from './fake-quantize.ts';
 import { stopGradient } from './stop-gradient.ts';
 import { trustQuantize } from './trust-quantize.ts';
 
-const rows: readonly Composite[] = [stopGradient, fakeQuantize, trustQuantize, doubleRound];
+const rows: readonly Composite[] = [stopGradient, fakeQuantize, trustQuantize, blockHadamard, doubleRound];
 
 export const composites: CompositeTable = new Map(rows.map((row) => [row.op, row]));
