@@ -1,5 +1,5 @@
 /**
- * Structure-aware fuzzing of every reader: `npm run bench fuzz [-- [reader…] [seconds] [seed=N]]`, 5 seconds per reader unless told otherwise.
+ * Structure-aware fuzzing of every reader: `npm run bench fuzz [reader…] [seconds] [seed=N]`, 5 seconds per reader unless told otherwise.
  * A finding is any exception that is not one of our errors, more than 2 seconds, or more than 300 MB; its input is kept in a file.
  */
 import { createHash } from 'node:crypto';
@@ -54,6 +54,7 @@ async function fuzz(target: string): Promise<number> {
         const now = Date.now() & 0x7fffffff;
         if (Atomics.load(state, 1) < 0 || now - Atomics.load(state, 2) < hangMs) return;
         note({ kind: `no answer within ${hangMs / 1000} s`, input: current() });
+        clearInterval(watch);
         void worker.terminate();
       }, 200);
       worker.on('message', note);

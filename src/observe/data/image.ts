@@ -36,13 +36,15 @@ export function encodePng(image: Image): Uint8Array {
 
 function fromJpeg(bytes: Uint8Array, name: string): Image {
   const frame = jpegFrame(bytes);
+  const mostPixels = bytes.length * 8 * 64;
   if (frame !== undefined) {
     const pixels = frame.width * frame.height;
     if (pixels > maxPixels) throw errors.tooLarge({ name, ...frame });
     // The decoder makes room for all blocks before it reads the first; each takes one bit of the file at least.
-    if (pixels > bytes.length * 8 * 64) throw errors.broken({ name, why: `${frame.width}x${frame.height} pixels in ${bytes.length} bytes` });
+    if (pixels > mostPixels) throw errors.broken({ name, why: `${frame.width}x${frame.height} pixels in ${bytes.length} bytes` });
   }
-  const { width, height, data } = decodeJpeg(bytes, { useTArray: true, formatAsRGBA: false, maxResolutionInMP: maxPixels / 1e6, maxMemoryUsageInMB: 1024, tolerantDecoding: false });
+  // Behind damaged segments the decoder may find another frame than the first one: it gets the limit too.
+  const { width, height, data } = decodeJpeg(bytes, { useTArray: true, formatAsRGBA: false, maxResolutionInMP: Math.min(maxPixels, mostPixels) / 1e6, maxMemoryUsageInMB: 1024, tolerantDecoding: false });
   if (width * height * 3 !== data.length) throw errors.broken({ name, why: `${data.length} bytes for ${width}x${height} pixels` });
   return { width, height, channels: 3, data };
 }

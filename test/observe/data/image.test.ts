@@ -110,6 +110,10 @@ test('a JPEG that claims more blocks than its bytes could hold is refused before
   jpeg.set([0x20, 0, 0x10, 0], frame + 5);
   const before = process.resourceUsage().maxRSS;
   assert.throws(() => decodeImage(jpeg, 'a.jpg'), { code: 'image.broken', message: `a.jpg: broken image (4096x8192 pixels in ${jpeg.length} bytes)` });
+  // The same behind a table that is longer than it says, where the header is found by reading the table only.
+  const table = jpeg.findIndex((byte, i) => byte === 0xff && jpeg[i + 1] === 0xdb);
+  jpeg[table + 3]--;
+  assert.throws(() => decodeImage(jpeg, 'a.jpg'), { code: 'image.broken', message: /a.jpg: broken image \(maxresolutioninmp limit exceeded/ });
   assert.ok(process.resourceUsage().maxRSS - before < 50 * 1024);
 });
 
