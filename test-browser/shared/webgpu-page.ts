@@ -2,6 +2,7 @@
 import * as ort from 'onnxruntime-web/webgpu';
 import { ortWeb, type OrtWebModule } from '../../src/engine/ort-web.ts';
 import { runOn, type PlainTensors } from './engine.ts';
+import { losses, type TrainingCase } from './training.ts';
 
 ort.env.wasm.wasmPaths = '/node_modules/onnxruntime-web/dist/';
 
@@ -28,3 +29,6 @@ export async function runModel(path: string, feeds: readonly PlainTensors[]): Pr
     passes.dispatchWorkgroups = dispatchWorkgroups;
   }
 }
+
+/** Losses of a small network as it is trained here. */
+export const train = (what: TrainingCase): Promise<number[]> => losses(ortWeb(ort as unknown as OrtWebModule), what, { backend: 'webgpu' });
