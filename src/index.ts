@@ -8,6 +8,8 @@
 export { FewbitError } from './errors.ts';
 export { convert, planConvert, type ConvertHooks } from './jobs/convert-node.ts';
 export type { ConvertedTensor, ConvertPlan, ConvertRequest, ConvertResult } from './jobs/convert.ts';
+export { finetune, type FinetuneHooks, type FinetuneResult } from './jobs/finetune-node.ts';
+export type { FinetuneRequest, FinetuneSettings } from './jobs/finetune-settings.ts';
 export { evaluateModel, type EvaluateRequest } from './jobs/evaluate-node.ts';
 export { planQuantize, quantize, writeBeside, type QuantizeHooks } from './jobs/quantize-node.ts';
 export type { Progress } from './jobs/progress.ts';

@@ -1,0 +1,26 @@
+/**
+ * Training with gradients that are graphs: estimators, optimizers, schedules, losses, adapters.
+ *
+ *     import { Trainer, adamw, classification } from 'fewbit/train';
+ *     const { graph: step, loss, feed } = classification(graph, { logits: 'logits' });
+ *     const trainer = await Trainer.open(step, { engine, loss, groups: [{ names: ['w'], optimizer: adamw(), rate: 1e-3 }] });
+ *     await trainer.step({ ...inputs, ...feed(labels, undefined) });
+ */
+export { gradient, type Differentiated, type GradientOptions } from '../graph/gradient/gradient.ts';
+export { compositeDomain, lower, type Composite, type CompositeTable } from '../graph/composite.ts';
+export { trainBatchNorm, type RunningStatistics } from '../graph/train-batchnorm.ts';
+export { bindDimensions, bindToShapes } from '../graph/bind.ts';
+export { extend } from '../graph/extend.ts';
+export { composites } from './composites/index.ts';
+export { Trainer, type ParameterGroup, type StepResult, type TrainerOptions } from './trainer.ts';
+export { fit, type FitOptions, type Fitted } from './fit.ts';
+export { adam, adamw, sgd, type Optimizer } from './optimizers.ts';
+export { constant, cosine, exponential, linear, Plateau, warmupStableDecay, withWarmup, type Schedule } from './schedules.ts';
+export { classification, type Objective } from './objective.ts';
+export { crossEntropy, distillation, meanSquare } from './losses.ts';
+export { trainableWeights, type Trainable } from './parameters.ts';
+export { insertFakeQuantize, type ActivationSummary, type SiteBits } from './quantization-aware.ts';
+export { observeSummaries } from './summaries.ts';
+export { insertAdapters, mergeAdapters, type Adapter } from './adapters.ts';
+export { augmentImages, type AugmentOptions } from './augment.ts';
+export { distilImages, storedStatistics } from './batchnorm-data.ts';
