@@ -49,6 +49,18 @@ export function randomInteger(seed: number, stream: number, index: number, bound
   return Math.floor(uniform(seed, stream, index) * bound);
 }
 
+/** `count` fair coins, 0 or 1: sixty-four from one block. */
+export function coinFlips(seed: number, stream: number, step: number, count: number): Uint8Array {
+  const coins = new Uint8Array(count);
+  for (let at = 0; at < count; at += 64) {
+    const low = threefry(seed, stream, step, at >>> 6);
+    const upper = high;
+    for (let i = 0; i < 32 && at + i < count; i++) coins[at + i] = (low >>> i) & 1;
+    for (let i = 32; i < 64 && at + i < count; i++) coins[at + i] = (upper >>> (i - 32)) & 1;
+  }
+  return coins;
+}
+
 /** A permutation of 0..n−1 (Fisher–Yates). */
 export function permutation(seed: number, stream: number, n: number): Uint32Array {
   const order = Uint32Array.from({ length: n }, (_, i) => i);

@@ -32,8 +32,8 @@ export function meanSquare(tape: Tape, a: string, b: string): string {
   return meanOfAll(tape, tape.op('Mul', [difference, difference]));
 }
 
-/** Squared difference summed over channels (axis 1) and averaged over the rest: the loss of block reconstruction. */
-export function channelSquare(tape: Tape, a: string, b: string): string {
+/** Squared difference summed over the channels (axis 1 unless given) and averaged over the rest: the loss of block reconstruction. */
+export function channelSquare(tape: Tape, a: string, b: string, axis = 1): string {
   const difference = tape.op('Sub', [a, b]);
-  return meanOfAll(tape, tape.op('ReduceSum', [tape.op('Mul', [difference, difference]), tape.ints([1])], { keepdims: int(0) }));
+  return meanOfAll(tape, tape.op('ReduceSum', [tape.op('Mul', [difference, difference]), tape.ints([axis])], { keepdims: int(0) }));
 }

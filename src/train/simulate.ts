@@ -31,17 +31,27 @@ export function affineCodes({ low, high }: { readonly low: number; readonly high
   return { scale, zero: Math.min(codes, Math.max(0, rne(-from / scale))), codes };
 }
 
-/** The graph with every named value seen by its readers through an affine quantizer of `bits` bits over its range. */
-export function simulateActivations(graph: Graph, ranges: ReadonlyMap<string, { readonly low: number; readonly high: number }>, bits: number): Graph {
+/** How readers see a value: codes `low` to `high`, `scale` apart. */
+export interface ValueQuantizer { readonly scale: number; readonly zero?: number; readonly low: number; readonly high: number }
+
+/** The graph with every named value seen by its readers through a quantizer; composites stay in it. */
+export function quantizeValues(graph: Graph, quantizers: ReadonlyMap<string, ValueQuantizer>): Graph {
   const tape = new GraphTape(freshNames(graph));
   const replaced = new Map<string, string>();
-  for (const [value, range] of ranges) {
-    const { scale, zero, codes } = affineCodes(range, bits);
-    replaced.set(value, appendFakeQuantize(tape, [value, tape.constant(scale), tape.constant(zero)], { low: 0, high: codes }));
+  for (const [value, { scale, zero, low, high }] of quantizers) {
+    replaced.set(value, appendFakeQuantize(tape, zero === undefined ? [value, tape.constant(scale)] : [value, tape.constant(scale), tape.constant(zero)], { low, high }));
   }
   const nodes = graph.nodes.map((node) => ({ ...node, inputs: node.inputs.map((name) => replaced.get(name) ?? name) }));
   const next: Graph = {
     ...graph, nodes: [...nodes, ...tape.take()], weights: new Map([...graph.weights, ...tape.weights]), opset: new Map([...graph.opset, ...tape.opset]),
   };
-  return lower({ ...next, nodes: sortNodes(next) }, composites);
+  return { ...next, nodes: sortNodes(next) };
+}
+
+/** The graph with every named value seen by its readers through an affine quantizer of `bits` bits over its range. */
+export function simulateActivations(graph: Graph, ranges: ReadonlyMap<string, { readonly low: number; readonly high: number }>, bits: number): Graph {
+  return lower(quantizeValues(graph, new Map([...ranges].map(([value, range]) => {
+    const { scale, zero, codes } = affineCodes(range, bits);
+    return [value, { scale, zero, low: 0, high: codes }];
+  }))), composites);
 }

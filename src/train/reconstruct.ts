@@ -1,0 +1,192 @@
+/**
+ * Block reconstruction: part by part, weights are rounded so that the part gives what the float network gives, on inputs
+ * that the parts before it have already changed. Rounding is learned (AdaRound, arXiv:2004.10568), per layer or per block
+ * (BRECQ, arXiv:2102.05426); activations may be quantized at random (QDrop, arXiv:2203.05740) with steps that learn (LSQ);
+ * weight scales may learn along with the rounding (Genie, arXiv:2212.04780).
+ */
+import type { Engine, Feeds, Session } from '../engine/session.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import { defineErrors } from '../errors.ts';
+import { floatTensor } from '../files/tensor.ts';
+import type { NumberFormat } from '../formats/format.ts';
+import { bindToShapes } from '../graph/bind.ts';
+import { lower } from '../graph/composite.ts';
+import { foldConstants } from '../graph/constant-fold.ts';
+import type { Graph } from '../graph/graph.ts';
+import { storedOrder, type Linear } from '../graph/linear.ts';
+import { withOutputs } from '../graph/outputs.ts';
+import { removeDeadNodes } from '../graph/rewrite.ts';
+import { viewOf } from '../graph/traverse.ts';
+import { openGraph, type Batches } from '../observe/taps.ts';
+import { quantizedLazily, quantizedWhole, sumOfSquares, type QuantizedMatrix } from '../round/quantized-matrix.ts';
+import { startStep } from './activation-steps.ts';
+import { blocksOf, type Block, type BlockUnit } from './blocks.ts';
+import { composites } from './composites/index.ts';
+import { trainBlock, type BlockResult } from './reconstruct-block.ts';
+import { gatherSamples } from './samples.ts';
+import { quantizeValues, type ValueQuantizer } from './simulate.ts';
+import { refusesSoftRounding } from './soft-rounding.ts';
+
+export interface ReconstructOptions {
+  readonly engine: Engine;
+  /** Format of each weight, an integer format; undefined leaves it float. */
+  formatOf(site: Linear): NumberFormat | undefined;
+  /** Bits of what enters a layer; without it, or where undefined, activations stay float. */
+  activationBits?(site: Linear): number | undefined;
+  readonly unit: BlockUnit;
+  /** Whether weight scales move with the rounding. */
+  readonly scales: 'fixed' | 'learned';
+  /** Activations are quantized with probability 1/2 while training, and inputs mixed with the float network's. */
+  readonly drop: boolean;
+  /** Steps per block; default 1000. */
+  readonly iterations?: number;
+  /** Samples per step; default 32, or what the graph is fixed to. */
+  readonly batch?: number;
+  /** Weight of the regulariser that pushes roundings apart; default 1. */
+  readonly push?: number;
+  readonly seed?: number;
+  readonly threads?: number;
+  onBlock?(result: BlockResult, done: number, total: number): void;
+}
+
+export interface Reconstructed {
+  /** By weight id. */
+  readonly weights: ReadonlyMap<string, QuantizedMatrix>;
+  /** By value name: how its readers see it. */
+  readonly activations: ReadonlyMap<string, ValueQuantizer>;
+  readonly blocks: readonly BlockResult[];
+}
+
+const errors = defineErrors('reconstruct', {
+  format: (f: { id: string; format: string; why: string }) => [`${f.id}: rounding cannot be learned in ${f.format}: ${f.why}`, 'choose an integer format such as int4/channel or uint4/g32, or leave the layer float with --keep'],
+});
+
+/** What one block is trained on. */
+export interface BlockContext {
+  /** The block as a graph of its own. */
+  readonly graph: Graph;
+  readonly block: Block;
+  readonly batch: number;
+  /** Values of the float network and of the network so far, one tensor per chunk. */
+  readonly float: ReadonlyMap<string, readonly Tensor[]>;
+  readonly quantized: ReadonlyMap<string, readonly Tensor[]>;
+  /** Layers whose rounding is learned here. */
+  readonly learned: ReadonlyMap<string, { readonly site: Linear; readonly format: NumberFormat }>;
+  /** Values that are quantized: those whose step starts here, and those that earlier blocks fixed. */
+  readonly starts: ReadonlyMap<string, ValueQuantizer>;
+  readonly fixed: ReadonlyMap<string, ValueQuantizer>;
+}
+
+export async function reconstruct(source: Graph, batches: Batches, options: ReconstructOptions): Promise<Reconstructed> {
+  const { engine, batch: wanted = 32 } = options;
+  const size = source.inputs[0]?.shape?.[0];
+  const samples = await gatherSamples(batches, wanted, typeof size === 'number' ? size : undefined);
+  const graph = await foldConstants(await bindToShapes(source, new Map(Object.entries(samples.chunks[0]).map(([name, { shape }]) => [name, shape]))));
+  const blocks = blocksOf(graph, options.unit);
+  const float = new Map(graph.inputs.map(({ name }) => [name, samples.chunks.map((feeds) => feeds[name])] as [string, readonly Tensor[]]));
+  const quantized = new Map(float);
+  const weights = new Map<string, QuantizedMatrix>();
+  const activations = new Map<string, ValueQuantizer>();
+  const bits = activationBits(blocks, options);
+  const results: BlockResult[] = [];
+  for (const [index, block] of blocks.entries()) {
+    const own = blockGraph(graph, block);
+    const read = new Set(block.nodes.flatMap(({ inputs }) => inputs));
+    const fresh = [...bits.keys()].filter((value) => read.has(value) && !activations.has(value));
+    const inner = fresh.filter((value) => !block.inputs.includes(value));
+    const first = await runChunks(own, engine, float, block.inputs, [...new Set([...block.outputs, ...inner])], samples.chunks.length);
+    for (const value of block.outputs) float.set(value, first.get(value)!);
+    const starts = new Map(fresh.map((value) => [value, startStep((first.get(value) ?? float.get(value)!)[0].data as Float32Array, bits.get(value)!)]));
+    const fixed = new Map([...activations].filter(([value]) => read.has(value)));
+    const { learned, plain } = toRound(block, weights, options);
+    for (const [id, matrix] of plain) weights.set(id, matrix);
+    if (learned.size > 0 || starts.size > 0) {
+      // Plainly rounded neighbours are part of what the learned ones make up for.
+      const rounded = await withDecoded(own, block, new Map([...weights].filter(([id]) => !learned.has(id))));
+      const { result, codes, steps } = await trainBlock({ graph: rounded, block, batch: samples.batch, float, quantized, learned, starts, fixed }, options, index);
+      for (const [id, { site, format }] of learned) weights.set(id, quantizedWhole(format, codes.get(id)!, sumOfSquares(await site.weightMatrix())));
+      for (const [value, quantizer] of steps) activations.set(value, quantizer);
+      results.push(result);
+      options.onBlock?.(result, index + 1, blocks.length);
+    }
+    const seen = new Map([...activations].filter(([value]) => read.has(value)));
+    const after = lower(quantizeValues(await withDecoded(own, block, weights), seen), composites);
+    for (const [value, chunks] of await runChunks(after, engine, quantized, block.inputs, block.outputs, samples.chunks.length)) quantized.set(value, chunks);
+    forget(blocks.slice(index + 1), [float, quantized]);
+  }
+  return { weights, activations, blocks: results };
+}
+
+/** Bits of every value that enters a layer with quantized inputs; the widest reader decides. */
+function activationBits(blocks: readonly Block[], { activationBits: of }: ReconstructOptions): Map<string, number> {
+  const bits = new Map<string, number>();
+  for (const site of blocks.flatMap((block) => block.sites)) {
+    const own = of?.(site);
+    if (own !== undefined) bits.set(site.input, Math.max(own, bits.get(site.input) ?? 0));
+  }
+  return bits;
+}
+
+/** A block with the shapes around it; the weights of the whole stay until dead ones are dropped. */
+function blockGraph(graph: Graph, { nodes, inputs, outputs }: Block): Graph {
+  const view = viewOf(graph);
+  const info = (name: string) => view.info(name) ?? { name, type: 'f32' as const, shape: undefined };
+  return removeDeadNodes({ ...graph, nodes, inputs: inputs.map(info), outputs: outputs.map(info) });
+}
+
+/** Layers to learn, and those that are rounded to the smallest squared error because no rule learns them. */
+function toRound({ sites }: Block, done: ReadonlyMap<string, QuantizedMatrix>, { formatOf }: ReconstructOptions) {
+  const learned = new Map<string, { site: Linear; format: NumberFormat }>();
+  const plain = new Map<string, QuantizedMatrix>();
+  for (const site of sites) {
+    const format = formatOf(site);
+    if (format === undefined || done.has(site.id)) continue;
+    const why = refusesSoftRounding(site, format);
+    if (why === undefined) learned.set(site.id, { site, format });
+    else if (site.kind === 'ConvTranspose') plain.set(site.id, quantizedLazily(site, format, { name: site.id, search: 'mse' }));
+    else throw errors.format({ id: site.id, format: format.name, why });
+  }
+  return { learned, plain };
+}
+
+/** The graph of a block with rounded weights decoded. */
+async function withDecoded(graph: Graph, { sites }: Block, rounded: ReadonlyMap<string, QuantizedMatrix>): Promise<Graph> {
+  const weights = new Map(graph.weights);
+  for (const site of sites) {
+    const matrix = rounded.get(site.id);
+    if (matrix === undefined) continue;
+    const decoded = matrix.format.decode(await matrix.read(0, matrix.rows));
+    weights.set(site.id, floatTensor(site.id, site.weight.shape, storedOrder(site, decoded)));
+  }
+  return { ...graph, weights };
+}
+
+/** Values of a graph for every chunk. */
+async function runChunks(
+  graph: Graph, engine: Engine, known: ReadonlyMap<string, readonly Tensor[]>, inputs: readonly string[], wanted: readonly string[], chunks: number,
+): Promise<Map<string, readonly Tensor[]>> {
+  const session: Session = await openGraph(await withOutputs(graph, wanted), engine);
+  const results = new Map<string, Tensor[]>(wanted.map((name) => [name, []]));
+  try {
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      const feeds: Feeds = Object.fromEntries(inputs.map((name) => [name, known.get(name)![chunk]]));
+      const made = await session.run(feeds, wanted);
+      for (const name of wanted) results.get(name)!.push(made[name]);
+    }
+  } finally {
+    await session.dispose();
+  }
+  return results;
+}
+
+/** Drops what no later block reads. */
+function forget(later: readonly Block[], stores: readonly Map<string, readonly Tensor[]>[]): void {
+  const needed = new Set(later.flatMap(({ inputs }) => inputs));
+  for (const store of stores) for (const name of store.keys()) if (!needed.has(name)) store.delete(name);
+}
+
+/** The whole graph as it computes after reconstruction, in float: decoded weights, quantized activations. */
+export async function simulateReconstructed(graph: Graph, sites: readonly Linear[], { weights, activations }: Pick<Reconstructed, 'weights' | 'activations'>): Promise<Graph> {
+  const decoded = await withDecoded(graph, { sites } as Block, weights);
+  return lower(quantizeValues(decoded, activations), composites);
+}
