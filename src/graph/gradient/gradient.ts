@@ -20,6 +20,7 @@ const errors = defineErrors('gradient', {
   noValue: (f: { value: string }) => `no value is named ${f.value}`,
   shape: (f: { value: string; node: string }) => [`the shape of ${f.value} (${f.node}) is not known`, 'bind the symbolic dimensions of the inputs first'],
   notScalar: (f: { loss: string; shape: string }) => `the loss ${f.loss} is not one number: shape [${f.shape}]`,
+  precision: (f: { node: string; value: string; type: string }) => [`${f.node} computes with ${f.value} in ${f.type}, gradients are float32`, 'train the model in float32 and make it narrow afterwards'],
   unused: (f: { value: string; loss: string }) => `the loss ${f.loss} does not depend on ${f.value}`,
 });
 
@@ -59,6 +60,11 @@ export async function gradient(source: Graph, loss: string, wrt: readonly string
   for (const node of graph.nodes) {
     const isNeeded = dependsOn(node, active) && node.outputs.some((output) => used.has(output) && active.has(output));
     if (isNeeded && ruleOf(node, composites) === undefined) throw errors.noRule({ op: keyOf(node), node: label(node) });
+    if (!isNeeded || node.op.startsWith('Cast')) continue;
+    for (const value of node.inputs) {
+      const type = view.info(value)?.type;
+      if (active.has(value) && type !== undefined && type !== 'f32') throw errors.precision({ node: label(node), value, type });
+    }
   }
   const lossShape = shapeOf(loss, 'the loss');
   if (seed === undefined && lossShape.some((dim) => dim !== 1)) throw errors.notScalar({ loss, shape: lossShape.join(', ') });

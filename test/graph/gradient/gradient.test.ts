@@ -73,7 +73,12 @@ test('what cannot be differentiated is named', async () => {
   g.output(g.op('Exp', ['x']), 'matrix');
   g.output(g.op('ReduceSum', [g.op('Exp', ['batch'])], { keepdims: int(0) }), 'symbolic');
   g.output(g.op('ReduceSum', [g.op('ScatterElements', ['x', g.ints([0]), 'x'], { reduction: { kind: 'string', value: 'max' } })], { keepdims: int(0) }), 'largest');
+  const half = g.op('Cast', ['x'], { to: int(10) });
+  g.output(g.op('ReduceSum', [g.op('Cast', [half], { to: int(1) })], { keepdims: int(0) }), 'rounded');
+  g.output(g.op('ReduceSum', [g.op('Cast', [g.op('Mul', [half, half], {}, { name: 'square' })], { to: int(1) })], { keepdims: int(0) }), 'narrow');
   const graph = g.graph();
+  await gradient(graph, 'rounded', ['x']);
+  await assert.rejects(gradient(graph, 'narrow', ['x']), /square computes with Cast_out in f16/);
   await assert.rejects(gradient(graph, 'loss', ['x']), /no gradient rule for Det \(volume\)/);
   await assert.rejects(gradient(graph, 'loss', ['unused']), /does not depend on unused/);
   await assert.rejects(gradient(graph, 'loss', ['nowhere']), /no value is named nowhere/);
