@@ -68,3 +68,20 @@ function moments(name: string, decoupled: boolean, { beta1 = 0.9, beta2 = 0.999,
 export const adam = (options: AdamOptions = {}): Optimizer => moments('adam', false, options);
 /** Adam with decoupled decay (arXiv:1711.05101). */
 export const adamw = (options: AdamOptions = {}): Optimizer => moments('adamw', true, options);
+
+/** Leaves what received no gradient as it is, with its state: rows of tables that a step did not use. */
+export const lazy = (optimizer: Optimizer): Optimizer => ({
+  ...optimizer,
+  name: `lazy ${optimizer.name}`,
+  update(parameter, gradient, state, step) {
+    const used: number[] = [];
+    gradient.forEach((g, i) => { if (g !== 0) used.push(i); });
+    const take = (values: Float32Array): Float32Array => Float32Array.from(used, (i) => values[i]);
+    const [values, slots] = [take(parameter), state.map(take)];
+    optimizer.update(values, take(gradient), slots, step);
+    used.forEach((i, k) => {
+      parameter[i] = values[k];
+      slots.forEach((slot, s) => { state[s][i] = slot[k]; });
+    });
+  },
+});

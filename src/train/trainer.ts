@@ -49,6 +49,9 @@ export interface TrainerOptions {
   readonly session?: SessionOptions;
 }
 
+/** Factors on the learning rates of some parameters, found when their gradients are known. */
+export type RateFactors = (gradientOf: (parameter: string) => Float32Array) => ReadonlyMap<string, number>;
+
 export interface StepResult {
   readonly loss: number;
   /** Joint norm of the gradients before clipping. */
@@ -149,7 +152,7 @@ export class Trainer {
   }
 
   /** Applies what was accumulated. */
-  update(): void {
+  update(factorsOf?: RateFactors): void {
     const { clipNorm, averageDecay } = this.#options;
     let factor = 1 / this.#pending;
     if (clipNorm !== undefined) {
@@ -157,12 +160,14 @@ export class Trainer {
       for (const { sum } of this.#parameters) for (let i = 0; i < sum!.length; i++) square += (sum![i] * factor) ** 2;
       factor *= Math.min(1, clipNorm / (Math.sqrt(square) + 1e-6));
     }
+    if (factor !== 1) for (const { sum } of this.#parameters) for (let i = 0; i < sum!.length; i++) sum![i] *= factor;
+    const factors = factorsOf?.((name) => this.#parameters.find((parameter) => parameter.name === name)!.sum!);
     const step = ++this.#step;
     for (const parameter of this.#parameters) {
-      const { group, values, state, average } = parameter;
+      const { name, group, values, state, average } = parameter;
       const sum = parameter.sum!;
-      if (factor !== 1) for (let i = 0; i < sum.length; i++) sum[i] *= factor;
-      group.optimizer.update(values, sum, state, { rate: group.rate * (group.schedule?.(step - 1) ?? 1), decay: group.decay ?? 0, step });
+      const rate = group.rate * (group.schedule?.(step - 1) ?? 1) * (factors?.get(name) ?? 1);
+      group.optimizer.update(values, sum, state, { rate, decay: group.decay ?? 0, step });
       if (average !== undefined) for (let i = 0; i < values.length; i++) average[i] = averageDecay! * average[i] + (1 - averageDecay!) * values[i];
       parameter.sum = undefined;
     }
@@ -170,9 +175,9 @@ export class Trainer {
   }
 
   /** One batch, one update. */
-  async step(feeds: Feeds): Promise<StepResult> {
+  async step(feeds: Feeds, factorsOf?: RateFactors): Promise<StepResult> {
     const result = await this.accumulate(feeds);
-    this.update();
+    this.update(factorsOf);
     return result;
   }
 
