@@ -1,5 +1,6 @@
 /** Every reproduction, by the name of its recipe. */
 import type { Reproduction } from './reproduction.ts';
+import { krishnamoorthiInt8 } from './krishnamoorthi-int8.ts';
 import { zeroq } from './zeroq.ts';
 
-export const reproductions: readonly Reproduction[] = [zeroq];
+export const reproductions: readonly Reproduction[] = [krishnamoorthiInt8, zeroq];

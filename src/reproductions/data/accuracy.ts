@@ -28,3 +28,23 @@ export async function accuracyOf(graph: Graph, engine: Engine, data: Dataset): P
   }
   return (100 * right) / data.count;
 }
+
+/** The samples with the float network's answers as their labels: accuracy on them is agreement with it. */
+export async function labelledBy(graph: Graph, engine: Engine, data: Dataset): Promise<Dataset> {
+  const session = await openGraph(graph, engine);
+  const [{ name }] = session.outputs;
+  const answers: number[] = [];
+  try {
+    for (let begin = 0; begin < data.count; begin += chunk) {
+      const { feeds } = await data.batch(Array.from({ length: Math.min(chunk, data.count - begin) }, (_, i) => begin + i));
+      const { data: scores, shape } = (await session.run(bindFeeds(feeds, session.inputs), [name]))[name];
+      for (let row = 0; row < shape[0]; row++) answers.push(argMax(scores as Float32Array, row * shape.at(-1)!, shape.at(-1)!));
+    }
+  } finally {
+    await session.dispose();
+  }
+  return {
+    ...data, labels: 'classes',
+    batch: async (indices) => ({ ...(await data.batch(indices)), labels: { kind: 'classes', values: indices.map((i) => answers[i]) } }),
+  };
+}

@@ -1,0 +1,33 @@
+/** The control arm of quantization-aware training: the float network, trained by the same schedule on the same data. */
+import type { Engine, SessionOptions } from '../engine/session.ts';
+import type { TensorRef } from '../files/tensor.ts';
+import type { Graph } from '../graph/graph.ts';
+import { trainBatchNorm } from '../graph/train-batchnorm.ts';
+import { fit, type FitOptions } from '../train/fit.ts';
+import { Trainer, type ParameterGroup } from '../train/trainer.ts';
+
+export interface FitFloatOptions {
+  readonly engine: Engine;
+  /** Appends the loss. */
+  objective(graph: Graph): { readonly graph: Graph; readonly loss: string };
+  readonly groups: readonly ParameterGroup[];
+  readonly fit: FitOptions;
+  /** Share of the old statistics of batch normalization that a step keeps. */
+  readonly momentum?: number;
+  readonly session?: SessionOptions;
+}
+
+/** A graph of known shapes with weights and statistics as training leaves them. */
+export async function fitFloat(graph: Graph, options: FitFloatOptions): Promise<Graph> {
+  const { graph: whole, loss } = options.objective(graph);
+  const { graph: trained, running } = await trainBatchNorm(whole, { chosen: () => true, ...(options.momentum === undefined ? {} : { momentum: options.momentum }) });
+  const carry = new Map(running.flatMap(({ mean, variance, nextMean, nextVariance }): [string, string][] => [[mean, nextMean], [variance, nextVariance]]));
+  const trainer = await Trainer.open(trained, { engine: options.engine, loss, groups: options.groups, carry, ...(options.session === undefined ? {} : { session: options.session }) });
+  try {
+    await fit(trainer, options.fit);
+    const { weights } = trainer.graph();
+    return { ...graph, weights: new Map([...graph.weights].map(([name, weight]): [string, TensorRef] => [name, weights.get(name) ?? weight])) };
+  } finally {
+    await trainer.dispose();
+  }
+}
