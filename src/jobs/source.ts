@@ -49,15 +49,25 @@ export function graphSource(graph: Graph, name: string, location: string, files:
 /** A language model as a source; its graph has a key/value cache. */
 export function languageSource(language: LanguageModel, name: string, location: string, origin: 'huggingface' | 'gguf', files: readonly string[]): SourceModel {
   const tensors = [...language.tensors.values()];
-  const { tokenizer } = language;
+  const tokenizer = tokenizerOf(language);
   const license = licenseOf(language);
   return {
     kind: 'lm', name, location, origin, language, files, graph: language.graph({ cache: true }), close: () => language.close(),
-    ...(tokenizer === undefined ? {} : { tokenizer: openTokenizer(tokenizer) }),
+    ...(tokenizer === undefined ? {} : { tokenizer }),
     ...(license === undefined ? {} : { license }),
     parameters: sum(tensors, (tensor) => elementCount(tensor.shape)), bytes: sum(tensors, (tensor) => tensor.byteLength),
     lowBit: [...new Set([...language.lowBit, ...tensors.filter((tensor) => isBlockType(tensor.type)).map((tensor) => tensor.name)])],
   };
+}
+
+/** Closes the model where its tokenizer is refused: nobody else would. */
+function tokenizerOf(language: LanguageModel): ReturnType<typeof openTokenizer> | undefined {
+  try {
+    return language.tokenizer === undefined ? undefined : openTokenizer(language.tokenizer);
+  } catch (error) {
+    language.close().catch(() => {});
+    throw error;
+  }
 }
 
 /** The licence that a model card's front matter names. */
