@@ -7,6 +7,7 @@
 import { wasmFeedback, stripRows, type FeedbackKernel, type UnitUpper } from '../engine/kernels/gemm.ts';
 import type { EncodeOptions, Quantized } from '../formats/format.ts';
 import type { Fit, ScaledFormat } from '../formats/scaled.ts';
+import { fitMatrix } from './encode-matrix.ts';
 import { required, scaledFormat, squaredDifference, type InputStatistics, type Matrix, type Rounder } from './rounder.ts';
 
 export interface GptqOptions {
@@ -59,7 +60,7 @@ export const gptq: Rounder<GptqOptions> = (weight, format, statistics, options =
     required('gptq', weight, 'second moments of its inputs', statistics?.hessian, cols * cols), cols, options,
   );
   const encode: EncodeOptions = { name, ...(options.search === undefined ? {} : { search: options.search }) };
-  const fit = scaled.fit(values, rows, cols, encode);
+  const fit = fitMatrix(scaled, values, rows, cols, encode);
   const codes = scaled.encode(new Float32Array(cols), 1, cols).codes.constructor as Int8ArrayConstructor | Uint8ArrayConstructor;
   const sweep: Sweep = {
     weight, format: scaled, factor, encode, codes: new codes(rows * cols),
@@ -110,7 +111,7 @@ function roundTile(sweep: Sweep, tile: ReturnType<FeedbackKernel['tile']>, begin
       for (let r = 0; r < count; r++) {
         for (let k = first, from = at(r) + first * stripRows; k < last; k++, from += stripRows) group[r * (last - first) + k - first] = weights[from];
       }
-      const found = format.fit(group, count, last - first, sweep.encode);
+      const found = fitMatrix(format, group, count, last - first, sweep.encode);
       rounder = format.rounder(found, count, last - first);
       rowBase = 0;
       const index = first / width, stride = fit.scaleShape[1];

@@ -8,6 +8,7 @@ import type { EncodeOptions } from '../formats/format.ts';
 import { tilingOf } from '../formats/granularity.ts';
 import { pow } from '../numeric/elementary.ts';
 import { rne } from '../numeric/rounding.ts';
+import { fitMatrix } from './encode-matrix.ts';
 import { scaledFormat, wrongFormat, type Rounder } from './rounder.ts';
 
 export interface HqqOptions {
@@ -30,7 +31,7 @@ export const hqq: Rounder<HqqOptions> = ({ values, rows, cols, name }, format, _
   const { integer, granularity } = scaled;
   if (integer?.asymmetric !== true) throw wrongFormat('hqq', format.name, 'asymmetric integers such as uint4/g64');
   const encode: EncodeOptions = { name, ...(options.search === undefined ? {} : { search: options.search }) };
-  const fit = scaled.fit(values, rows, cols, encode);
+  const fit = fitMatrix(scaled, values, rows, cols, encode);
   const scales = fit.scales.slice();
   const zeros = options.zeroPoint === 'float' ? Float32Array.from(fit.zeros!) : fit.zeros!.slice();
   const tiling = tilingOf(granularity, rows, cols);

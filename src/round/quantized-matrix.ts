@@ -4,6 +4,7 @@
  */
 import type { EncodeOptions, NumberFormat, Quantized } from '../formats/format.ts';
 import { isScaled } from '../formats/scaled.ts';
+import { encodeMatrix } from './encode-matrix.ts';
 
 export interface QuantizedMatrix {
   readonly format: NumberFormat;
@@ -45,7 +46,7 @@ export function quantizedLazily(
       format, rows, cols,
       read: async (begin, end) => {
         const values = await source.readRows(begin, end);
-        const quantized = format.encode(values, end - begin, cols, options);
+        const quantized = encodeMatrix(format, values, end - begin, cols, options);
         tiles.set(begin, { end, squaredError: quantized.squaredError, sumOfSquares: sumOfSquares(values) });
         return quantized;
       },
@@ -57,7 +58,7 @@ export function quantizedLazily(
   return {
     format, rows, cols,
     read: async (begin, end) => {
-      whole ??= source.readRows(0, rows).then((values) => quantizedWhole(format, format.encode(values, rows, cols, options), sumOfSquares(values)));
+      whole ??= source.readRows(0, rows).then((values) => quantizedWhole(format, encodeMatrix(format, values, rows, cols, options), sumOfSquares(values)));
       const made = await whole;
       known = made.stats();
       return made.read(begin, end);
