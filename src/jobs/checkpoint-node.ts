@@ -15,8 +15,8 @@ const errors = defineErrors('checkpoint', {
 
 export interface Checkpoint {
   save(state: ReadonlyMap<string, Tensor>): Promise<void>;
-  /** Restores the trainer where a checkpoint is there. */
-  load(trainer: Trainer): Promise<void>;
+  /** Restores the trainer where a checkpoint is there, and gives all that was saved. */
+  load(trainer: Trainer): Promise<ReadonlyMap<string, Tensor>>;
   forget(): Promise<void>;
 }
 
@@ -31,15 +31,17 @@ export function checkpointFile(path: string, settings: string): Checkpoint {
       await writeFileAtomic(path, sink.bytes());
     },
     async load(trainer) {
-      if (!existsSync(path)) return;
+      if (!existsSync(path)) return new Map();
       const file = await openSafetensors(memorySource(path, await readFile(path)));
       if (file.metadata.get('settings') !== settings) throw errors.otherRun({ path });
       const state = new Map<string, Tensor>();
       for (const [name, tensor] of file.tensors) {
-        const bytes = (await tensor.read()).slice();
+        // A copy of its own: what Node reads is a view of the whole file.
+        const bytes = Uint8Array.from(await tensor.read());
         state.set(name, { type: tensor.type as Tensor['type'], shape: tensor.shape, data: tensor.type === 'f64' ? new Float64Array(bytes.buffer) : new Float32Array(bytes.buffer) });
       }
       trainer.restore(state);
+      return state;
     },
     async forget() { await rm(path, { force: true }); },
   };

@@ -4,10 +4,12 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { existsSync } from 'node:fs';
 import { ortNode } from '../engine/ort-node.ts';
+import type { Tensor } from '../engine/tensor.ts';
 import { defineErrors } from '../errors.ts';
 import { bindFeeds } from '../evaluate/feeds.ts';
 import { recommend, type Verdict } from '../evaluate/verdict.ts';
 import { exportFakeQuantize } from '../export/onnx-fake-quantize.ts';
+import { exportTrustQuantize } from '../export/onnx-trust-quantize.ts';
 import { attempt, fileSink } from '../files/fs-node.ts';
 import { writeOnnx } from '../files/onnx.ts';
 import type { Graph } from '../graph/graph.ts';
@@ -20,20 +22,13 @@ import { judgeInProcess } from './judge-process-node.ts';
 import { dataUse } from './data-node.ts';
 import { describeModel, fileHash } from './plan-node.ts';
 import { silentProgress, type Progress } from './progress.ts';
-import type { Output, QuantizeResult, TensorLine } from './result.ts';
+import type { Output, QuantizeResult, TensorLine, TrainingCurve } from './result.ts';
 import { runSnippets } from './run-snippets-node.ts';
 import { checkSettings, parseSettings } from './settings.ts';
 import { openModern } from './source-node.ts';
 import type { SourceModel } from './source.ts';
 import { prepareTraining, type Prepared } from './training.ts';
 import { version } from './version-node.ts';
-
-export interface TrainingCurve {
-  readonly file: string;
-  /** Loss of every step. */
-  readonly losses: readonly number[];
-  readonly seconds: number;
-}
 
 export interface FinetuneResult extends QuantizeResult {
   readonly training: readonly TrainingCurve[];
@@ -68,9 +63,8 @@ export async function finetune(request: FinetuneRequest, { progress = silentProg
     const training: TrainingCurve[] = [];
     const lines: TensorLine[][] = [];
     for (const arm of arms) {
-      const { graph, losses, seconds, tensors } = await trainArm(model, data.calibration, settings, arm, progress);
-      await attempt(join(settings.output, arm.file), () => writeGraphAt(join(settings.output, arm.file), graph));
-      training.push({ file: arm.file, losses, seconds });
+      const { curve, tensors } = await trainArm(model, data.calibration, settings, arm, progress);
+      training.push(curve);
       lines.push(tensors);
     }
     const judged = settings.verdict ? await judgeInProcess({ settings: judging, items: arms.map(({ file }) => ({ name: file, target: 'onnx' as const, path: join(settings.output, file) })) }, progress) : undefined;
@@ -85,7 +79,7 @@ export async function finetune(request: FinetuneRequest, { progress = silentProg
       };
       return {
         file: arm.file, files: [{ path: arm.file, bytes: size, sha256: await fileHash(path) }], target: 'onnx', label: arm.label,
-        recipe: settings.lora === undefined ? 'lsq' : 'lora', tensors: lines[i], histograms: [], verdict, snippet: snippets[i],
+        recipe: settings.lora === undefined ? settings.recipe : `${settings.recipe}, rank ${settings.lora}`, tensors: lines[i], histograms: [], verdict, snippet: snippets[i],
         notes: [`trained for ${training[i].losses.length} steps in ${training[i].seconds.toFixed(0)} s; loss ${training[i].losses[0]?.toPrecision(3)} to ${tail(training[i].losses).toPrecision(3)}`],
       };
     }));
@@ -95,10 +89,11 @@ export async function finetune(request: FinetuneRequest, { progress = silentProg
   }
 }
 
+const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+
 /** Mean of the last twentieth. */
 function tail(losses: readonly number[]): number {
-  const last = losses.slice(-Math.max(1, Math.floor(losses.length / 20)));
-  return last.reduce((sum, loss) => sum + loss, 0) / Math.max(1, last.length);
+  return mean(losses.slice(-Math.max(1, Math.floor(losses.length / 20))));
 }
 
 function armsOf(model: SourceModel, settings: FinetuneSettings): Arm[] {
@@ -110,37 +105,36 @@ function armsOf(model: SourceModel, settings: FinetuneSettings): Arm[] {
   return settings.control && label !== 'float' ? [main, control] : [main];
 }
 
-async function trainArm(model: SourceModel, data: Dataset, settings: FinetuneSettings, arm: Arm, progress: Progress): Promise<{ graph: Graph; losses: readonly number[]; seconds: number; tensors: TensorLine[] }> {
+async function trainArm(model: SourceModel, data: Dataset, settings: FinetuneSettings, arm: Arm, progress: Progress): Promise<{ readonly curve: TrainingCurve; readonly tensors: TensorLine[] }> {
   const started = performance.now();
   const control = arm.label === 'float';
   const prepared: Prepared = await prepareTraining(model, data, {
     ...settings, engine: ortNode, weightBits: control ? undefined : bitsOf(settings.weights), activationBits: control ? undefined : bitsOf(settings.activations),
   });
   const teacher = settings.distill > 0 ? await openGraph(prepared.float, ortNode) : undefined;
-  const path = join(settings.output, `${arm.file}.training`);
-  const checkpoint = checkpointFile(path, JSON.stringify({ ...settings, resume: false, overwrite: false, verdict: false, arm: arm.label }));
-  if (settings.resume) await checkpoint.load(prepared.trainer);
+  const path = join(settings.output, arm.file);
+  const checkpoint = checkpointFile(`${path}.training`, JSON.stringify({ ...settings, resume: false, overwrite: false, verdict: false, arm: arm.label }));
+  const known = settings.resume ? await checkpoint.load(prepared.trainer) : new Map<string, Tensor>();
   progress.phase(`train ${arm.label}`, prepared.steps);
-  let sum = 0;
-  const losses: number[] = [];
+  const losses = Array.from((known.get('losses')?.data ?? []) as ArrayLike<number>);
   try {
     await prepared.fit({
       teacher: teacher === undefined ? undefined : async (feeds) => (await teacher.run(bindFeeds(feeds, teacher.inputs)))[prepared.logits],
       onStep(step, loss) {
         losses.push(loss);
-        sum += loss;
         progress.advance(step);
         if (step % prepared.stepsPerEpoch !== 0 && step !== prepared.steps) return;
         const epoch = step / prepared.stepsPerEpoch;
-        progress.line(`${arm.label}: epoch ${Number.isInteger(epoch) ? epoch : epoch.toFixed(1)}, step ${step}, loss ${(sum / (((step - 1) % prepared.stepsPerEpoch) + 1)).toPrecision(4)}`);
-        sum = 0;
+        const own = losses.slice(step - 1 - ((step - 1) % prepared.stepsPerEpoch));
+        progress.line(`${arm.label}: epoch ${Number.isInteger(epoch) ? epoch : epoch.toFixed(1)}, step ${step}, loss ${mean(own).toPrecision(4)}`);
       },
-      checkpoint: (state) => checkpoint.save(state),
+      checkpoint: (state) => checkpoint.save(new Map([...state, ['losses', { type: 'f64', shape: [losses.length], data: Float64Array.from(losses) }]])),
     });
     progress.end();
-    const finished = prepared.finish();
+    const graph = await exportTrustQuantize(await exportFakeQuantize(await prepared.finish()));
+    await attempt(path, () => writeGraphAt(path, graph));
     await checkpoint.forget();
-    return { graph: await exportFakeQuantize(await finished), losses, seconds: (performance.now() - started) / 1000, tensors: prepared.tensors };
+    return { curve: { file: arm.file, losses, stepsPerEpoch: prepared.stepsPerEpoch, seconds: (performance.now() - started) / 1000 }, tensors: prepared.tensors };
   } finally {
     await teacher?.dispose();
     await prepared.trainer.dispose();

@@ -8,6 +8,8 @@ export const finetuneSettings = quantizeSettings
   .pick({ model: true, output: true, data: true, labels: true, evalData: true, evalLabels: true, input: true, task: true, evaluationSamples: true, seed: true, threads: true, overwrite: true, resume: true, verdict: true })
   .extend({
     data: z.string(),
+    /** How the quantizers learn: `lsq` learns step sizes; `quest-llm` rotates, fits a grid to each row and token, and trusts gradients near it. */
+    recipe: z.enum(['lsq', 'quest-llm']).default('lsq'),
     /** Format of weights that training learns for, per output channel; `float` trains the network as it is. */
     weights: format.default('int4/channel'),
     /** Format of the inputs of linear layers, per tensor. */
@@ -19,7 +21,8 @@ export const finetuneSettings = quantizeSettings
     epochs: z.coerce.number().positive().default(4),
     /** Steps instead of epochs. */
     steps: z.coerce.number().int().positive().optional(),
-    batch: z.coerce.number().int().positive().default(64),
+    /** Samples per update; default 64, of text 8 windows. */
+    batch: z.coerce.number().int().positive().optional(),
     rate: z.coerce.number().positive().default(1e-3),
     optimizer: z.enum(['sgd', 'adam', 'adamw']).default('adamw'),
     schedule: z.enum(['cosine', 'linear', 'constant']).default('cosine'),
@@ -34,6 +37,8 @@ export const finetuneSettings = quantizeSettings
     /** Rank of low-rank adapters: only they are trained, and then merged. */
     lora: z.coerce.number().int().positive().optional(),
     loraAlpha: z.coerce.number().positive().default(16),
+    /** Steps between checkpoints; default an epoch, at most 200. */
+    checkpointEvery: z.coerce.number().int().positive().optional(),
     /** Trains the float network by the same schedule too, for comparison. */
     control: z.boolean().default(false),
   });

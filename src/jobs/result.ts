@@ -75,6 +75,16 @@ export interface DataUse {
   readonly sha256?: string;
 }
 
+/** How a file's network was trained. */
+export interface TrainingCurve {
+  readonly file: string;
+  /** Loss of every step, those before an interruption included. */
+  readonly losses: readonly number[];
+  readonly stepsPerEpoch: number;
+  /** Of this run. */
+  readonly seconds: number;
+}
+
 export interface QuantizeResult {
   readonly tool: { readonly name: 'fewbit'; readonly version: string };
   readonly model: {
@@ -93,6 +103,8 @@ export interface QuantizeResult {
   readonly outputs: readonly Output[];
   readonly recommendation: Recommendation;
   readonly gates: readonly GateFailure[];
+  /** Present where networks were trained. */
+  readonly training?: readonly TrainingCurve[];
   /** Settings as they were understood. */
   readonly settings: Readonly<Record<string, unknown>>;
   readonly environment: { readonly node: string; readonly platform: string; readonly cpu: string; readonly threads: number; readonly engines: readonly string[] };

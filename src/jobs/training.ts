@@ -1,14 +1,15 @@
 /** A source model and a request for training brought together: the step graph, the loop over the data, the way back. */
 import type { Engine, Feeds } from '../engine/session.ts';
+import { defineErrors } from '../errors.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { bindFeeds } from '../evaluate/feeds.ts';
 import type { TensorRef } from '../files/tensor.ts';
 import { bindToShapes } from '../graph/bind.ts';
-import { foldConstants } from '../graph/constant-fold.ts';
 import { trainBatchNorm } from '../graph/train-batchnorm.ts';
 import type { Graph } from '../graph/graph.ts';
 import { linearSites, type Linear } from '../graph/linear.ts';
 import { isFloatType } from '../graph/values.ts';
+import { headName } from '../models/llama-weights.ts';
 import type { Batch, Dataset } from '../observe/data/index.ts';
 import { insertAdapters, mergeAdapters, type Adapter } from '../train/adapters.ts';
 import { augmentImages, type AugmentOptions } from '../train/augment.ts';
@@ -16,17 +17,18 @@ import { fit } from '../train/fit.ts';
 import { classification } from '../train/objective.ts';
 import { adam, adamw, sgd, type Optimizer } from '../train/optimizers.ts';
 import { trainableWeights } from '../train/parameters.ts';
-import { insertFakeQuantize, type SiteBits } from '../train/quantization-aware.ts';
+import { insertFakeQuantize, type QuantizationAware, type SiteBits } from '../train/quantization-aware.ts';
 import { constant, cosine, linear, withWarmup, type Schedule } from '../train/schedules.ts';
 import { observeSummaries } from '../train/summaries.ts';
 import { Trainer, type ParameterGroup } from '../train/trainer.ts';
+import { insertTrustQuantize } from '../train/trust-quantization.ts';
 import type { FinetuneSettings } from './finetune-settings.ts';
 import { keepsFloat } from './keep.ts';
 import type { TensorLine } from './result.ts';
 import type { SourceModel } from './source.ts';
 
 export interface TrainingOptions extends Pick<FinetuneSettings,
-  'edgeBits' | 'keep' | 'epochs' | 'steps' | 'batch' | 'rate' | 'optimizer' | 'schedule' | 'warmup' | 'decay' | 'clipNorm' | 'distill' | 'temperature' | 'augment' | 'lora' | 'loraAlpha' | 'seed' | 'threads'> {
+  'recipe' | 'edgeBits' | 'keep' | 'epochs' | 'steps' | 'batch' | 'rate' | 'optimizer' | 'schedule' | 'warmup' | 'decay' | 'clipNorm' | 'distill' | 'temperature' | 'augment' | 'lora' | 'loraAlpha' | 'checkpointEvery' | 'seed' | 'threads'> {
   readonly engine: Engine;
   readonly weightBits: number | undefined;
   readonly activationBits: number | undefined;
@@ -56,24 +58,39 @@ export interface Prepared {
 
 /** Batches that say where step sizes start. */
 const summaryBatches = 4;
+/** Windows of text are long: few of them fill memory and time as many images do. */
+const usualBatch: Readonly<Record<SourceModel['kind'], number>> = { lm: 8, onnx: 64 };
+/** Steps that an interruption costs at most. */
+const usualCheckpoint = 200;
+
+const errors = defineErrors('training', {
+  noMatrices: (f: { model: string }) => [`${f.model} has no matrix products for quest-llm to train`, 'use --recipe lsq, which quantizes convolutions too'],
+});
 
 export async function prepareTraining(model: SourceModel, data: Dataset, options: TrainingOptions): Promise<Prepared> {
   const { engine, seed } = options;
   const source = model.language?.graph() ?? model.graph;
   const fixed = source.inputs[0]?.shape?.[0];
-  const batch = Math.min(typeof fixed === 'number' ? fixed : options.batch, data.count);
-  const accumulate = Math.max(1, Math.round(options.batch / batch));
+  const wanted = options.batch ?? usualBatch[model.kind];
+  const batch = Math.min(typeof fixed === 'number' ? fixed : wanted, data.count);
+  const accumulate = Math.max(1, Math.round(wanted / batch));
   const feedsOf = async (indices: readonly number[]): Promise<Feeds> => bindFeeds((await data.batch(indices)).feeds, source.inputs);
   const first = await feedsOf(Array.from({ length: batch }, (_, i) => i));
-  const float = await foldConstants(await bindToShapes(source, new Map(Object.entries(first).map(([name, { shape }]) => [name, shape]))));
+  // Not folded: a tied head, the transpose of the embedding table, must stay that and be trained with it.
+  const float = await bindToShapes(source, new Map(Object.entries(first).map(([name, { shape }]) => [name, shape])));
   const [{ name: logits }] = float.outputs;
 
   const bits = bitsPerSite(linearSites(float), model.kind, options);
-  const observed = linearSites(float).filter((site) => bits(site).activation !== undefined);
+  const isTrust = options.recipe === 'quest-llm' && (options.weightBits ?? options.activationBits) !== undefined;
+  const observed = isTrust ? [] : linearSites(float).filter((site) => bits(site).activation !== undefined);
   const batches = Array.from({ length: Math.min(summaryBatches, Math.floor(data.count / batch)) }, (_, b) => Array.from({ length: batch }, (_, i) => b * batch + i));
   const summaries = observed.length === 0 ? new Map() : await observeSummaries(float, engine, await Promise.all(batches.map(feedsOf)), [...new Set(observed.map((site) => site.input))]);
   const summaryById = new Map(observed.map((site) => [site.id, summaries.get(site.input)!]));
-  const quantized = (graph: Graph) => insertFakeQuantize(graph, bits, (site) => summaryById.get(site.id)!);
+  const isTrusted = ({ id, kind }: Linear): boolean => (kind === 'MatMul' || kind === 'Gemm') && id !== headName && !keepsFloat(id, '', options.keep);
+  if (isTrust && !linearSites(float).some(isTrusted)) throw errors.noMatrices({ model: model.name });
+  const quantized = async (graph: Graph): Promise<QuantizationAware> => (isTrust
+    ? { graph: insertTrustQuantize(graph, isTrusted, { weights: options.weightBits, activations: options.activationBits, rotate: true }), scales: [] }
+    : insertFakeQuantize(graph, bits, (site) => summaryById.get(site.id)!));
 
   const { graph: aware, scales } = await quantized(float);
   const objective = classification(aware, { logits, distill: options.distill, temperature: options.temperature });
@@ -104,13 +121,11 @@ export async function prepareTraining(model: SourceModel, data: Dataset, options
           const bound = views(bindFeeds(feeds, source.inputs), step);
           return { ...bound, ...objective.feed(labels, await teacher?.(bound)) };
         },
-        ...(onStep === undefined ? {} : { onStep }), ...(checkpoint === undefined ? {} : { checkpoint, checkpointEvery: stepsPerEpoch }),
+        ...(onStep === undefined ? {} : { onStep }), ...(checkpoint === undefined ? {} : { checkpoint, checkpointEvery: options.checkpointEvery ?? Math.min(stepsPerEpoch, usualCheckpoint) }),
       });
     },
     async finish() {
-      const inference = model.graph;
-      if (adapters.length > 0) return mergeAdapters(inference, linearSites(inference), adapters, (name) => trainer.values(name));
-      const { graph: final } = await quantized(inference);
+      const { graph: final } = await quantized(await mergeAdapters(model.graph, adapters, (name) => trainer.values(name)));
       // Constants of one graph may have the names of others in the other: only what training changed is carried over.
       const trained = trainer.graph().weights;
       const changed = new Set([...groups.flatMap(({ names }) => names), ...carry.keys()]);
@@ -134,7 +149,7 @@ function groupsOf(float: Graph, scales: readonly string[], adapters: readonly Ad
   const shape: Schedule = { cosine: cosine(steps - options.warmup), linear: linear(steps - options.warmup), constant: constant() }[options.schedule];
   const schedule = options.warmup > 0 ? withWarmup(options.warmup, shape) : shape;
   const group = (names: readonly string[], decay: number): ParameterGroup => ({ names, optimizer, rate: options.rate, schedule, decay });
-  if (adapters.length > 0) return [group(adapters.flatMap(({ a, b }) => [a, b]), 0)];
+  if (adapters.length > 0) return [group(adapters.flatMap(({ a, b }) => [a, b]), 0), group(scales, 0)].filter(({ names }) => names.length > 0);
   const { matrices, others } = trainableWeights(float);
   return [group(matrices, options.decay), group(others, 0), group(scales, 0)].filter(({ names }) => names.length > 0);
 }

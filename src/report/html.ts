@@ -8,6 +8,7 @@ import { executionText } from './loader-words.ts';
 import { histogramFigure } from './plot-histogram.ts';
 import { layersFigure, sqnrRange } from './plot-layers.ts';
 import { sizeErrorFigure } from './plot-size-error.ts';
+import { trainingFigure } from './plot-training.ts';
 import { styleSheet } from './style.ts';
 import { verdictColumns } from './verdict-table.ts';
 import { decibels, duration, integer, megabytes, plural, shape, size } from './words.ts';
@@ -80,6 +81,7 @@ export function resultHtml(result: QuantizeResult): string {
   const files = [...model.files, ...outputs.flatMap((output) => output.files)];
   const range = sqnrRange(outputs);
   const plot = sizeErrorFigure(result);
+  const curves = trainingFigure(result.training ?? []);
   const data = [...dataPairs('calibration', result.calibration), ...dataPairs('evaluation', result.evaluation)];
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${escaped(model.name)}, quantized</title>
@@ -92,6 +94,7 @@ export function resultHtml(result: QuantizeResult): string {
 ${gates.map(({ line }) => `<p class="missed">Gate missed: ${escaped(line)}</p>`).join('\n')}
 ${verdictSection(result)}
 ${plot === '' ? '' : `<h2>Size against error</h2>\n${plot}`}
+${curves === '' ? '' : `<h2>Training</h2>\n${curves}`}
 <h2>Outputs</h2>
 ${outputs.map((output) => outputSection(result, output, range)).join('\n')}
 ${data.length === 0 ? '' : `<h2>Data</h2>\n${listHtml(data)}`}

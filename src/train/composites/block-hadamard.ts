@@ -11,9 +11,20 @@ import { hadamardMatrix } from '../../numeric/hadamard.ts';
 
 const number = (node: Node, name: string): number => Number(node.attributes[name]?.value ?? 0);
 
+/** Constants written on a tape already, by order: a model needs one or two matrices, not one for each layer. */
+const written = new WeakMap<Tape, Map<number, string>>();
+
+function matrixOf(tape: Tape, order: number): string {
+  const known = written.get(tape) ?? new Map<number, string>();
+  written.set(tape, known);
+  let name = known.get(order);
+  if (name === undefined) known.set(order, name = tape.weight(floatTensor('hadamard', [order, order], hadamardMatrix(order))));
+  return name;
+}
+
 function transform(tape: Tape, value: string, node: Node): string {
   const [axis, order, width] = [number(node, 'axis'), number(node, 'order'), number(node, 'width')];
-  const matrix = tape.weight(floatTensor('hadamard', [order, order], hadamardMatrix(order)));
+  const matrix = matrixOf(tape, order);
   const multiply = (x: string): string => tape.op('MatMul', axis === 0 ? [matrix, x] : [x, matrix]);
   if (order === width) return multiply(value);
   const runs = tape.op('Reshape', [value, tape.ints(axis === 0 ? [width / order, order, -1] : [-1, order])]);
