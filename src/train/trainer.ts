@@ -42,6 +42,8 @@ export interface TrainerOptions {
   readonly carry?: ReadonlyMap<string, string>;
   /** Further values that each step returns. */
   readonly watch?: readonly string[];
+  /** Values between which the backward pass computes activations again instead of keeping them; gradients stay the same. */
+  readonly recompute?: readonly string[];
   /** Gradients are scaled so that their joint norm is at most this. */
   readonly clipNorm?: number;
   /** Keeps an exponential moving average of the parameters, with this decay. */
@@ -101,7 +103,7 @@ export class Trainer {
     const names = options.groups.flatMap((group) => group.names);
     const twice = names.find((name, i) => names.indexOf(name) !== i);
     if (twice !== undefined) throw errors.twice({ name: twice });
-    const { graph: whole, gradients } = await gradient(graph, options.loss, names, { composites });
+    const { graph: whole, gradients } = await gradient(graph, options.loss, names, { composites, ...(options.recompute === undefined ? {} : { recompute: options.recompute }) });
     const parameters: Parameter[] = [];
     for (const group of options.groups) {
       for (const name of group.names) {
