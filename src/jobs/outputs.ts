@@ -3,6 +3,7 @@ import { defineErrors } from '../errors.ts';
 import { parseFormat } from '../formats/registry.ts';
 import { findRecipe } from '../recipes/registry.ts';
 import type { Recipe } from '../recipes/recipe.ts';
+import { imageShape } from '../train/statistics-loss.ts';
 import { requestedSchemes, requireData, type Scheme, type Target } from './schemes.ts';
 import type { QuantizeSettings } from './settings.ts';
 import type { SourceModel } from './source.ts';
@@ -25,7 +26,9 @@ export function outputSpecs(model: SourceModel, settings: QuantizeSettings): Out
   if (settings.saveImatrix !== undefined && !(hasData && model.kind === 'lm')) throw errors.saveImatrix({});
   const names: readonly (string | undefined)[] = settings.recipe ?? [undefined];
   const specs = requestedSchemes(settings, model.kind).flatMap(({ target, scheme }) => names.map((name): OutputSpec => {
-    requireData(scheme, target, hasData);
+    const makesData = name !== undefined && findRecipe(name).steps.some(({ step }) => step === 'distil');
+    if (makesData) imageShape(model.graph);
+    requireData(scheme, target, hasData || makesData);
     const recipe = recipeFor(name, scheme, target, hasData || settings.imatrix !== undefined);
     return { target, scheme, recipe, file: fileOf(model.name, target, names.length > 1 && recipe !== undefined ? { ...scheme, label: `${scheme.label}-${recipe.name}` } : scheme, settings) };
   }));

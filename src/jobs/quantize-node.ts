@@ -137,7 +137,8 @@ async function withLosers({ outputs, gates }: QuantizeResult, specs: readonly Ou
   const named: Output[] = [];
   for (const [i, output] of outputs.entries()) {
     if (specs[i].scheme.activations !== 'static' || !missing.has(output.file)) { named.push(output); continue; }
-    const losing = await losingLayers(await apply(specs[i]), ortNode, batches());
+    const applied = await apply(specs[i]);
+    const losing = await losingLayers(applied, ortNode, (applied.batches ?? batches)());
     named.push({ ...output, losing, notes: [...output.notes, losingNote(losing)] });
   }
   return named;
@@ -166,14 +167,17 @@ async function imatrixAt(path: string): Promise<Imatrix> {
   }
 }
 
-/** Identify what the bytes of each output depend on: the number of threads and the other outputs are not among it. */
+/** Identify what the bytes of each output depend on: the other outputs are not among it, nor, where nothing is trained, the number of threads. */
 async function fingerprintsOf(specs: readonly OutputSpec[], { model, calibration }: QuantizePlan, settings: QuantizeSettings): Promise<string[]> {
   const { keep, allowFallback, layout, imatrix: path } = settings;
   const imatrix = path === undefined ? undefined : { name: basename(path), sha256: await attempt(path, () => fileHash(path)) };
   // A model on the web has no files here: its address stands for it.
   const source = model.files.length > 0 ? model.files.map(({ path, sha256 }) => [path, sha256]) : settings.model;
-  return specs.map(({ target, scheme, recipe, file }) =>
-    createHash('sha256').update(JSON.stringify({ version, file, target, scheme, recipe, source, calibration, imatrix, keep, allowFallback, layout })).digest('hex'));
+  return specs.map(({ target, scheme, recipe, file }) => {
+    // Data that are made and roundings that are learned come from the seed, and sums of gradients from the threads.
+    const random = recipe?.steps.some(({ step }) => step === 'distil' || step === 'reconstruct') === true ? { seed: settings.seed, threads: settings.threads } : {};
+    return createHash('sha256').update(JSON.stringify({ version, file, target, scheme, recipe, source, calibration, imatrix, keep, allowFallback, layout, ...random })).digest('hex');
+  });
 }
 
 /** An output made and recorded; nothing half-written stays where it fails. */

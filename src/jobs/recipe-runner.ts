@@ -28,15 +28,16 @@ export interface RecipeRunnerOptions {
 
 /** Recipes carried out once per recipe, format and treatment of activations, whatever the number of files. */
 export function recipeRunner(
-  model: Pick<SourceModel, 'graph'>, settings: Pick<QuantizeSettings, 'keep'>, { engine, batches, progress = silentProgress }: RecipeRunnerOptions,
+  model: Pick<SourceModel, 'graph'>, settings: Pick<QuantizeSettings, 'keep'> & Partial<Pick<QuantizeSettings, 'seed' | 'threads'>>, { engine, batches, progress = silentProgress }: RecipeRunnerOptions,
 ): (spec: Pick<OutputSpec, 'scheme' | 'recipe'>) => Promise<Applied> {
   const done = new Map<string, Promise<Applied>>();
   const none: Applied = { graph: model.graph, weights: new Map(), ranges: new Map(), importance: new Map() };
   const extremes = new Map<Graph, Promise<ReadonlyMap<string, number>>>();
   /** What half precision must know of the values between layers. */
   const withExtremes = async (applied: Applied): Promise<Applied> => {
-    if (batches === undefined) return applied;
-    const found = extremes.get(applied.graph) ?? observeExtremes(applied.graph, engine, batches());
+    const samples = applied.batches ?? batches;
+    if (samples === undefined) return applied;
+    const found = extremes.get(applied.graph) ?? observeExtremes(applied.graph, engine, samples());
     extremes.set(applied.graph, found);
     return { ...applied, extremes: await found };
   };
@@ -53,9 +54,14 @@ export function recipeRunner(
         // Asked of the transformed graph, whose weights may have new names; refusals have stopped the plan or been allowed.
         formatOf: (site) => (site.kind === 'Gather' || keepsFloat(site.id, site.node.name, settings.keep) || format.refuses(site.rows, site.cols) !== undefined ? undefined : format),
         ...(batches === undefined ? {} : { batches }),
+        ...(settings.seed === undefined ? {} : { seed: settings.seed }), ...(settings.threads === undefined ? {} : { threads: settings.threads }),
+        onLine: (line) => progress.line(line),
         onSite: (site, count, total) => progress.line(`[${String(count).padStart(4)}/${total}] ${site.id} [${site.rows}, ${site.cols}] ${site.weight.type} -> ${scheme.weights}`),
       });
-      applied = scheme.activations === 'static' && batches !== undefined ? reshaped.then((made) => floatEnds(made, engine, batches())) : reshaped;
+      applied = scheme.activations !== 'static' ? reshaped : reshaped.then((made) => {
+        const samples = made.batches ?? batches;
+        return samples === undefined ? made : floatEnds(made, engine, samples());
+      });
       done.set(key, applied);
     }
     return applied;

@@ -1,9 +1,10 @@
 /** Interprets the steps of a recipe on a graph: transforms it, observes what the steps need, and rounds its weights. */
-import type { Engine } from '../engine/session.ts';
+import type { Engine, Feeds } from '../engine/session.ts';
 import { defineErrors } from '../errors.ts';
 import type { NumberFormat, Quantized } from '../formats/format.ts';
 import type { Graph } from '../graph/graph.ts';
 import { linearSites, type Linear } from '../graph/linear.ts';
+import { takeRows } from '../observe/data/dataset.ts';
 import { momentKey, observeMoments, type Moments } from '../observe/moments.ts';
 import { observeRanges, type ObservedRange } from '../observe/ranges.ts';
 import type { Batches } from '../observe/taps.ts';
@@ -12,12 +13,13 @@ import { factorHessian, gptq, type HessianFactor } from '../round/gptq.ts';
 import { hqq } from '../round/hqq.ts';
 import { quantizedLazily, quantizedWhole, sumOfSquares, type QuantizedMatrix } from '../round/quantized-matrix.ts';
 import type { Matrix } from '../round/rounder.ts';
+import { imageShape } from '../train/statistics-loss.ts';
 import { biasShift, correctBias } from '../transform/bias-correction.ts';
 import { equalizeLayers } from '../transform/cross-layer-equalization.ts';
 import { foldBatchNorm } from '../transform/fold-batchnorm.ts';
 import { exclusiveReaders } from '../transform/fold-scale.ts';
 import { foldFactors, smoothQuant } from '../transform/smoothquant.ts';
-import type { Recipe, Rounder } from './recipe.ts';
+import type { Recipe, Rounder, Step } from './recipe.ts';
 
 export interface ApplyOptions {
   /** Format of each site's weight; undefined leaves it float. */
@@ -27,9 +29,14 @@ export interface ApplyOptions {
   readonly batches?: () => Batches;
   /** Values whose ranges `observe-ranges` finds, as names of the transformed graph. */
   activationValues?(graph: Graph): readonly string[] | Promise<readonly string[]>;
+  /** Of what is random: data that are made, orders of samples. */
+  readonly seed?: number;
+  readonly threads?: number;
   /** Second moments held at a time, bytes; sites are observed in several passes beyond it. */
   readonly momentBytes?: number;
   onSite?(site: Linear, done: number, total: number): void;
+  /** One line about what takes long. */
+  onLine?(line: string): void;
 }
 
 export interface Applied {
@@ -40,6 +47,8 @@ export interface Applied {
   readonly ranges: ReadonlyMap<string, ObservedRange>;
   /** Mean squared input per column by weight id, where inputs were observed. */
   readonly importance: ReadonlyMap<string, Float32Array>;
+  /** The sample inputs that the recipe made for itself, if it did. */
+  readonly batches?: () => Batches;
   /** Largest absolute value of each value of the graph on the calibration data, where half precision asked for it. */
   readonly extremes?: ReadonlyMap<string, number>;
 }
@@ -61,13 +70,17 @@ export async function applyRecipe(recipe: Recipe, float: Graph, options: ApplyOp
   let weights: ReadonlyMap<string, QuantizedMatrix> = new Map();
   let ranges: ReadonlyMap<string, ObservedRange> = new Map();
   const importance = new Map<string, Float32Array>();
+  let made: (() => Batches) | undefined;
   const batches = (step: string): (() => Batches) => {
-    if (options.batches === undefined) throw errors.needsData({ recipe: recipe.name, step });
-    return options.batches;
+    const found = made ?? options.batches;
+    if (found === undefined) throw errors.needsData({ recipe: recipe.name, step });
+    return found;
   };
   for (const step of recipe.steps) {
     switch (step.step) {
       case 'fold-batchnorm': graph = foldBatchNorm(graph); break;
+      case 'distil': made = await distilled(graph, step, options); break;
+      case 'reconstruct': weights = await reconstructed(graph, step, batches(step.step)(), options); break;
       case 'equalize': ({ graph } = await equalizeLayers(graph)); break;
       case 'smooth': {
         const moments = await observeMoments(graph, options.engine, batches(step.step)(), observable(linearSites(graph)), { hessian: false });
@@ -80,7 +93,7 @@ export async function applyRecipe(recipe: Recipe, float: Graph, options: ApplyOp
         break;
       }
       case 'round': {
-        const rounded = await roundSites(graph, recipe, step.rounder, options);
+        const rounded = await roundSites(graph, recipe, step.rounder, made === undefined ? options : { ...options, batches: made });
         ({ graph, weights } = rounded);
         for (const [id, meanSquare] of rounded.importance) importance.set(id, meanSquare);
         break;
@@ -99,7 +112,42 @@ export async function applyRecipe(recipe: Recipe, float: Graph, options: ApplyOp
       }
     }
   }
-  return { graph, weights, ranges, importance };
+  return { graph, weights, ranges, importance, ...(made === undefined ? {} : { batches: made }) };
+}
+
+/** Samples in one batch of data that were made. */
+const distilledBatch = 32;
+
+/** Images from the statistics that the float network stores, as batches that can be started again. */
+async function distilled(graph: Graph, { from, count: wanted, iterations }: Extract<Step, { step: 'distil' }>, { engine, seed = 0, threads = 1, onLine }: ApplyOptions): Promise<() => Batches> {
+  const shape = imageShape(graph);
+  const [{ name, shape: declared }] = graph.inputs;
+  const fixed = declared?.[0];
+  const size = typeof fixed === 'number' ? fixed : Math.min(distilledBatch, wanted);
+  const count = Math.max(wanted, size);
+  // Training is imported where it is asked for: most recipes do without.
+  const make = from === 'pixels' ? (await import('../train/batchnorm-data.ts')).distilImages : (await import('../train/generator-data.ts')).generateImages;
+  const { images, losses } = await make(graph, shape, { engine, count, iterations, seed, threads });
+  onLine?.(`${count} images of ${shape.join(' × ')} made in ${losses.length} steps: loss ${losses[0].toPrecision(3)} to ${losses.at(-1)!.toPrecision(3)}`);
+  return () => Array.from({ length: Math.floor(count / size) }, (_, i): Feeds => ({ [name]: takeRows(images, Array.from({ length: size }, (_one, row) => i * size + row)) }));
+}
+
+/** Weights whose rounding is learned; lookups and other layers without a rule are rounded to nearest. */
+async function reconstructed(graph: Graph, { unit, scales, drop, iterations, push }: Extract<Step, { step: 'reconstruct' }>, batches: Batches, options: ApplyOptions): Promise<Map<string, QuantizedMatrix>> {
+  const { engine, seed = 0, threads = 1, formatOf, onSite, onLine } = options;
+  const { reconstruct } = await import('../train/reconstruct.ts');
+  const { weights } = await reconstruct(graph, batches, {
+    engine, formatOf, unit, scales, drop, iterations, push, seed, threads,
+    onBlock: ({ name, nearest, hard }, done, total) => onLine?.(`block ${done} of ${total}, ${name}: ${nearest.toPrecision(3)} to ${hard.toPrecision(3)}`),
+  });
+  const all = new Map(weights);
+  const sites = linearSites(graph, { gather: true });
+  for (const site of sites) {
+    const format = formatOf(site);
+    if (format !== undefined && !all.has(site.id)) all.set(site.id, quantizedLazily(site, format, { name: site.id, search: 'mse' }));
+  }
+  for (const [i, id] of [...all.keys()].entries()) onSite?.(sites.find((site) => site.id === id)!, i + 1, all.size);
+  return all;
 }
 
 /** Sites whose inputs can be observed as rows of a matrix. */

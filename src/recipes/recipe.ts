@@ -23,6 +23,13 @@ export type Step =
   | { readonly step: 'observe-ranges'; readonly method: RangeMethod }
   /** Weights become codes. */
   | { readonly step: 'round'; readonly rounder: Rounder }
+  /** Sample inputs are made from the statistics of batch normalization, and take the place of real ones in what follows. */
+  | { readonly step: 'distil'; readonly from: 'pixels' | 'generator'; readonly count: number; readonly iterations: number }
+  /** Weights become codes whose rounding is learned, part by part, on sample inputs. */
+  | {
+    readonly step: 'reconstruct'; readonly unit: 'layer' | 'block'; readonly scales: 'fixed' | 'learned'; readonly drop: boolean;
+    readonly iterations: number; readonly push: number;
+  }
   /** Output means are restored through the bias. */
   | { readonly step: 'correct-bias' };
 

@@ -5,18 +5,15 @@
  */
 import type { Engine } from '../engine/session.ts';
 import type { Tensor } from '../engine/tensor.ts';
-import { defineErrors } from '../errors.ts';
 import { floatTensor } from '../files/tensor.ts';
 import { bindToShapes } from '../graph/bind.ts';
-import { int } from '../graph/build.ts';
 import { extend } from '../graph/extend.ts';
-import type { Tape } from '../graph/gradient/tape.ts';
 import type { Graph } from '../graph/graph.ts';
 import { removeDeadNodes } from '../graph/rewrite.ts';
-import { readFloats } from '../graph/values.ts';
 import { normal } from '../numeric/random.ts';
 import { adam } from './optimizers.ts';
 import { Plateau } from './schedules.ts';
+import { statisticsDistance, storedStatistics } from './statistics-loss.ts';
 import { Trainer } from './trainer.ts';
 
 export interface DistillOptions {
@@ -34,31 +31,6 @@ export interface Distilled {
   /** [count, channels, height, width] */
   readonly images: Tensor;
   readonly losses: readonly number[];
-}
-
-const errors = defineErrors('distil', {
-  noBatchNorm: (f: { graph: string }) => [
-    `${f.graph} has no batch normalization to make data from`,
-    'give real inputs with --data; networks without it, or with it folded into the layers, store no statistics',
-  ],
-});
-
-/** Keeps the root of a variance of zero differentiable; the published code adds as much. */
-const epsilon = 1e-6;
-
-/** Name, and stored mean and deviation per channel, of the input of every batch normalization. */
-export interface StoredStatistics { readonly value: string; readonly mean: Float32Array; readonly deviation: Float32Array }
-
-export async function storedStatistics(graph: Graph): Promise<StoredStatistics[]> {
-  const found: StoredStatistics[] = [];
-  for (const node of graph.nodes) {
-    if (node.op !== 'BatchNormalization' || node.domain !== '') continue;
-    const [mean, variance] = [graph.weights.get(node.inputs[3]), graph.weights.get(node.inputs[4])];
-    if (mean === undefined || variance === undefined) continue;
-    found.push({ value: node.inputs[0], mean: await readFloats(mean), deviation: (await readFloats(variance)).map((v) => Math.sqrt(v + epsilon)) });
-  }
-  if (found.length === 0) throw errors.noBatchNorm({ graph: graph.name });
-  return found;
 }
 
 /** Images for a network with one image input and batch normalization that is not folded. */
@@ -91,25 +63,12 @@ export async function distilImages(graph: Graph, shape: readonly [channels: numb
 async function appendStatisticsLoss(graph: Graph, input: string, count: number): Promise<{ readonly graph: Graph; readonly result: string }> {
   const stored = await storedStatistics(graph);
   return extend(graph, (tape) => {
+    const each = { axes: [2, 3], factor: 1 / count };
     const terms = stored.map(({ value, mean, deviation }) => {
       const target = (name: string, values: Float32Array): string => tape.weight(floatTensor(`${value}/${name}`, [1, values.length], values));
-      return distance(tape, value, target('mean', mean), target('deviation', deviation), count);
+      return statisticsDistance(tape, value, target('mean', mean), target('deviation', deviation), each);
     });
-    terms.push(distance(tape, input, tape.constant(0), tape.constant(1), count));
+    terms.push(statisticsDistance(tape, input, tape.constant(0), tape.constant(1), each));
     return tape.op('Sum', terms);
   });
-}
-
-/** ‖mean − m‖² / count + ‖deviation − s‖² / count over images and channels, s from the unbiased variance. */
-function distance(tape: Tape, value: string, mean: string, deviation: string, count: number): string {
-  const axes = tape.ints([2, 3]);
-  const own = tape.op('ReduceMean', [value, axes], { keepdims: int(1) });
-  const centred = tape.op('Sub', [value, own]);
-  const size = tape.op('Cast', [tape.op('ReduceProd', [tape.op('Shape', [value], { start: int(2), end: int(4) })], { keepdims: int(0) })], { to: int(1) });
-  const freedom = tape.op('Max', [tape.op('Sub', [size, tape.constant(1)]), tape.constant(1)]);
-  const variance = tape.op('Div', [tape.op('ReduceSumSquare', [centred, axes], { keepdims: int(0) }), freedom]);
-  const spread = tape.op('Sqrt', [tape.op('Add', [variance, tape.constant(epsilon)])]);
-  const flat = tape.op('Squeeze', [own, axes]);
-  const norm = (a: string, b: string): string => tape.op('ReduceSumSquare', [tape.op('Sub', [a, b])], { keepdims: int(0) });
-  return tape.op('Mul', [tape.op('Add', [norm(flat, mean), norm(spread, deviation)]), tape.constant(1 / count)]);
 }

@@ -23,4 +23,7 @@ export { insertFakeQuantize, type ActivationSummary, type SiteBits } from './qua
 export { observeSummaries } from './summaries.ts';
 export { insertAdapters, mergeAdapters, type Adapter } from './adapters.ts';
 export { augmentImages, type AugmentOptions } from './augment.ts';
-export { distilImages, storedStatistics } from './batchnorm-data.ts';
+export { distilImages, type Distilled } from './batchnorm-data.ts';
+export { generateImages } from './generator-data.ts';
+export { storedStatistics } from './statistics-loss.ts';
+export { reconstruct, simulateReconstructed, type Reconstructed, type ReconstructOptions } from './reconstruct.ts';
