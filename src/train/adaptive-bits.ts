@@ -22,7 +22,7 @@ export interface AdaptiveOptions {
   /** Widths by falling order; the first is stored. */
   readonly widths: readonly number[];
   readonly rule: ReadingRule;
-  /** Sites that are read at the widths; others stay float. */
+  /** Sites that are read at the widths; others, and transposed convolutions, stay float. */
   isChosen(site: Linear): boolean;
   /** Mean of an input of such a site, which is never negative, on data. */
   meanOf(site: Linear): number;
@@ -75,7 +75,7 @@ class AdaptiveWriter {
     const graph = this.#graph;
     const view = viewOf(graph);
     const tape = this.#tape;
-    const sites = linearSites(graph).filter((site) => this.#options.isChosen(site));
+    const sites = linearSites(graph).filter((site) => site.kind !== 'ConvTranspose' && this.#options.isChosen(site));
     const isWidth = tape.op('Equal', [tape.op('Unsqueeze', [bitsInput, tape.ints([1])]), tape.ints(this.#options.widths)]);
     this.#chosen = tape.op('Cast', [isWidth], { to: int(1) });
     const layers: AdaptiveLayer[] = [];
