@@ -32,8 +32,10 @@ const clipped = (tape: Tape, node: Node, value: string): string =>
 export const fakeQuantize: Composite = {
   op: 'FakeQuantize',
   expand(node, tape) {
-    const [, scale, zero = ''] = node.inputs;
-    const code = clipped(tape, node, tape.op('Round', [position(tape, node.inputs)]));
+    const [x, scale, zero = ''] = node.inputs;
+    // Rounded before the zero point is added, as QuantizeLinear does: a sum would lose the last bits of the quotient.
+    const rounded = tape.op('Round', [tape.op('Div', [x, stepOf(tape, scale)])]);
+    const code = clipped(tape, node, zero === '' ? rounded : tape.op('Add', [rounded, zero]));
     return [tape.op('Mul', [zero === '' ? code : tape.op('Sub', [code, zero]), stepOf(tape, scale)])];
   },
   gradient(site) {
