@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { ortNode } from '../src/engine/ort-node.ts';
 import { exportTrustQuantize } from '../src/export/onnx-trust-quantize.ts';
 import { onnxBytes } from '../src/files/onnx.ts';
+import type { Graph } from '../src/graph/graph.ts';
 import { saveLanguageModel } from '../src/jobs/save-language-model-node.ts';
 import { byteTokenizer } from '../src/models/byte-tokenizer.ts';
 import { initialLlama, withTrainedWeights } from '../src/models/llama-init.ts';
@@ -27,8 +28,8 @@ const data = tokenWindows('train.txt', await text('train.txt'), { window, stride
 const heldout = tokenWindows('heldout.txt', await text('heldout.txt'), { window });
 
 const model = initialLlama('llama-bytes', { vocabulary: 256, hidden: 128, intermediate: 384, layers: 4, heads: 4, context: window }, { seed: 0, tokenizer: byteTokenizer(window) });
-const quantized = bits === undefined ? model.graph() : insertTrustQuantize(model.graph(), () => true, { weights: Number(bits), activations: Number(bits), rotate: true });
-const training = await openLanguageTrainer(quantized, { engine: ortNode, batch, window, steps, rate: 2e-3, threads });
+const quantize = (graph: Graph): Graph => (bits === undefined ? graph : insertTrustQuantize(graph, () => true, { weights: Number(bits), activations: Number(bits), rotate: true }));
+const training = await openLanguageTrainer(model.graph(), { quantize, engine: ortNode, batch, window, steps, rate: 2e-3, threads });
 
 const started = performance.now();
 const seconds = (): string => `${((performance.now() - started) / 1000).toFixed(0)} s`;
@@ -39,11 +40,8 @@ await fit(training.trainer, {
 const loss = await languageLoss(training, heldout, { engine: ortNode, batch, threads });
 console.log(`held out: ${loss.toFixed(4)} nats per byte, ${(loss / Math.LN2).toFixed(3)} bits; trained in ${seconds()}`);
 
-const trained = training.trainer.graph();
-await saveLanguageModel(withTrainedWeights(model, trained), folder);
-if (bits !== undefined) {
-  const weights = new Map([...quantized.weights].map(([name, weight]) => [name, trained.weights.get(name) ?? weight]));
-  await writeFile(join(folder, `model-w${bits}a${bits}.onnx`), await onnxBytes(await exportTrustQuantize({ ...quantized, weights })));
-}
+const trained = withTrainedWeights(model, training.trainer.graph());
+await saveLanguageModel(trained, folder);
+if (bits !== undefined) await writeFile(join(folder, `model-w${bits}a${bits}.onnx`), await onnxBytes(await exportTrustQuantize(quantize(trained.graph()))));
 await training.trainer.dispose();
 console.log(`saved ${folder}`);

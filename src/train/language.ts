@@ -21,6 +21,8 @@ export interface LanguageTraining {
   readonly steps: number;
   /** Highest learning rate; it rises over the first tenth and falls to zero along a cosine. */
   readonly rate: number;
+  /** Puts quantizers into the graph; what is trained are the weights before them. */
+  readonly quantize?: ((graph: Graph) => Graph) | undefined;
   /** Of matrices; default 0.1. */
   readonly decay?: number;
   readonly threads?: number;
@@ -32,11 +34,11 @@ export interface LanguageTrainer {
   feed(batch: Batch): Feeds;
 }
 
-/** A graph `input_ids` [batch, sequence] → logits, fake quantization included, ready for its first step. */
-export async function openLanguageTrainer(graph: Graph, { engine, batch, window, steps, rate, decay = 0.1, threads = 1 }: LanguageTraining): Promise<LanguageTrainer> {
+/** A float graph `input_ids` [batch, sequence] → logits, ready for its first step. */
+export async function openLanguageTrainer(graph: Graph, { engine, batch, window, steps, rate, quantize, decay = 0.1, threads = 1 }: LanguageTraining): Promise<LanguageTrainer> {
   const [input] = graph.inputs;
   const { matrices, others } = trainableWeights(graph);
-  const bound = await bindDimensions(graph, { batch, sequence: window });
+  const bound = await bindDimensions(quantize?.(graph) ?? graph, { batch, sequence: window });
   const objective = classification(bound, { logits: bound.outputs[0].name });
   const warmup = Math.ceil(steps / 10);
   const group = (names: readonly string[], own: number) => ({

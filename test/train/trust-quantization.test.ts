@@ -43,13 +43,15 @@ async function fileLoss(graph: Graph): Promise<number> {
 }
 
 async function trained(quantization: TrustQuantization | undefined) {
-  const graph = quantization === undefined ? model.graph() : insertTrustQuantize(model.graph(), () => true, quantization);
-  const training = await openLanguageTrainer(graph, { engine: ortNode, batch, window, steps, rate: 1e-2 });
+  const quantize = (graph: Graph): Graph => (quantization === undefined ? graph : insertTrustQuantize(graph, () => true, quantization));
+  const training = await openLanguageTrainer(model.graph(), { engine: ortNode, batch, window, steps, rate: 1e-2, quantize });
   const { losses } = await fit(training.trainer, { data, batch, steps, feed: training.feed });
-  const { weights } = training.trainer.graph();
+  const after = training.trainer.graph();
+  for (const name of model.linears) assert.notDeepEqual(await readFloats(after.weights.get(name)!), await readFloats(model.graph().weights.get(name)!), `${name} is trained`);
   const loss = await languageLoss(training, { ...data, count: batch }, { engine: ortNode, batch });
   await training.trainer.dispose();
-  return { losses, loss, graph: { ...graph, weights: new Map([...graph.weights].map(([name, weight]) => [name, weights.get(name) ?? weight])) } };
+  const float = withTrainedWeights(model, after);
+  return { losses, loss, float, graph: quantize(float.graph()) };
 }
 
 test('rotating both operands leaves the function as it was', async () => {
@@ -76,10 +78,10 @@ test('weights alone at 4 bits: activations are only rotated', async () => {
 });
 
 test('a trained float model is saved as a folder that loads, with its bytes as tokens', async () => {
-  const { loss, graph } = await trained(undefined);
+  const { loss, float } = await trained(undefined);
   const folder = await mkdtemp(join(tmpdir(), 'fewbit-llama-'));
   try {
-    await saveLanguageModel(withTrainedWeights(model, graph), folder);
+    await saveLanguageModel(float, folder);
     const opened = await openLanguageModel(await openFolder(folder));
     assert.ok(Math.abs(await fileLoss(opened.graph()) - loss) < 1e-5);
     const tokenizer = openTokenizer(opened.tokenizer!);
