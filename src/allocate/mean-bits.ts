@@ -6,7 +6,7 @@
 import { bestWithin, paretoFront } from './pareto.ts';
 
 export interface TracedLayer {
-  /** Trace of the Hessian of the loss. */
+  /** Trace of the Hessian of the loss; an estimate below zero counts as zero. */
   readonly trace: number;
   /** Weights of the layer. */
   readonly count: number;
@@ -26,7 +26,7 @@ export function widthsByTrace(layers: readonly TracedLayer[], { widths, mean, ob
   const printed = objective === 'printed';
   // The printed objective rises with the bits: held to at least the mean, it ends at the mean.
   const front = paretoFront(layers.map(({ trace, count }) => widths.map((width) => ({
-    cost: printed ? most - width : width, loss: (trace / count) * (printed ? width : 2 ** (-2 * width)),
+    cost: printed ? most - width : width, loss: (Math.max(trace, 0) / count) * (printed ? width : 2 ** (-2 * width)),
   }))));
   const best = bestWithin(front, layers.length * (printed ? most - mean : mean))!;
   return best.choice.map((option) => widths[option]);

@@ -57,7 +57,8 @@ type Ranges = ReadonlyMap<string, { readonly low: number; readonly high: number 
 interface Scores { readonly arm: string; readonly metric: string; readonly value: number }
 
 async function run({ asset, seeds, threads, say }: ReproductionContext): Promise<Outcome> {
-  const hosts = await Promise.all([personHost(asset), resnetHost(asset)]);
+  const models = [await openModern(asset(personFiles.model)), await openModern(asset(resnet))];
+  const hosts = [await personHost(models[0].graph, asset), await resnetHost(models[1].graph, asset)];
   const scores: Scores[] = [];
   const distances: Record<string, Distance> = {};
   const movement: Record<string, Movement> = {};
@@ -81,11 +82,11 @@ async function run({ asset, seeds, threads, say }: ReproductionContext): Promise
       say(`${host.name}: seed ${seed} trained`);
     }
   }
+  for (const model of models) await model.close();
   return { arms: armsOf(scores), checks: checksOf(scores, distances, movement), notes: notesOf(hosts) };
 }
 
-async function personHost(asset: (path: string) => string): Promise<Host> {
-  const { graph } = await openModern(asset(personFiles.model));
+async function personHost(graph: Graph, asset: (path: string) => string): Promise<Host> {
   const unseen = await unlabelledImages(asset(personFiles.unlabelled), 744, 1000);
   return {
     name: 'MobileNet', graph, epochs: 8, rate: 1e-4, distils: true, border: [],
@@ -94,8 +95,7 @@ async function personHost(asset: (path: string) => string): Promise<Host> {
   };
 }
 
-async function resnetHost(asset: (path: string) => string): Promise<Host> {
-  const { graph } = await openModern(asset(resnet));
+async function resnetHost(graph: Graph, asset: (path: string) => string): Promise<Host> {
   return {
     name: 'ResNet-20', graph, epochs: 1, rate: 1e-3, distils: false, border: [0, 1, 2].map((channel) => normalised(0, channel)),
     training: await trainingImages(asset(cifarFiles.all), normalised), judged: { 'top-1 %': await judgedImages(asset(cifarFiles.judged), normalised) },

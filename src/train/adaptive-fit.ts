@@ -20,6 +20,9 @@ import { trainableWeights } from './parameters.ts';
 import { cosine } from './schedules.ts';
 import { Trainer, type RateFactors } from './trainer.ts';
 
+/** Rates of quantization scales: by width and gradient, as the paper prints it (ALRS); by width alone; that of weights. */
+export type ScaleRates = 'printed' | 'width' | 'same';
+
 export interface FitAdaptiveOptions {
   readonly engine: Engine;
   /** Widths by falling order, as the network has them. */
@@ -36,8 +39,7 @@ export interface FitAdaptiveOptions {
   readonly rate: number;
   /** Weight decay of matrices. */
   readonly decay?: number;
-  /** Rates of scales by width and gradient (ALRS); otherwise that of weights. */
-  readonly scaleRates: boolean;
+  readonly scaleRates: ScaleRates;
   /** Layers that draw wide widths more often; given, layers draw their own widths with a chance that rises from 0 to 1. */
   readonly sensitive?: readonly boolean[];
   readonly seed: number;
@@ -78,12 +80,11 @@ export async function fitAdaptive(network: AdaptiveNetwork, float: Graph, option
         const step = index * widths.length + turn;
         const mixes = sensitive !== undefined && uniform(seed, 0x68617362, step) < index / batches;
         const bits = layers.map((_, layer) => (mixes ? drawWidth(rising, sensitive[layer], uniform(seed, 0x726f756c, step * layers.length + layer)) : width));
-        const factors: RateFactors | undefined = !options.scaleRates ? undefined : (gradientOf) => {
-          const now = rate * schedule(step);
-          const gradients = scales.map(gradientOf);
-          if (scaleRateFactor(0, now, gradients) === 0) still++;
+        const factors: RateFactors | undefined = options.scaleRates === 'same' ? undefined : (gradientOf) => {
+          const gradients = options.scaleRates === 'printed' ? scales.map(gradientOf) : [];
+          if (scaleRateFactor(0, rate * schedule(step), gradients) === 0) still++;
           return new Map(layers.flatMap(({ scale, steps }, layer): [string, number][] => {
-            const factor = scaleRateFactor(widths[0] - bits[layer], now, gradients);
+            const factor = scaleRateFactor(widths[0] - bits[layer], rate * schedule(step), gradients);
             return [[scale, factor], [steps, factor]];
           }));
         };

@@ -5,7 +5,7 @@ export const widthFactor = (below: number): number => (below % 2 === 0 ? 10 ** (
 
 /**
  * η · (λ − mean over layers of min(max|clip(g, 1)|, 1)) as a factor on λ. As printed it falls below zero where gradients exceed
- * λ, which would climb; here it ends at zero.
+ * λ, which would climb; here it ends at zero. Without gradients the width alone counts.
  */
 export function scaleRateFactor(below: number, rate: number, gradients: readonly Float32Array[]): number {
   let sum = 0;
@@ -14,5 +14,5 @@ export function scaleRateFactor(below: number, rate: number, gradients: readonly
     for (const g of gradient) largest = Math.max(largest, Math.abs(g));
     sum += Math.min(largest, 1);
   }
-  return widthFactor(below) * Math.max(0, 1 - sum / gradients.length / rate);
+  return widthFactor(below) * (sum === 0 ? 1 : Math.max(0, 1 - sum / gradients.length / rate));
 }
