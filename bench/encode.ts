@@ -147,6 +147,8 @@ async function encodeOnly(type: GgmlType, pool: Pool): Promise<[number, number]>
 }
 
 const median = (values: number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1];
+const shown = (spent: readonly Spent[]): string =>
+  `${median(spent.map(({ seconds }) => seconds)).toFixed(2)} s (${median(spent.map(({ cpu }) => cpu)).toFixed(2)} of the processors)`;
 const spread = (values: number[]): string => `${median(values).toFixed(2)} (${Math.min(...values).toFixed(2)}–${Math.max(...values).toFixed(2)})`;
 
 if (!ggmlReference()) {
@@ -179,7 +181,7 @@ try {
     const met = median(whole) >= wanted[type]!.times ? 'met' : 'missed';
     console.log(
       `${type.padEnd(7)} file to file ${spread(whole)}, wanted ${wanted[type]!.times}: ${met}; encoding alone ${spread(alone)}; processor seconds ${spread(work)}; ` +
-      `${median(mine.map(({ seconds }) => seconds)).toFixed(2)} s against ${median(native.map(({ seconds }) => seconds)).toFixed(2)} s; ${same}`,
+      `${shown(mine)} against ${shown(native)}; ${same}`,
     );
   }
 } finally {
