@@ -1,5 +1,6 @@
 /** What a fine-tuning run is asked to do: quantization-aware training, adapters, or plain training of the float model. */
 import { z } from 'zod';
+import { trainedRecipes } from '../recipes/trained.ts';
 import { quantizeSettings } from './settings.ts';
 
 const format = z.string().regex(/^(float|u?int[1-8](\/(channel|tensor|token))?)$/, 'must be float, or look like int4/channel');
@@ -9,7 +10,7 @@ export const finetuneSettings = quantizeSettings
   .extend({
     data: z.string(),
     /** How the quantizers learn: `lsq` learns step sizes; `quest-llm` rotates, fits a grid to each row and token, and trusts gradients near it. */
-    recipe: z.enum(['lsq', 'quest-llm']).default('lsq'),
+    recipe: z.enum(trainedRecipes.map(({ name }) => name)).default('lsq'),
     /** Format of weights that training learns for, per output channel; `float` trains the network as it is. */
     weights: format.default('int4/channel'),
     /** Format of the inputs of linear layers, per tensor. */

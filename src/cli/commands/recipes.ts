@@ -1,8 +1,11 @@
 import type { CliCommand } from '../command.ts';
 import { papers, type Paper } from '../../recipes/catalogue.ts';
-import { recipes } from '../../recipes/registry.ts';
+import { recipes as rounding } from '../../recipes/registry.ts';
+import { trainedRecipes } from '../../recipes/trained.ts';
 import type { Recipe } from '../../recipes/recipe.ts';
 import { printJson } from '../output.ts';
+
+const recipes: readonly Recipe[] = [...rounding, ...trainedRecipes];
 
 interface Entry {
   readonly name: string;
