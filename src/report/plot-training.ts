@@ -33,7 +33,7 @@ export function trainingFigure(curves: readonly TrainingCurve[]): string {
     return draw({
       width, height: 240, marginLeft: 46, marginRight: 14, marginTop: 26, marginBottom: 40,
       x: { domain: [0, steps], label: 'step', labelAnchor: 'right', ticks: width < 500 ? 4 : 8, tickFormat: (value: number) => (Number.isInteger(value) ? String(value) : '') },
-      y: { label: 'loss', labelArrow: 'none', grid: true, ticks: 5, tickFormat: short },
+      y: { label: 'loss', labelArrow: 'none', nice: true, grid: true, ticks: 5, tickFormat: short },
       marks: [
         Plot.frame({ stroke: colours.faint }),
         ...shown.map(({ points }, i) => Plot.line(points, { x: 'step', y: 'loss', stroke: strokes[i % strokes.length], strokeWidth: 1.5 })),
