@@ -52,7 +52,7 @@ const measuredSamples = 128;
 const decided = 20;
 
 /** 20,000 steps of 0.001 as published; fewer steps are longer, so that roundings still arrive at 0 and 1. */
-export const roundingRate = (iterations: number): number => Math.min(0.03, Math.max(1e-3, 20 / iterations));
+export const roundingRate = (iterations: number): number => Math.min(0.1, Math.max(1e-3, 20 / iterations));
 
 /** Trains one block. Whatever came out worse than rounding to nearest is dropped for it. */
 export async function trainBlock(context: BlockContext, options: ReconstructOptions, index: number): Promise<TrainedBlock> {
