@@ -3,6 +3,7 @@
  * keeps the width of each layer as its input `bits`, int64 [layers], and narrows the integers as it runs, or is made for given
  * widths by one pass over the integers. Both compute what training computed, to the bit.
  */
+import { narrowBytes } from '../engine/kernels/nested.ts';
 import { floatTensor, type TensorRef } from '../files/tensor.ts';
 import { narrowCodes } from '../formats/nested-integer.ts';
 import { int } from '../graph/build.ts';
@@ -70,7 +71,7 @@ export async function exportAtBits(network: Stored, bits: readonly number[], rul
   return rewritten(graph, stored, tape, (node, { codes, scales }) => {
     const [name] = node.inputs;
     const { width: low, shape } = layerOf.get(name)!;
-    const integers = tape.weight(numberTensor(`${name}_codes`, 'i8', graph.weights.get(name)!.shape, narrowCodes(codes, high, low, rule)));
+    const integers = tape.weight(numberTensor(`${name}_codes`, 'i8', graph.weights.get(name)!.shape, high === 8 ? narrowBytes(codes, low, rule) : narrowCodes(codes, high, low, rule)));
     const step = tape.weight(floatTensor(`${name}_scale`, shape, scales.map((scale) => scale * 2 ** (high - low))));
     // Not DequantizeLinear: ONNX Runtime fuses it with a matrix product that rounds the activations.
     tape.named('Mul', [tape.op('Cast', [integers], { to: int(1) }), step], node.outputs[0]);
