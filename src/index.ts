@@ -17,6 +17,7 @@ export type { DataUse, Output, PlannedOutput, QuantizePlan, QuantizeResult, Tens
 export { quantizeSettings, type QuantizeRequest, type QuantizeSettings } from './jobs/settings.ts';
 export { openSource } from './jobs/source-node.ts';
 export type { SourceModel } from './jobs/source.ts';
+export { exportAtBits, exportSwitchable, switchableKey } from './export/onnx-switchable.ts';
 export { papers, type Paper } from './recipes/catalogue.ts';
 export { findRecipe, recipes } from './recipes/registry.ts';
 export type { Recipe, Step } from './recipes/recipe.ts';
