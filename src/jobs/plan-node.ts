@@ -11,6 +11,7 @@ import type { Data } from './data-node.ts';
 import { dataUse } from './data-node.ts';
 import { unlikeTraining } from './first-normalization.ts';
 import { planOutputs, type PlannedPart } from './plan.ts';
+import { secondsOf } from './plan-time.ts';
 import type { QuantizePlan, QuantizeResult } from './result.ts';
 import type { QuantizeSettings } from './settings.ts';
 import type { SourceModel } from './source.ts';
@@ -85,14 +86,4 @@ function memoryOf(model: SourceModel, specs: readonly OutputSpec[], settings: Qu
   const largest = Math.max(0, ...[...model.graph.weights.values()].map((tensor) => tensor.byteLength));
   const convert = base + (calibrates ? 2 * float + 0.5e9 : Math.min(300e6, 3 * largest));
   return { convert, judge: settings.verdict ? base + 2 * float + specs.length * 0.3 * float : 0 };
-}
-
-/** Weights rounded per second on one thread, by what is done to them; measured on a 2.5 GHz server core. */
-const weightsPerSecond = { none: 300e6, rtn: 40e6, 'scale-search': 8e6, importance: 6e6, gptq: 3e6, awq: 2e6, hqq: 2e6 } as const;
-
-function secondsOf(model: SourceModel, specs: readonly OutputSpec[], settings: QuantizeSettings): QuantizePlan['seconds'] {
-  let seconds = 1;
-  for (const { recipe } of specs) seconds += model.parameters / (weightsPerSecond[(recipe?.name ?? 'none') as keyof typeof weightsPerSecond] ?? 4e6);
-  if (settings.verdict) seconds += 5 + (specs.length * model.parameters * settings.evaluationSamples) / 20e9;
-  return { low: Math.ceil(seconds / 2), high: Math.ceil(seconds * 3) };
 }

@@ -1,0 +1,35 @@
+/** How long a run will take, told before any weight is read. */
+import type { BlockType } from '../files/tensor.ts';
+import { parseFormat } from '../formats/registry.ts';
+import type { QuantizePlan } from './result.ts';
+import type { QuantizeSettings } from './settings.ts';
+import type { SourceModel } from './source.ts';
+import type { OutputSpec } from './target.ts';
+
+/** Weights per second of one thread, reading and writing included, by recipe; measured with int4 on a 2.5 GHz server core. */
+const byRecipe: Readonly<Record<string, number>> = {
+  rtn: 80e6, 'scale-search': 38e6, importance: 35e6, gptq: 3e6, awq: 0.5e6, hqq: 0.3e6,
+};
+/** Weights that keep their values, and recipes that are made of several of the above. */
+const copied = 300e6, otherRecipe = 4e6;
+
+/** The same by block type, whatever the recipe, for each of the threads that share them; types with simple scales come at the disk's pace. */
+const byBlockType: Partial<Record<BlockType, number>> = { q2_k: 74e6, q3_k: 170e6, q4_k: 64e6, q5_k: 75e6, q6_k: 110e6, iq4_nl: 47e6, iq4_xs: 47e6 };
+const simpleBlocks = 250e6;
+/** Searches under importance try twice as much. */
+const underImportance = 0.5;
+
+/** A range about the estimate: machines differ by a factor of a few. */
+export function secondsOf({ parameters }: SourceModel, specs: readonly OutputSpec[], settings: QuantizeSettings): QuantizePlan['seconds'] {
+  let seconds = 1;
+  for (const spec of specs) seconds += parameters / rateOf(spec, settings.threads);
+  if (settings.verdict) seconds += 5 + (specs.length * parameters * settings.evaluationSamples) / 20e9;
+  return { low: Math.ceil(seconds / 2), high: Math.ceil(seconds * 3) };
+}
+
+function rateOf({ target, scheme, recipe }: OutputSpec, threads: number): number {
+  if (recipe === undefined) return copied;
+  const { blockType } = parseFormat(scheme.weights, target === 'gguf' ? 'ggml' : undefined);
+  if (blockType === undefined) return byRecipe[recipe.name] ?? otherRecipe;
+  return (byBlockType[blockType] ?? simpleBlocks) * (recipe.name === 'importance' ? underImportance : 1) * threads;
+}

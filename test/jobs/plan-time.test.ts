@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { secondsOf } from '../../src/jobs/plan-time.ts';
+import { schemeForFormat, type Target } from '../../src/jobs/schemes.ts';
+import type { QuantizeSettings } from '../../src/jobs/settings.ts';
+import type { SourceModel } from '../../src/jobs/source.ts';
+import { findRecipe } from '../../src/recipes/registry.ts';
+
+const estimate = (target: Target, weights: string, recipe: string, threads = 1): number =>
+  secondsOf(
+    { parameters: 10e9 } as SourceModel,
+    [{ target, scheme: schemeForFormat(weights, undefined, target, 'lm'), recipe: findRecipe(recipe), file: 'file' }],
+    { threads, verdict: false } as QuantizeSettings,
+  ).high;
+
+test('a plan expects more time of costlier recipes', () => {
+  const seconds = ['rtn', 'scale-search', 'importance', 'gptq', 'awq', 'hqq'].map((recipe) => estimate('onnx', recipe === 'hqq' ? 'uint4/g64' : 'int4/g32', recipe));
+  assert.deepEqual(seconds, seconds.toSorted((a, b) => a - b));
+});
+
+test('a plan expects less time of block types where threads share them, and more under importance', () => {
+  const one = estimate('gguf', 'q4_k', 'scale-search');
+  assert.ok(Math.abs(estimate('gguf', 'q4_k', 'scale-search', 2) / one - 0.5) < 0.02);
+  assert.ok(estimate('gguf', 'q4_k', 'importance') > one);
+  assert.ok(estimate('gguf', 'q8_0', 'rtn') < one);
+});
