@@ -36,7 +36,8 @@ async function run({ asset, seeds, threads, say }: ReproductionContext): Promise
   const judged = await judgedImages(asset(cifarFiles.judged), normalised);
   const training = await trainingImages(asset(cifarFiles.all), normalised);
   const sites = linearSites(graph);
-  const readers = [...new Set(sites.map((site) => site.input))];
+  // As the published code: behind every rectifier, and nowhere else.
+  const rectified = graph.nodes.filter(({ op }) => op === 'Relu').map(({ outputs: [value] }) => value);
   const float = await accuracyOf(graph, ortNode, judged);
   const scores = new Map<string, number[]>();
   const add = (key: string, value: number) => scores.set(key, [...(scores.get(key) ?? []), value]);
@@ -53,10 +54,10 @@ async function run({ asset, seeds, threads, say }: ReproductionContext): Promise
       distilled: distilled.images,
       real: (await training.batch(shuffled(training.count, seed).slice(0, batch))).feeds.input,
     };
-    const real = await observeRanges(graph, ortNode, [{ [graph.inputs[0].name]: images.real }], readers);
+    const real = await observeRanges(graph, ortNode, [{ [graph.inputs[0].name]: images.real }], rectified);
     for (const source of Object.keys(images) as Source[]) {
-      const ranges = await observeRanges(graph, ortNode, [{ [graph.inputs[0].name]: images[source] }], readers);
-      add(`${source} range error`, 100 * median(readers.map((value) => Math.abs(width(ranges.get(value)!) / width(real.get(value)!) - 1))));
+      const ranges = await observeRanges(graph, ortNode, [{ [graph.inputs[0].name]: images[source] }], rectified);
+      add(`${source} range error`, 100 * median(rectified.map((value) => Math.abs(width(ranges.get(value)!) / width(real.get(value)!) - 1))));
       for (const [w, a] of settings) {
         const simulated = simulateActivations(await simulateWeights(graph, sites, () => asymmetric(w)), ranges, a);
         add(`${source} W${w}A${a}`, await accuracyOf(simulated, ortNode, judged));
@@ -79,7 +80,7 @@ async function run({ asset, seeds, threads, say }: ReproductionContext): Promise
   }
   return { arms: armsOf(float, scores, allocation!), checks: checksOf(scores, falls, seconds, allocation!), notes: [
     `ResNet-20, batch normalization not folded; ${judged.count} CIFAR-10 images judged, real calibration from ${training.count} others`,
-    `weights asymmetric per channel, activations asymmetric per tensor at the inputs of layers, ${batch} images calibrate`,
+    `weights asymmetric per channel, activations asymmetric per tensor behind rectifiers, ${batch} images calibrate`,
   ] };
 }
 
@@ -124,6 +125,7 @@ function checksOf(scores: ReadonlyMap<string, readonly number[]>, falls: readonl
   const check = (name: string, expected: string, value: string, holds: boolean): Check => ({ name, expected, measured: value, holds });
   const gap = (setting: string): number => Math.abs(mean(`distilled ${setting}`) - mean(`real ${setting}`));
   const ahead = mean('distilled W8A6') - mean('noise W8A6');
+  const spread = Math.max(measured(scores.get('distilled W8A6')!).spread, measured(scores.get('noise W8A6')!).spread);
   const mixed = mean('mixed at 4 bits');
   const falling = front.every((point, i) => i === 0 || point.loss < front[i - 1].loss);
   return [
@@ -132,7 +134,7 @@ function checksOf(scores: ReadonlyMap<string, readonly number[]>, falls: readonl
     check('distilled against real data, W4A8', 'within 0.5 points', `${gap('W4A8').toFixed(2)} points`, gap('W4A8') <= 0.5),
     check('activation ranges, distilled', 'median error below 15 %', `${mean('distilled range error').toFixed(1)} %`, mean('distilled range error') < 15),
     check('activation ranges, noise', 'median error at least twice that of distilled data', `${mean('noise range error').toFixed(1)} %`, mean('noise range error') >= 2 * mean('distilled range error')),
-    check('noise is worse at W8A6', 'distilled data ahead by more than 1 point', `${ahead.toFixed(2)} points`, ahead > 1),
+    check('noise is worse at W8A6', 'distilled data ahead by more than the spread over seeds', `${ahead.toFixed(2)} points, spread ${spread.toFixed(2)}`, ahead > spread),
     check('mixed precision at 4 bits on average', 'not below uniform 4 bits', `${mixed.toFixed(2)} against ${uniform.toFixed(2)} %`, mixed >= uniform),
     check('sensitivities rank layers as accuracy does', 'Spearman correlation above 0.6', correlation.toFixed(2), correlation > 0.6),
     check('the frontier', `loss falls along it; none of ${rivals} random allocations beats it`, `${front.length} points, beaten ${lost} times`, falling && lost === 0),
