@@ -17,13 +17,13 @@ import { storedOrder, type Linear } from '../graph/linear.ts';
 import { withOutputs } from '../graph/outputs.ts';
 import { removeDeadNodes } from '../graph/rewrite.ts';
 import { viewOf } from '../graph/traverse.ts';
-import { openGraph, type Batches } from '../observe/taps.ts';
+import { noBatches, openGraph, type Batches } from '../observe/taps.ts';
 import { quantizedLazily, quantizedWhole, sumOfSquares, type QuantizedMatrix } from '../round/quantized-matrix.ts';
 import { startStep } from './activation-steps.ts';
 import { blocksOf, type Block, type BlockUnit } from './blocks.ts';
 import { composites } from './composites/index.ts';
 import { trainBlock, type BlockResult } from './reconstruct-block.ts';
-import { gatherSamples } from './samples.ts';
+import { inChunks, sampleRows } from './samples.ts';
 import { quantizeValues, type ValueQuantizer } from './simulate.ts';
 import { refusesSoftRounding } from './soft-rounding.ts';
 
@@ -78,12 +78,11 @@ export interface BlockContext {
 }
 
 export async function reconstruct(source: Graph, batches: Batches, options: ReconstructOptions): Promise<Reconstructed> {
-  const { engine, batch: wanted = 32 } = options;
-  const size = source.inputs[0]?.shape?.[0];
-  const samples = await gatherSamples(batches, wanted, typeof size === 'number' ? size : undefined);
-  const graph = await foldConstants(await bindToShapes(source, new Map(Object.entries(samples.chunks[0]).map(([name, { shape }]) => [name, shape]))));
+  const { engine } = options;
+  const { chunks, batch } = await chunksFor(source, batches, options.batch ?? 32);
+  const graph = await foldConstants(await boundTo(source, chunks[0]));
   const blocks = blocksOf(graph, options.unit);
-  const float = new Map(graph.inputs.map(({ name }) => [name, samples.chunks.map((feeds) => feeds[name])] as [string, readonly Tensor[]]));
+  const float = new Map(graph.inputs.map(({ name }) => [name, chunks.map((feeds) => feeds[name])] as [string, readonly Tensor[]]));
   const quantized = new Map(float);
   const weights = new Map<string, QuantizedMatrix>();
   const activations = new Map<string, ValueQuantizer>();
@@ -94,7 +93,7 @@ export async function reconstruct(source: Graph, batches: Batches, options: Reco
     const read = new Set(block.nodes.flatMap(({ inputs }) => inputs));
     const fresh = [...bits.keys()].filter((value) => read.has(value) && !activations.has(value));
     const inner = fresh.filter((value) => !block.inputs.includes(value));
-    const first = await runChunks(own, engine, float, block.inputs, [...new Set([...block.outputs, ...inner])], samples.chunks.length);
+    const first = await runChunks(own, engine, float, block.inputs, [...new Set([...block.outputs, ...inner])], chunks.length);
     for (const value of block.outputs) float.set(value, first.get(value)!);
     const starts = new Map(fresh.map((value) => [value, startStep((first.get(value) ?? float.get(value)!)[0].data as Float32Array, bits.get(value)!)]));
     const fixed = new Map([...activations].filter(([value]) => read.has(value)));
@@ -103,18 +102,40 @@ export async function reconstruct(source: Graph, batches: Batches, options: Reco
     if (learned.size > 0 || starts.size > 0) {
       // Plainly rounded neighbours are part of what the learned ones make up for.
       const rounded = await withDecoded(own, block, new Map([...weights].filter(([id]) => !learned.has(id))));
-      const { result, codes, steps } = await trainBlock({ graph: rounded, block, batch: samples.batch, float, quantized, learned, starts, fixed }, options, index);
+      const { result, codes, steps } = await trainBlock({ graph: rounded, block, batch, float, quantized, learned, starts, fixed }, options, index);
       for (const [id, { site, format }] of learned) weights.set(id, quantizedWhole(format, codes.get(id)!, sumOfSquares(await site.weightMatrix())));
       for (const [value, quantizer] of steps) activations.set(value, quantizer);
       results.push(result);
       options.onBlock?.(result, index + 1, blocks.length);
     }
-    const seen = new Map([...activations].filter(([value]) => read.has(value)));
-    const after = lower(quantizeValues(await withDecoded(own, block, weights), seen), composites);
-    for (const [value, chunks] of await runChunks(after, engine, quantized, block.inputs, block.outputs, samples.chunks.length)) quantized.set(value, chunks);
-    forget(blocks.slice(index + 1), [float, quantized]);
+    const needed = new Set(blocks.slice(index + 1).flatMap(({ inputs }) => inputs));
+    const passed = block.outputs.filter((value) => needed.has(value));
+    if (passed.length > 0) {
+      const seen = new Map([...activations].filter(([value]) => read.has(value)));
+      const after = lower(quantizeValues(await withDecoded(own, block, weights), seen), composites);
+      for (const [value, made] of await runChunks(after, engine, quantized, block.inputs, passed, chunks.length)) quantized.set(value, made);
+    }
+    for (const store of [float, quantized]) for (const name of store.keys()) if (!needed.has(name)) store.delete(name);
   }
   return { weights, activations, blocks: results };
+}
+
+/** Elements of one value in one chunk, and in all: scores of a large vocabulary would fill the memory. */
+const mostPerChunk = 2 ** 24;
+const mostHeld = 2 ** 27;
+
+const boundTo = (graph: Graph, feeds: Feeds): Promise<Graph> => bindToShapes(graph, new Map(Object.entries(feeds).map(([name, { shape }]) => [name, shape])));
+
+/** Calibration samples, as many to a chunk as are wanted, fit, or are fixed by the graph. */
+async function chunksFor(graph: Graph, batches: Batches, wanted: number): Promise<{ readonly chunks: readonly Feeds[]; readonly batch: number }> {
+  const rows = await sampleRows(batches);
+  if (rows.length === 0) throw noBatches({});
+  const fixed = graph.inputs[0]?.shape?.[0];
+  const one = await boundTo(graph, inChunks(rows, typeof fixed === 'number' ? Math.min(fixed, rows.length) : 1)[0]);
+  let largest = 1;
+  for (const { shape } of [...one.values.values(), ...one.outputs]) largest = Math.max(largest, (shape ?? []).reduce<number>((product, dim) => product * (typeof dim === 'number' ? dim : 1), 1));
+  const batch = typeof fixed === 'number' ? fixed : Math.max(1, Math.min(wanted, rows.length, Math.floor(mostPerChunk / largest)));
+  return { batch, chunks: inChunks(rows.slice(0, Math.max(batch, Math.floor(mostHeld / largest))), batch) };
 }
 
 /** Bits of every value that enters a layer with quantized inputs; the widest reader decides. */
@@ -177,12 +198,6 @@ async function runChunks(
     await session.dispose();
   }
   return results;
-}
-
-/** Drops what no later block reads. */
-function forget(later: readonly Block[], stores: readonly Map<string, readonly Tensor[]>[]): void {
-  const needed = new Set(later.flatMap(({ inputs }) => inputs));
-  for (const store of stores) for (const name of store.keys()) if (!needed.has(name)) store.delete(name);
 }
 
 /** The whole graph as it computes after reconstruction, in float: decoded weights, quantized activations. */

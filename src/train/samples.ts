@@ -7,30 +7,26 @@ import type { Tensor } from '../engine/tensor.ts';
 import { joinRows, takeRows } from '../observe/data/dataset.ts';
 import { noBatches, type Batches } from '../observe/taps.ts';
 
-export interface Samples {
-  /** Inputs of the network per chunk. */
-  readonly chunks: readonly Feeds[];
-  /** Samples in a chunk. */
-  readonly batch: number;
-}
-
-/** All samples of the batches that are shaped like the first, `wanted` to a chunk, or as many as the network is fixed to. */
-export async function gatherSamples(batches: Batches, wanted: number, fixed?: number): Promise<Samples> {
+/** Every sample of the batches that is shaped like the first, as feeds of one sample each. */
+export async function sampleRows(batches: Batches): Promise<Feeds[]> {
   const rows: Feeds[] = [];
   for await (const feeds of batches) {
     const count = Object.values(feeds)[0]?.shape[0] ?? 0;
     for (let i = 0; i < count; i++) rows.push(Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, takeRows(tensor, [i])])));
   }
-  if (rows.length === 0) throw noBatches({});
   const shapeOf = (feeds: Feeds): string => JSON.stringify(Object.entries(feeds).map(([name, { shape }]) => [name, shape]));
-  const alike = rows.filter((row) => shapeOf(row) === shapeOf(rows[0]));
-  const batch = fixed ?? Math.min(wanted, alike.length);
+  return rows.filter((row) => shapeOf(row) === shapeOf(rows[0]));
+}
+
+/** Feeds of `batch` samples each; samples that fill no chunk are left out. */
+export function inChunks(rows: readonly Feeds[], batch: number): Feeds[] {
   const chunks: Feeds[] = [];
-  for (let begin = 0; begin + batch <= alike.length; begin += batch) {
-    const part = alike.slice(begin, begin + batch);
+  for (let begin = 0; begin + batch <= rows.length; begin += batch) {
+    const part = rows.slice(begin, begin + batch);
     chunks.push(Object.fromEntries(Object.keys(part[0]).map((name) => [name, joinRows('calibration', name, part.map((row) => row[name]))])));
   }
-  return { chunks, batch };
+  if (chunks.length === 0) throw noBatches({});
+  return chunks;
 }
 
 /** A batch of samples drawn from the chunks of one value; a value without a sample axis is the same in every chunk. */
