@@ -9,6 +9,8 @@ import type { OutputSpec } from './target.ts';
 /** Weights per second of one thread, reading and writing included, by recipe; measured with int4 on a 2.5 GHz server core. */
 const byRecipe: Readonly<Record<string, number>> = {
   rtn: 80e6, 'scale-search': 38e6, importance: 35e6, gptq: 3e6, awq: 0.5e6, hqq: 0.3e6,
+  // Training: thousands of steps, whose time goes with activations; measured on convolutional networks for inputs of 10 to 32 pixels.
+  adaround: 500, brecq: 500, zeroq: 5000, genie: 300,
 };
 /** Weights that keep their values, and recipes that are made of several of the above. */
 const copied = 300e6, otherRecipe = 4e6;

@@ -16,7 +16,7 @@ import { measured, type Arm, type Check, type Outcome, type Reproduction, type R
 
 const model = 'cnn-resnet-cifar10/derived_resnet20.onnx';
 /** Sizes for two cores: the paper makes 1024 images in 4000 steps a batch and learns 20,000 steps a block. */
-const sizes = { images: 64, distil: 200, iterations: 150, batch: 16, widths: [32, 16] } as const;
+const sizes = { images: 64, distil: 120, iterations: 100, batch: 16, widths: [32, 16] } as const;
 const [two, four]: readonly [Bits, Bits] = [{ weights: 2, activations: 4 }, { weights: 4, activations: 4 }];
 
 const sources = ['noise', 'pixels', 'generator without swing', 'generator', 'real'] as const;
@@ -38,6 +38,7 @@ async function run({ asset, seeds, threads, say }: ReproductionContext): Promise
   for (const seed of seeds) {
     const settings = { iterations: sizes.iterations, batch: sizes.batch, seed, threads };
     const images = await imagesOf(trained, input, { seed, threads }, (await training.batch(shuffled(training.count, seed).slice(0, sizes.images))).feeds.input);
+    say(`seed ${seed}: images made`);
     const feedsOf = (source: Source): Feeds => ({ [input]: images[source] });
     const judge = async (source: Source, bits: Bits, method: Method, name: string): Promise<void> => {
       const made = await learned(graph, bits, feedsOf(source), method, settings);
