@@ -124,6 +124,14 @@ test('blocks are residual units, separable layers, else layers; every node is in
   assert.deepEqual(blocksOf(g.graph(), 'layer').map(({ nodes }) => nodes.map(({ op }) => op).join(' ')), ['MatMul Relu', 'MatMul Relu', 'MatMul Add Relu', 'MatMul']);
 });
 
+test('blocks of a language model are attention and feed-forward parts', async () => {
+  const model = await openModern(join(keywords, '../host-llama-shakespeare'));
+  const blocks = blocksOf(model.graph, 'block').filter(({ sites }) => sites.length > 0);
+  await model.close();
+  assert.deepEqual(blocks.map(({ sites }) => sites.length), Array.from({ length: 12 }, (_, i) => (i % 2 === 0 ? 4 : 3)));
+  assert.ok(blocks.filter((_, i) => i % 2 === 1).every(({ inputs, outputs }) => inputs.length === 1 && outputs.length === 1));
+});
+
 test('transposed weights and groups come back as codes of the format', async () => {
   const g = new GraphBuilder('linear');
   const x = g.input('x', 'f32', ['n', 4]);
