@@ -59,6 +59,7 @@ export interface Reconstructed {
 
 const errors = defineErrors('reconstruct', {
   format: (f: { id: string; format: string; why: string }) => [`${f.id}: rounding cannot be learned in ${f.format}: ${f.why}`, 'choose an integer format such as int4/channel or uint4/g32, or leave the layer float with --keep'],
+  type: (f: { id: string; type: string }) => [`${f.id}: rounding is learned from float32 weights, these are ${f.type}`, 'convert the model to float32 first, or choose gptq'],
 });
 
 /** What one block is trained on. */
@@ -101,7 +102,7 @@ export async function reconstruct(source: Graph, batches: Batches, options: Reco
     for (const [id, matrix] of plain) weights.set(id, matrix);
     if (learned.size > 0 || starts.size > 0) {
       // Plainly rounded neighbours are part of what the learned ones make up for.
-      const rounded = await withDecoded(own, block, new Map([...weights].filter(([id]) => !learned.has(id))));
+      const rounded = await withDecoded(own, block.sites, new Map([...weights].filter(([id]) => !learned.has(id))));
       const { result, codes, steps } = await trainBlock({ graph: rounded, block, batch, float, quantized, learned, starts, fixed }, options, index);
       for (const [id, { site, format }] of learned) weights.set(id, quantizedWhole(format, codes.get(id)!, sumOfSquares(await site.weightMatrix())));
       for (const [value, quantizer] of steps) activations.set(value, quantizer);
@@ -112,7 +113,7 @@ export async function reconstruct(source: Graph, batches: Batches, options: Reco
     const passed = block.outputs.filter((value) => needed.has(value));
     if (passed.length > 0) {
       const seen = new Map([...activations].filter(([value]) => read.has(value)));
-      const after = lower(quantizeValues(await withDecoded(own, block, weights), seen), composites);
+      const after = lower(quantizeValues(await withDecoded(own, block.sites, weights), seen), composites);
       for (const [value, made] of await runChunks(after, engine, quantized, block.inputs, passed, chunks.length)) quantized.set(value, made);
     }
     for (const store of [float, quantized]) for (const name of store.keys()) if (!needed.has(name)) store.delete(name);
@@ -166,12 +167,13 @@ function toRound({ sites }: Block, done: ReadonlyMap<string, QuantizedMatrix>, {
     if (why === undefined) learned.set(site.id, { site, format });
     else if (site.kind === 'ConvTranspose') plain.set(site.id, quantizedLazily(site, format, { name: site.id, search: 'mse' }));
     else throw errors.format({ id: site.id, format: format.name, why });
+    if (site.weight.type !== 'f32') throw errors.type({ id: site.id, type: site.weight.type });
   }
   return { learned, plain };
 }
 
-/** The graph of a block with rounded weights decoded. */
-async function withDecoded(graph: Graph, { sites }: Block, rounded: ReadonlyMap<string, QuantizedMatrix>): Promise<Graph> {
+/** A graph with rounded weights decoded. */
+async function withDecoded(graph: Graph, sites: readonly Linear[], rounded: ReadonlyMap<string, QuantizedMatrix>): Promise<Graph> {
   const weights = new Map(graph.weights);
   for (const site of sites) {
     const matrix = rounded.get(site.id);
@@ -202,6 +204,6 @@ async function runChunks(
 
 /** The whole graph as it computes after reconstruction, in float: decoded weights, quantized activations. */
 export async function simulateReconstructed(graph: Graph, sites: readonly Linear[], { weights, activations }: Pick<Reconstructed, 'weights' | 'activations'>): Promise<Graph> {
-  const decoded = await withDecoded(graph, { sites } as Block, weights);
+  const decoded = await withDecoded(graph, sites, weights);
   return lower(quantizeValues(decoded, activations), composites);
 }

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ortNode } from '../../src/engine/ort-node.ts';
+import { f32 } from '../../src/engine/tensor.ts';
 import { onnxBytes } from '../../src/files/onnx.ts';
 import { floatTensor } from '../../src/files/tensor.ts';
 import { parseFormat } from '../../src/formats/registry.ts';
@@ -153,6 +154,9 @@ test('transposed weights and groups come back as codes of the format', async () 
     [...values].forEach((value, i) => assert.ok(Math.abs(found[soft.value][i] - value) <= Math.abs(inside[(i % 3) * 4 + Math.floor(i / 3)] - value) + 1e-6, spelling));
   }
   assert.match(refusesSoftRounding(site, parseFormat('nf4'))!, /not an integer format/);
+  const batches = [{ x: f32([2, 4], new Float32Array(8).fill(1)) }];
+  const options = { engine: ortNode, unit: 'layer', scales: 'fixed', drop: false } as const;
+  await assert.rejects(reconstruct(g.graph(), batches, { ...options, formatOf: () => parseFormat('nf4') }), /w: rounding cannot be learned in nf4/);
 });
 
 test('reconstruction at three bits keeps predictions that rounding to nearest loses, with the same codes each time', async () => {
