@@ -11,6 +11,7 @@ import { applyRecipe, type Applied } from '../recipes/apply.ts';
 import { floatEnds } from './float-ends.ts';
 import { keepsFloat } from './keep.ts';
 import { silentProgress, type Progress } from './progress.ts';
+import { betterRanges } from './range-choice.ts';
 import type { QuantizeSettings } from './settings.ts';
 import type { SourceModel } from './source.ts';
 import type { OutputSpec } from './target.ts';
@@ -58,9 +59,9 @@ export function recipeRunner(
         onLine: (line) => progress.line(line),
         onSite: (site, count, total) => progress.line(`[${String(count).padStart(4)}/${total}] ${site.id} [${site.rows}, ${site.cols}] ${site.weight.type} -> ${scheme.weights}`),
       });
-      applied = scheme.activations !== 'static' ? reshaped : reshaped.then((made) => {
+      applied = scheme.activations !== 'static' ? reshaped : reshaped.then(async (made) => {
         const samples = made.batches ?? batches;
-        return samples === undefined ? made : floatEnds(made, engine, samples());
+        return samples === undefined ? made : floatEnds(await betterRanges(made, engine, samples()), engine, samples());
       });
       done.set(key, applied);
     }

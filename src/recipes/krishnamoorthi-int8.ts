@@ -3,10 +3,10 @@ import type { Recipe } from './recipe.ts';
 
 export const krishnamoorthiInt8: Recipe = {
   name: 'krishnamoorthi-int8',
-  summary: 'Folds batch normalization, rounds weights per channel to nearest and takes the extremes of the activations as their ranges.',
+  summary: 'Folds batch normalization, rounds weights per channel to nearest and takes the extremes of the activations, averaged over batches, as their ranges.',
   paper: { title: 'Quantizing deep convolutional networks for efficient inference: A whitepaper', arxiv: '1806.08342' },
   needs: ['sample inputs'],
-  steps: [{ step: 'fold-batchnorm' }, { step: 'observe-ranges', method: 'minmax' }, { step: 'round', rounder: 'nearest' }],
+  steps: [{ step: 'fold-batchnorm' }, { step: 'observe-ranges', method: 'ema' }, { step: 'round', rounder: 'nearest' }],
   formats: ['int8/channel'],
   exports: ['onnx'],
 };
