@@ -85,5 +85,6 @@ function integerZeros(quantized: Quantized): Quantized {
 function repeated(fit: Fitted, rows: number, blocks: number, of: (fit: Fitted) => ArrayLike<number>): Float32Array {
   const values = of(fit);
   const [scaleRows, scaleCols] = fit.scaleShape;
+  if (values instanceof Float32Array && scaleRows === rows && scaleCols === blocks) return values;
   return Float32Array.from({ length: rows * blocks }, (_, i) => values[(scaleRows === 1 ? 0 : Math.floor(i / blocks)) * scaleCols + (scaleCols === 1 ? 0 : i % blocks)]);
 }

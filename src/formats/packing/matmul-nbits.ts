@@ -26,6 +26,8 @@ export function packMatMulNBits(codes: Uint8Array, zeros: Uint8Array | undefined
   const blocks = Math.ceil(K / block);
   const bytes = packedLength(block, bits);
   const out = new Uint8Array(N * blocks * bytes);
+  // A block of 16 or more is whole bytes: without padding, all blocks are one run.
+  if (K % block === 0) return packLowFirst(codes, bits, out);
   const padded = new Uint8Array(block);
   for (let n = 0, at = 0; n < N; n++) {
     for (let b = 0; b < blocks; b++, at += bytes) {

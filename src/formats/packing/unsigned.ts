@@ -26,8 +26,7 @@ export function groupedCodes(quantized: Quantized, bits: number, groups: number)
   }
   const middle = 1 << (bits - 1);
   const signed = quantized.codes instanceof Int8Array;
-  const codes = signed ? new Uint8Array(rows * cols) : (quantized.codes as Uint8Array);
-  if (signed) for (let i = 0; i < codes.length; i++) codes[i] = quantized.codes[i] + middle;
+  const codes = quantized.codes instanceof Int8Array ? lifted(quantized.codes, middle) : quantized.codes;
   const scales = new Float32Array(rows * groups);
   const zeros = new Uint8Array(rows * groups);
   for (let r = 0; r < rows; r++) {
@@ -39,6 +38,13 @@ export function groupedCodes(quantized: Quantized, bits: number, groups: number)
     }
   }
   return { rows, cols, groups, codes, scales, zeros, symmetric: signed && quantized.zeros === undefined };
+}
+
+/** Codes plus `middle`. */
+function lifted(from: Int8Array, middle: number): Uint8Array {
+  const to = new Uint8Array(from.length);
+  for (let i = 0; i < to.length; i++) to[i] = from[i] + middle;
+  return to;
 }
 
 /** Values of grouped codes: (q − z)·s, groups of `size` columns. */
