@@ -76,8 +76,14 @@ async function run({ seeds, threads, say }: ReproductionContext): Promise<Outcom
       say(`seed ${seed}, ${name}: ${trained.loss.toFixed(4)} nats per byte, ${((performance.now() - started) / 1000).toFixed(0)} s`);
     }
   }
-  const alignments = new Map<number, Alignment>();
-  for (const bits of [4, 2]) alignments.set(bits, await alignment(runs.get(`W${bits}A${bits} trust`)![0].graph, bits, await judged.batch(Array.from({ length: batch }, (_, i) => i))));
+  const batchOne = await judged.batch(Array.from({ length: batch }, (_, i) => i));
+  const cosines = (arm: string, estimator?: 'trust' | 'plain'): Promise<number[]> =>
+    alignment(runs.get(arm)![0].graph, estimator === undefined ? arms[arm]! : { ...arms[arm]!, estimator }, batchOne);
+  const alignments: Alignment[] = [];
+  for (const arm of ['W4A4 trust', 'W2A2 trust', 'W4A4 QuEST', 'W2A2 QuEST']) {
+    alignments.push({ name: `mask of ${arm}`, better: await cosines(arm), worse: await cosines(arm, 'plain') });
+  }
+  alignments.push({ name: 'W4A4 QuEST, as a whole', better: await cosines('W4A4 QuEST'), worse: await cosines('W4A4 straight-through, absmax') });
   const apart = await fileDistance(runs.get('W4A4 QuEST')![0], arms['W4A4 QuEST']!, judged);
   return {
     arms: [...runs].map(([name, trained]): Arm => ({ name, metrics: { 'nats per byte': measured(trained.map(({ loss }) => loss)) } })),
@@ -85,28 +91,24 @@ async function run({ seeds, threads, say }: ReproductionContext): Promise<Outcom
     notes: [
       `Llama with ${size.layers} layers of width ${size.hidden} and feed-forward ${size.intermediate}, bytes as tokens, context ${window}, from seeded weights; ${steps} steps of ${batch} windows of Shakespeare`,
       `AdamW 0.9, 0.95, decay 0.1, rate ${rate} with warm-up and cosine, clipping at 1; judged on ${judgedBytes} held-out bytes; the same start and order of data in all arms of a seed`,
-      ...[...alignments].map(([bits, { trust, rotated, plain, wins, sites }]) => `cosine to the float gradient at ${bits} bits, mean of ${sites} matrices: trust ${trust.toFixed(4)}, with rotation ${rotated.toFixed(4)}, straight-through ${plain.toFixed(4)}; trust is closer than that in ${wins}`),
+      ...alignments.map(({ name, better, worse }) => `gradients, ${name}: closer to those of float than straight-through in ${better.filter((value, i) => value > worse[i]).length} of ${better.length} matrices`),
     ],
   };
 }
 
-interface Alignment { readonly trust: number; readonly rotated: number; readonly plain: number; readonly wins: number; readonly sites: number }
+/** Cosines of each matrix with a method and with straight-through gradients in its place. */
+interface Alignment { readonly name: string; readonly better: readonly number[]; readonly worse: readonly number[] }
 
 /** Cosine between the gradient of each matrix in the quantized network and in the float one with the same weights. */
-async function alignment(graph: Graph, bits: number, { feeds, labels }: Awaited<ReturnType<Dataset['batch']>>): Promise<Alignment> {
+async function alignment(graph: Graph, quantization: TrustQuantization, { feeds, labels }: Awaited<ReturnType<Dataset['batch']>>): Promise<number[]> {
   const names = linearSites(graph).map(({ id }) => id);
-  const at = async (quantization: TrustQuantization | undefined): Promise<Map<string, Float32Array>> => {
-    const bound = await bindDimensions(quantized(graph, quantization), { batch, sequence: window });
+  const at = async (found: Graph): Promise<Map<string, Float32Array>> => {
+    const bound = await bindDimensions(found, { batch, sequence: window });
     const { graph: step, loss, feed } = classification(bound, { logits: bound.outputs[0].name });
     return gradientsAt(step, loss, names, { ...feeds, ...feed(labels, undefined) }, ortNode);
   };
-  const float = await at(undefined);
-  const cosines = async (estimator: 'trust' | 'plain', rotate = false): Promise<number[]> => {
-    const found = await at(both(bits, { estimator, rotate }));
-    return names.map((name) => cosine(found.get(name)!, float.get(name)!));
-  };
-  const [trust, plain] = [await cosines('trust'), await cosines('plain')];
-  return { trust: measured(trust).mean, rotated: measured(await cosines('trust', true)).mean, plain: measured(plain).mean, wins: trust.filter((value, i) => value > plain[i]).length, sites: names.length };
+  const [float, low] = [await at(graph), await at(quantized(graph, quantization))];
+  return names.map((name) => cosine(low.get(name)!, float.get(name)!));
 }
 
 function cosine(a: Float32Array, b: Float32Array): number {
@@ -157,12 +159,12 @@ async function maskedShares(): Promise<Map<number, number>> {
   return shares;
 }
 
-function checksOf(runs: ReadonlyMap<string, readonly Trained[]>, alignments: ReadonlyMap<number, Alignment>, apart: number, rotation: number, shares: ReadonlyMap<number, number>): Check[] {
+function checksOf(runs: ReadonlyMap<string, readonly Trained[]>, alignments: readonly Alignment[], apart: number, rotation: number, shares: ReadonlyMap<number, number>): Check[] {
   const mean = (name: string): number => measured(runs.get(name)!.map(({ loss }) => loss)).mean;
-  const check = (name: string, expected: string, value: string, holds: boolean): Check => ({ name, expected, measured: value, holds });
+  const check = (name: string, expected: string, value: string, holds: boolean, finding?: string): Check => ({ name, expected, measured: value, holds, ...(holds || finding === undefined ? {} : { finding }) });
   const above = (name: string): number => mean(name) - mean('FP32');
   const order = (better: string, worse: string): Check => check(`${better} before ${worse}`, 'a lower loss', `${mean(better).toFixed(4)} against ${mean(worse).toFixed(4)}`, mean(better) < mean(worse));
-  const gap = (name: string, low: number, high: number): Check => check(`${name} above FP32`, `by ${low} to ${high} nats`, above(name).toFixed(4), above(name) >= low && above(name) <= high);
+  const gap = (name: string, low: number, high: number): Check => check(`${name} above FP32`, `by ${low} to ${high} nats`, above(name).toFixed(4), above(name) >= low && above(name) <= high, perByte);
   const gains = [mean('W4A4 trust') - mean('W4A4 QuEST'), mean('W2A2 trust') - mean('W2A2 QuEST'), mean('W1A1 clip 1.25') - mean('W1A1 rotated, clip 1.30')];
   const falling = [...runs].filter(([name]) => name.startsWith('W1A1')).flatMap(([, trained]) => trained.map(({ losses }) => tenth(losses, 9) - tenth(losses, 4)));
   const mask = [...shares].map(([bits, share]) => Math.abs(share - exactShares[bits]));
@@ -173,12 +175,19 @@ function checksOf(runs: ReadonlyMap<string, readonly Trained[]>, alignments: Rea
     check('W1A1 keeps descending', 'the last tenth of every run below the fifth', `by ${(-Math.max(...falling)).toFixed(3)} at least`, falling.every((change) => change < 0)),
     check('W8A8 QuEST', 'FP32 ahead by at most 0.01', above('W8A8 QuEST').toFixed(4), above('W8A8 QuEST') <= 0.01),
     check('W2A2 trust does not diverge', 'ends below its start', `${tenth(runs.get('W2A2 trust')![0].losses, 0).toFixed(2)} to ${tenth(runs.get('W2A2 trust')![0].losses, 9).toFixed(2)}`, runs.get('W2A2 trust')!.every(({ losses }) => tenth(losses, 9) < tenth(losses, 0))),
-    ...[...alignments].map(([bits, { trust, plain }]) => check(`gradients at ${bits} bits`, 'trust closer to the float gradient than straight-through', `${trust.toFixed(4)} against ${plain.toFixed(4)}`, trust > plain)),
+    ...alignments.map(({ name, better, worse }) => {
+      const [cosine, other] = [measured(better).mean, measured(worse).mean];
+      return check(`gradients, ${name}`, 'a larger cosine to those of float than straight-through, mean of matrices', `${cosine.toFixed(4)} against ${other.toFixed(4)}`, cosine > other, silenced);
+    }),
     check('rotating both operands in float', 'no logit moves by more than 1e-4', rotation.toExponential(1), rotation <= 1e-4),
     check('masked share of normal values, 1 to 4 bits', 'the exact integrals within 1e-4', `off by ${Math.max(...mask).toExponential(1)} at most`, Math.max(...mask) < 1e-4),
     check('the written file', 'its loss within 0.001 of the training graph', apart.toExponential(1), apart < 1e-3),
   ];
 }
+
+/** Why the gaps that were expected may not show, and why gradients may not align. */
+const perByte = 'the loss is per byte; a token of the paper is about four, which makes its gaps 0.016, 0.09 and 0.18 nats per byte';
+const silenced = 'the float gradient has a part at the values that the mask silences, and straight-through keeps it; training with the mask ends lower all the same';
 
 /** Mean loss over the n-th tenth of the steps. */
 function tenth(losses: readonly number[], n: number): number {
@@ -192,6 +201,6 @@ export const questLlm: Reproduction = {
   claim: 'At 30M parameters on C4, nats per token above BF16: W4A4 0.065, W2A2 0.367, W1A1 0.738; rotation gives 0.03 at 4 bits, 0.10 at 2.',
   experiment: 'A byte-level Llama trained on Shakespeare from scratch at W8A8, W4A4, W4A16, W2A2 and W1A1, with straight-through, trust and clip masks, with and without rotation.',
   data: [],
-  minutes: 15,
+  minutes: 12,
   run,
 };
