@@ -1,10 +1,10 @@
 /** How far a graph of fake quantization lies from the integer graph that an engine runs, in codes, layer by layer. */
 import type { Engine, Feeds } from '../engine/session.ts';
+import { activationGrid } from '../export/onnx-int8.ts';
 import type { Graph } from '../graph/graph.ts';
 import { withOutputs } from '../graph/outputs.ts';
 import { rne } from '../numeric/rounding.ts';
 import { openGraph } from '../observe/taps.ts';
-import { affineCodes } from '../train/simulate.ts';
 
 export interface CodeDistance {
   /** Largest difference of a code. */
@@ -36,7 +36,7 @@ export async function codeDistance(
     inputs: values.map((value) => ({ name: given(value), type: 'f32', shape: undefined })),
   };
   const session = await openGraph({ ...await withOutputs(forced, inner), values: new Map() }, engine);
-  const grids = new Map(values.map((value) => [value, affineCodes(ranges.get(value)!, 8)]));
+  const grids = new Map(values.map((value) => [value, activationGrid(ranges.get(value)!, 'u8')]));
   try {
     const floats = await session.run(Object.fromEntries(values.map((value) => {
       const { scale, zero } = grids.get(value)!;
@@ -45,10 +45,10 @@ export async function codeDistance(
     })), inner);
     let [largest, differing, count] = [0, 0, 0];
     for (const value of inner) {
-      const { scale, zero, codes: most } = grids.get(value)!;
+      const { scale, zero } = grids.get(value)!;
       const found = codes[codesOf(value)].data as Uint8Array;
       (floats[value].data as Float32Array).forEach((x, i) => {
-        const distance = Math.abs(Math.min(most, Math.max(0, rne(x / scale) + zero)) - found[i]);
+        const distance = Math.abs(Math.min(255, Math.max(0, rne(x / scale) + zero)) - found[i]);
         largest = Math.max(largest, distance);
         if (distance > 0) differing++;
         count++;

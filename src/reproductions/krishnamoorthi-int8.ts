@@ -2,7 +2,9 @@
 import { ortNode } from '../engine/ort-node.ts';
 import type { Feeds } from '../engine/session.ts';
 import type { Tensor } from '../engine/tensor.ts';
+import { activationGrid } from '../export/onnx-int8.ts';
 import { activationValues, exportStaticInt8 } from '../export/onnx-static.ts';
+import { planStatic } from '../export/onnx-static-plan.ts';
 import { floatTensor } from '../files/tensor.ts';
 import { parseFormat } from '../formats/registry.ts';
 import { bindToShapes } from '../graph/bind.ts';
@@ -23,7 +25,7 @@ import { classification } from '../train/objective.ts';
 import { adamw } from '../train/optimizers.ts';
 import { trainableWeights } from '../train/parameters.ts';
 import { cosine } from '../train/schedules.ts';
-import { affineCodes, simulateWeights } from '../train/simulate.ts';
+import { simulateWeights } from '../train/simulate.ts';
 import type { ParameterGroup } from '../train/trainer.ts';
 import { checkEquivalent } from '../transform/check-equivalent.ts';
 import { foldBatchNorm } from '../transform/fold-batchnorm.ts';
@@ -138,15 +140,30 @@ async function calibrated({ training }: Host, folded: Graph, seed: number): Prom
   const order = shuffled(training.count, seed);
   const batches: Feeds[] = [];
   for (let i = 0; i < 8; i++) batches.push((await training.batch(order.slice(i * batch, (i + 1) * batch))).feeds);
-  return observeRanges(folded, ortNode, batches, activationValues(folded), { method: 'ema' });
+  // What is only moved, by Flatten and its like, keeps the codes it has.
+  const { made } = planStatic(folded);
+  return observeRanges(folded, ortNode, batches, activationValues(folded).filter((value) => made.get(value)?.like === undefined), { method: 'ema' });
 }
 
 const integerWeights = (graph: Graph, bits: number) =>
   new Map(linearSites(graph).map((site) => [site.id, quantizedLazily(site, parseFormat(`int${bits}/channel`))]));
 
+/** The ranges, and those of values that are only moved. */
+function withMoved(folded: Graph, ranges: Ranges): Ranges {
+  const all = new Map(ranges);
+  const { made } = planStatic(folded);
+  for (const value of made.keys()) {
+    let from = value;
+    for (let like = made.get(from)?.like; like !== undefined; like = made.get(from)?.like) from = like;
+    const range = ranges.get(from);
+    if (range !== undefined) all.set(value, range);
+  }
+  return all;
+}
+
 /** The integer graph as it is written to a file. */
 const written = async (folded: Graph, ranges: Ranges, bits: number): Promise<Graph> =>
-  (await exportStaticInt8(folded, { weights: integerWeights(folded, bits), ranges })).graph;
+  (await exportStaticInt8(folded, { weights: integerWeights(folded, bits), ranges: withMoved(folded, ranges) })).graph;
 
 type Distance = Awaited<ReturnType<typeof codeDistance>>;
 
@@ -161,12 +178,14 @@ async function distance(folded: Graph, ranges: Ranges, bits: number, { judged }:
 /** Biases as integers have them: multiples of the product of both scales. */
 async function roundedBiases(graph: Graph, folded: Graph, ranges: Ranges, bits: number): Promise<Graph> {
   const weights = new Map(graph.weights);
+  const all = withMoved(folded, ranges);
   for (const site of linearSites(folded)) {
     if (site.bias === undefined) continue;
     const { scales } = parseFormat(`int${bits}/channel`).encode(await site.weightMatrix(), site.rows, site.cols);
-    const step = affineCodes(ranges.get(site.input)!, 8).scale;
+    const { scale } = activationGrid(all.get(site.input)!, 'u8');
     const bias = await readFloats(graph.weights.get(site.bias.name)!);
-    weights.set(site.bias.name, floatTensor(site.bias.name, [site.rows], bias.map((value, row) => rne(value / (scales[row] * step)) * scales[row] * step)));
+    const step = scales.map((own) => scale * own);
+    weights.set(site.bias.name, floatTensor(site.bias.name, [site.rows], bias.map((value, row) => rne(value / step[row]) * step[row])));
   }
   return { ...graph, weights };
 }
