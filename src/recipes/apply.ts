@@ -9,6 +9,7 @@ import { momentKey, observeMoments, type Moments } from '../observe/moments.ts';
 import { observeRanges, type ObservedRange } from '../observe/ranges.ts';
 import type { Batches } from '../observe/taps.ts';
 import { awq } from '../round/awq.ts';
+import { encodeMatrix } from '../round/encode-matrix.ts';
 import { factorHessian, gptq, type HessianFactor } from '../round/gptq.ts';
 import { hqq } from '../round/hqq.ts';
 import { quantizedLazily, quantizedWhole, sumOfSquares, type QuantizedMatrix } from '../round/quantized-matrix.ts';
@@ -204,7 +205,7 @@ async function roundSites(graph: Graph, recipe: Recipe, rounder: Rounder, option
           finish(site, wholly(format, matrix, () => gptq(matrix, format, seen, { factor, search: 'mse' })));
         } else {
           const encode = rounder === 'importance' ? { importance: seen.meanSquare } : {};
-          finish(site, wholly(format, matrix, () => format.encode(matrix.values, matrix.rows, matrix.cols, { name: site.id, search: 'mse', ...encode })));
+          finish(site, wholly(format, matrix, () => encodeMatrix(format, matrix.values, matrix.rows, matrix.cols, { name: site.id, search: 'mse', ...encode })));
         }
       }
     }
