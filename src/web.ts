@@ -1,5 +1,5 @@
 /**
- * fewbit in a page or a worker: makes trained networks small, without data, on files that the page holds.
+ * fewbit in a page or a worker: makes trained networks small, or trains them to be, on files that the page holds.
  *
  *     import { quantizeFiles } from 'fewbit/web';
  *     const { files } = await quantizeFiles([{ name: file.name, blob: file }], { to: 'onnx', weights: 'int4/g32' });
@@ -8,6 +8,7 @@
  * The bytes are those that the same request gives in Node. Nothing leaves the page.
  */
 export { FewbitError } from './errors.ts';
+export { finetuneFiles, type WebFinetuned, type WebFinetuneOptions, type WebFinetuneRequest } from './jobs/finetune-web.ts';
 export { quantizeFiles, type WebFile, type WebHooks, type WebPlan, type WebRequest, type WebResult } from './jobs/quantize-web.ts';
 export { openBlobs, type NamedBlob } from './jobs/source-web.ts';
 export type { Progress } from './jobs/progress.ts';
@@ -16,3 +17,4 @@ export { ortWeb, type ExternalFiles, type OrtWebModule } from './engine/ort-web.
 export { formatHelp, formatNames, parseFormat } from './formats/index.ts';
 export { blobSource, memorySink, memorySource, type ByteSink, type ByteSource, type Folder } from './files/source.ts';
 export { openUrl, urlFolder } from './files/http.ts';
+export { arrayDataset, imageFolder, openDataFile, splitDataset, tokenWindows, type Dataset } from './observe/data/index.ts';

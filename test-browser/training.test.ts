@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { ortNode } from '../src/engine/ort-node.ts';
 import { openBrowser, type Browser } from './browser.ts';
+import { finetuneKeywords, type KeywordRun } from './shared/finetune.ts';
 import { losses, type TrainingCase } from './shared/training.ts';
+import { root } from './bundle.ts';
 
 const steps = 12;
 let wasm: Browser;
@@ -39,3 +43,20 @@ for (const bits of [undefined, 8]) {
     await assertAlike(gpu, { steps, pool: 'AveragePool', ...(bits === undefined ? {} : { bits }) }, bits === undefined ? 1e-3 : 0.02);
   });
 }
+
+test('a page fine-tunes a model on its own files, and judges what it made', async () => {
+  const page = await openBrowser('test-browser/shared/finetune-page.ts');
+  try {
+    const there = await page.call<KeywordRun>('finetune');
+    const here = await finetuneKeywords(ortNode, async (path) => new Blob([await readFile(join(root, path))]));
+    assert.equal(there.bytes, here.bytes);
+    assert.equal(there.float, here.float);
+    assert.ok(Math.abs(there.losses[0] / here.losses[0] - 1) < 1e-4, `${here.losses[0]} and ${there.losses[0]}`);
+    // Codes may round the other way where sums differ in their last bit, and Adam takes a small gradient's sign as seriously as a large one's.
+    here.losses.forEach((loss, i) => assert.ok(Math.abs(there.losses[i] - loss) < 0.1 * here.losses[0], `step ${i + 1}: ${loss} and ${there.losses[i]}`));
+    assert.ok(Math.abs(there.accuracy - here.accuracy) <= 3, `${there.accuracy} and ${here.accuracy} %`);
+    assert.ok(there.accuracy > 75, `${there.accuracy} %`);
+  } finally {
+    await page.close();
+  }
+});
