@@ -24,7 +24,8 @@ export const finetuneSettings = quantizeSettings
     steps: z.coerce.number().int().positive().optional(),
     /** Samples per update; default 64, of text 8 windows. */
     batch: z.coerce.number().int().positive().optional(),
-    rate: z.coerce.number().positive().default(1e-3),
+    /** Learning rate; default 0.001, for all weights of a language model 0.0003. */
+    rate: z.coerce.number().positive().optional(),
     optimizer: z.enum(['sgd', 'adam', 'adamw']).default('adamw'),
     schedule: z.enum(['cosine', 'linear', 'constant']).default('cosine'),
     warmup: z.coerce.number().int().nonnegative().default(0),

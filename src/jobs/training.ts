@@ -58,8 +58,9 @@ export interface Prepared {
 
 /** Batches that say where step sizes start. */
 const summaryBatches = 4;
-/** Windows of text are long: few of them fill memory and time as many images do. */
+/** Windows of text are long: few of them fill memory and time as many images do. Language models take smaller steps, adapters do not. */
 const usualBatch: Readonly<Record<SourceModel['kind'], number>> = { lm: 8, onnx: 64 };
+const usualRate = (kind: SourceModel['kind'], lora: number | undefined): number => (kind === 'lm' && lora === undefined ? 3e-4 : 1e-3);
 /** Steps that an interruption costs at most. */
 const usualCheckpoint = 200;
 
@@ -105,7 +106,7 @@ export async function prepareTraining(model: SourceModel, data: Dataset, options
 
   const stepsPerEpoch = Math.max(1, Math.floor(data.count / (batch * accumulate)));
   const steps = options.steps ?? Math.max(1, Math.round(options.epochs * stepsPerEpoch));
-  const groups = groupsOf(float, scales, adapters, options, steps);
+  const groups = groupsOf(float, scales, adapters, { ...options, rate: options.rate ?? usualRate(model.kind, options.lora) }, steps);
   const trainer = await Trainer.open(graph, {
     engine, loss: objective.loss, carry, groups, session: { threads: options.threads },
     ...(options.clipNorm === undefined ? {} : { clipNorm: options.clipNorm }),
@@ -144,7 +145,7 @@ function bitsPerSite(sites: readonly Linear[], kind: SourceModel['kind'], { weig
   };
 }
 
-function groupsOf(float: Graph, scales: readonly string[], adapters: readonly Adapter[], options: TrainingOptions, steps: number): ParameterGroup[] {
+function groupsOf(float: Graph, scales: readonly string[], adapters: readonly Adapter[], options: TrainingOptions & { readonly rate: number }, steps: number): ParameterGroup[] {
   const optimizer: Optimizer = { sgd: sgd({ momentum: 0.9, nesterov: true }), adam: adam(), adamw: adamw() }[options.optimizer];
   const shape: Schedule = { cosine: cosine(steps - options.warmup), linear: linear(steps - options.warmup), constant: constant() }[options.schedule];
   const schedule = options.warmup > 0 ? withWarmup(options.warmup, shape) : shape;

@@ -30,7 +30,7 @@ export const finetuneCommand: CliCommand = {
       .option('--epochs <n>', 'times the data is seen', '4')
       .option('--steps <n>', 'updates instead of epochs')
       .option('--batch <n>', 'samples per update (default: 64, of text 8 windows)')
-      .option('--rate <x>', 'learning rate', '0.001')
+      .option('--rate <x>', 'learning rate (default: 0.001, for all weights of a language model 0.0003)')
       .option('--optimizer <name>', 'sgd, adam, adamw', 'adamw')
       .option('--schedule <name>', 'cosine, linear, constant', 'cosine')
       .option('--warmup <steps>', 'updates during which the rate rises')
