@@ -51,7 +51,7 @@ test('a page fine-tunes a model on its own files, and judges what it made', asyn
     const here = await finetuneKeywords(ortNode, async (path) => new Blob([await readFile(join(root, path))]));
     assert.equal(there.bytes, here.bytes);
     assert.equal(there.float, here.float);
-    assert.ok(Math.abs(there.losses[0] / here.losses[0] - 1) < 1e-4, `${here.losses[0]} and ${there.losses[0]}`);
+    assert.ok(Math.abs(there.losses[0] / here.losses[0] - 1) < 0.01, `${here.losses[0]} and ${there.losses[0]}`);
     // Codes may round the other way where sums differ in their last bit, and Adam takes a small gradient's sign as seriously as a large one's.
     here.losses.forEach((loss, i) => assert.ok(Math.abs(there.losses[i] - loss) < 0.1 * here.losses[0], `step ${i + 1}: ${loss} and ${there.losses[i]}`));
     assert.ok(Math.abs(there.accuracy - here.accuracy) <= 3, `${there.accuracy} and ${here.accuracy} %`);
