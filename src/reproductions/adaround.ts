@@ -22,6 +22,8 @@ const methods: Readonly<Record<string, Method>> = {
   'BRECQ with QDrop': { unit: 'block', scales: 'fixed', drop: true },
 };
 const nearest = 'rounding to nearest';
+/** Seen with seed 0 while looking for the reason. */
+const blocksFallBehind = 'blocks alone fall behind layers; 1024 images instead of 128 do not help (74.70 %), quantization dropped at random does (79.45 % against 79.20 % per layer)';
 
 async function run({ asset, seeds, threads, say }: ReproductionContext): Promise<Outcome> {
   const graph = foldBatchNorm((await openModern(asset(model))).graph);
@@ -64,9 +66,13 @@ function armsOf(float: number, scores: ReadonlyMap<string, readonly number[]>): 
 
 function checksOf(float: number, scores: ReadonlyMap<string, readonly number[]>, blocks: readonly BlockResult[]): Check[] {
   const mean = (name: string, bits: Bits): number => measured(scores.get(`${name} ${spell(bits)}`)!).mean;
-  const ahead = (a: string, b: string, bits: Bits, least: number, expected: string): Check => ({
-    name: `${a} against ${b}, ${spell(bits)}`, expected, measured: `${mean(a, bits).toFixed(2)} against ${mean(b, bits).toFixed(2)} %`, holds: mean(a, bits) - mean(b, bits) >= least,
-  });
+  const ahead = (a: string, b: string, bits: Bits, least: number, expected: string, finding?: string): Check => {
+    const holds = mean(a, bits) - mean(b, bits) >= least;
+    return {
+      name: `${a} against ${b}, ${spell(bits)}`, expected, measured: `${mean(a, bits).toFixed(2)} against ${mean(b, bits).toFixed(2)} %`, holds,
+      ...(holds || finding === undefined ? {} : { finding }),
+    };
+  };
   const [layer, block, , dropped] = Object.keys(methods);
   const [w4] = settings;
   const jump = Math.max(...blocks.map(({ soft, hard }) => hard / soft - 1));
@@ -74,7 +80,7 @@ function checksOf(float: number, scores: ReadonlyMap<string, readonly number[]>,
   return [
     ahead(layer, nearest, lowest, 10, 'more than 10 points ahead'),
     ahead(layer, nearest, settings[1], 0, 'not below'),
-    ahead(block, layer, lowest, 0, 'not below'),
+    ahead(block, layer, lowest, 0, 'not below', blocksFallBehind),
     ahead(dropped, block, lowest, -1, 'within a point or ahead: at 8 bits activations lose little that could be dropped'),
     { name: `${block} against float, ${spell(w4)}`, expected: 'loses less than 1 point', measured: `${lost.toFixed(2)} points`, holds: lost < 1 },
     { name: 'forcing roundings to 0 and 1', expected: 'loss of no layer or block rises by more than 20 %', measured: `${(100 * jump).toFixed(1)} % at most`, holds: jump <= 0.2 },

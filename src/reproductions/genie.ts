@@ -16,7 +16,7 @@ import { measured, type Arm, type Check, type Outcome, type Reproduction, type R
 
 const model = 'cnn-resnet-cifar10/derived_resnet20.onnx';
 /** Sizes for two cores: the paper makes 1024 images in 4000 steps a batch and learns 20,000 steps a block. */
-const sizes = { images: 64, distil: 120, iterations: 100, batch: 16, widths: [32, 16] } as const;
+const sizes = { images: 64, distil: 120, iterations: 200, batch: 16, widths: [32, 16] } as const;
 const [two, four]: readonly [Bits, Bits] = [{ weights: 2, activations: 4 }, { weights: 4, activations: 4 }];
 
 const sources = ['noise', 'pixels', 'generator without swing', 'generator', 'real'] as const;
