@@ -36,23 +36,48 @@ export async function observeRanges(
   return method === 'minmax' || method === 'ema' ? ofExtremes(graph, engine, batches, names, method, options.momentum) : ofHistograms(graph, engine, batches, names, { ...options, method });
 }
 
+/** Extremes that `ema` averages are those of so many samples at least: single samples have narrower ones. */
+const miniBatch = 8;
+
 /** Ranges that follow from the extremes of each batch. */
 async function ofExtremes(graph: Graph, engine: Engine, batches: Batches, names: readonly string[], method: 'minmax' | 'ema', momentum = 0.9): Promise<Map<string, ObservedRange>> {
   const ranges = new Map<string, ObservedRange>();
-  for await (const batch of batchExtremes(graph, engine, batches, names)) {
+  let pending = new Map<string, ObservedRange>();
+  let samples = 0;
+  const settle = (): void => {
+    for (const [name, now] of pending) {
+      const old = ranges.get(name);
+      const mixed = (before: number, after: number): number => momentum * before + (1 - momentum) * after;
+      ranges.set(name, old === undefined ? now : { ...joined(old, now), ...(method === 'ema' ? { low: mixed(old.low, now.low), high: mixed(old.high, now.high) } : {}) });
+    }
+    pending = new Map();
+    samples = 0;
+  };
+  const counted = async function* (): Batches & AsyncGenerator<Feeds> {
+    for await (const feeds of batches as AsyncIterable<Feeds>) {
+      samples += Object.values(feeds)[0]?.shape[0] ?? 1;
+      yield feeds;
+    }
+  };
+  for await (const batch of batchExtremes(graph, engine, counted(), names)) {
     for (const [name, { min, max, mean, count }] of batch) {
       for (const value of [min, max, mean]) if (!Number.isFinite(value)) throw notFinite({ value, name });
-      const { low, high } = minmaxRange({ min, max });
-      const old = ranges.get(name);
-      const mixed = (before: number, now: number): number => momentum * before + (1 - momentum) * now;
-      ranges.set(name, old === undefined ? { low, high, min, max, count } : {
-        low: method === 'ema' ? mixed(old.low, low) : Math.min(old.low, low), high: method === 'ema' ? mixed(old.high, high) : Math.max(old.high, high),
-        min: Math.min(old.min, min), max: Math.max(old.max, max), count: old.count + count,
-      });
+      const now = { ...minmaxRange({ min, max }), min, max, count };
+      const old = pending.get(name);
+      pending.set(name, old === undefined ? now : joined(old, now));
     }
+    if (samples >= miniBatch) settle();
   }
+  // What is left over is no mini-batch, unless it is all there was.
+  if (method === 'minmax' || ranges.size === 0) settle();
+  else for (const [name, now] of pending) ranges.set(name, { ...ranges.get(name)!, min: Math.min(ranges.get(name)!.min, now.min), max: Math.max(ranges.get(name)!.max, now.max), count: ranges.get(name)!.count + now.count });
   return ranges;
 }
+
+/** Everything that two parts saw. */
+const joined = (a: ObservedRange, b: ObservedRange): ObservedRange => ({
+  low: Math.min(a.low, b.low), high: Math.max(a.high, b.high), min: Math.min(a.min, b.min), max: Math.max(a.max, b.max), count: a.count + b.count,
+});
 
 /** Ranges that need to know how the values are spread: every value comes out of the session. */
 async function ofHistograms(graph: Graph, engine: Engine, batches: Batches, names: readonly string[], options: RangeOptions): Promise<Map<string, ObservedRange>> {

@@ -12,14 +12,14 @@ import { applyRecipe, type Applied } from '../../src/recipes/apply.ts';
 import { findRecipe } from '../../src/recipes/registry.ts';
 
 const g = new GraphBuilder('pair', 21);
-g.input('x', 'f32', [1, 2, 8, 8]);
+g.input('x', 'f32', [8, 2, 8, 8]);
 const hidden = g.op('Conv', ['x', g.weight(floatTensor('w0', [2, 2, 1, 1], Float32Array.of(0.8, 0.6, -0.6, 0.8)))]);
-g.output(g.op('Conv', [hidden, g.weight(floatTensor('w1', [2, 2, 1, 1], Float32Array.of(0.6, 0.8, -0.8, 0.6)))]), 'y', 'f32', [1, 2, 8, 8]);
+g.output(g.op('Conv', [hidden, g.weight(floatTensor('w1', [2, 2, 1, 1], Float32Array.of(0.6, 0.8, -0.8, 0.6)))]), 'y', 'f32', [8, 2, 8, 8]);
 const graph = g.graph();
 
 /** Six quiet batches, each with one value that is `loud` times as large somewhere; the `only`-th alone where it is given. */
 const batches = (loud: number, only?: number) => Array.from({ length: 6 }, (_, batch) => ({
-  x: f32([1, 2, 8, 8], Float32Array.from({ length: 128 }, (_, i) => normal(5, batch, i) * (i === 7 && (only === undefined || only === batch) ? loud : 1))),
+  x: f32([8, 2, 8, 8], Float32Array.from({ length: 1024 }, (_, i) => normal(5, batch, i) * (i === 7 && (only === undefined || only === batch) ? loud : 1))),
 }));
 const averaged = (data: ReturnType<typeof batches>) =>
   applyRecipe(findRecipe('krishnamoorthi-int8'), graph, { engine: ortNode, activationValues, formatOf: () => parseFormat('int8/channel'), batches: () => data });

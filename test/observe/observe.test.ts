@@ -37,10 +37,22 @@ test('ranges are those of inner values and inputs, with zero inside', async () =
   const { ranges } = await observe(graph, ortNode, batches, { ranges: { values: ['x', h] } });
   assert.deepEqual(ranges.get('x'), { low: -6, high: 4, min: -6, max: 4, count: 6 });
   assert.deepEqual(ranges.get(h), { low: 0, high: 6, min: 0, max: 6, count: 6 });
-  const averaged = await observe(graph, ortNode, batches, { ranges: { values: ['x'], method: 'ema', momentum: 0.5 } });
-  // Batches (0..4) and (−6..0) at equal weight.
-  assert.equal(averaged.ranges.get('x')!.low, -3);
-  assert.equal(averaged.ranges.get('x')!.high, 2);
+});
+
+test('averaged extremes are those of mini-batches of eight samples; samples that come one by one are put together', async () => {
+  const { graph } = linear();
+  const averaged = async (parts: readonly (readonly number[])[]) => {
+    const { ranges } = await observe(graph, ortNode, () => parts.map((values) => ({ x: f32([values.length / 2, 2], Float32Array.from(values)) })), { ranges: { values: ['x'], method: 'ema', momentum: 0.5 } });
+    return ranges.get('x')!;
+  };
+  const eight = (value: number) => [value, ...Array<number>(15).fill(0)];
+  // (0 … 4) and (−6 … 0) at equal weight.
+  const expected = { low: -3, high: 2, min: -6, max: 4, count: 32 };
+  assert.deepEqual(await averaged([eight(4), eight(-6)]), expected);
+  assert.deepEqual(await averaged([...eight(4), ...eight(-6)].reduce<number[][]>((pairs, value, i) => (i % 2 === 0 ? [...pairs, [value]] : [...pairs.slice(0, -1), [...pairs.at(-1)!, value]]), [])), expected);
+  // Two samples are all there is; three that are left over only widen what was seen.
+  assert.deepEqual(await averaged([[1, 2], [-5, -6]]), { low: -6, high: 2, min: -6, max: 2, count: 4 });
+  assert.deepEqual(await averaged([eight(4), [-6, 0]]), { low: 0, high: 4, min: -6, max: 4, count: 18 });
 });
 
 for (const [group, channels] of [[1, 2], [2, 2]] as const) {
