@@ -4,6 +4,7 @@
  *     node --import tsx examples/train-llama.ts out/llama          # float32
  *     node --import tsx examples/train-llama.ts out/llama 4        # weights and activations at 4 bits (QuEST), as ONNX too
  *
+ * At 4 bits a step took 0.34 s of processor time on a 2-core server: 1000 steps make about six minutes.
  * The folder is an ordinary Hugging Face model: fewbit quantize out/llama --to gguf --data assets/shakespeare/heldout.txt
  */
 import { readFile, writeFile } from 'node:fs/promises';
