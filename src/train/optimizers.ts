@@ -27,15 +27,16 @@ export function sgd({ momentum = 0, nesterov = false }: SgdOptions = {}): Optimi
     name: momentum === 0 ? 'sgd' : `sgd with momentum ${momentum}`,
     slots: momentum === 0 ? 0 : 1,
     update(parameter, gradient, [velocity], { rate, decay }) {
+      if (momentum === 0) {
+        const shrink = 1 - rate * decay;
+        for (let i = 0; i < parameter.length; i++) parameter[i] = shrink * parameter[i] - rate * gradient[i];
+        return;
+      }
       for (let i = 0; i < parameter.length; i++) {
         const g = gradient[i] + decay * parameter[i];
-        if (momentum === 0) {
-          parameter[i] -= rate * g;
-        } else {
-          const v = momentum * velocity[i] + g;
-          velocity[i] = v;
-          parameter[i] -= rate * (nesterov ? g + momentum * v : v);
-        }
+        const v = momentum * velocity[i] + g;
+        velocity[i] = v;
+        parameter[i] -= rate * (nesterov ? g + momentum * v : v);
       }
     },
   };
