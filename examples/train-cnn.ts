@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ortNode } from '../src/engine/ort-node.ts';
 import { onnxBytes } from '../src/files/onnx.ts';
-import { floatTensor } from '../src/files/tensor.ts';
+import { floatTensor } from '../src/tensor-ref.ts';
 import { bindDimensions } from '../src/graph/bind.ts';
 import { GraphBuilder, int, ints } from '../src/graph/build.ts';
 import type { Graph } from '../src/graph/graph.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { blockTypes, type BlockType } from '../src/files/tensor.ts';
+import { blockTypes, type BlockType } from '../src/tensor-ref.ts';
 import { openBrowser, type Browser } from './browser.ts';
 import { formatHashes, numericHashes } from './shared/formats.ts';
 

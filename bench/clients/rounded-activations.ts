@@ -4,7 +4,7 @@
  * with a half-precision scale per 32 values (Q8_0, Q8_1) for types in blocks of 32, with a float32 scale per 256 values
  * (Q8_K) for types in blocks of 256.
  */
-import type { TensorRef, TensorType } from '../../src/files/tensor.ts';
+import type { TensorRef, TensorType } from '../../src/tensor-ref.ts';
 import { float32Tensor, int, int64Tensor } from '../../src/graph/build.ts';
 import type { Graph, Node } from '../../src/graph/graph.ts';
 import { makeNode, replaceNodes, type Fresh } from '../../src/graph/rewrite.ts';

@@ -5,7 +5,7 @@ import { writeGguf } from '../../src/files/gguf-write.ts';
 import { onnxBytes, openOnnx } from '../../src/files/onnx.ts';
 import { writeSafetensors } from '../../src/files/safetensors.ts';
 import { memorySource, type Folder } from '../../src/files/source.ts';
-import { copyTensor, floatTensor, memoryTensor, type ElementType, type TensorRef } from '../../src/files/tensor.ts';
+import { copyTensor, floatTensor, memoryTensor, type ElementType, type TensorRef } from '../../src/tensor-ref.ts';
 import { foldConstants, removeIdentities } from '../../src/graph/constant-fold.ts';
 import { GraphBuilder, int, int64Tensor, ints } from '../../src/graph/build.ts';
 import { linearSites } from '../../src/graph/linear.ts';

@@ -1,6 +1,6 @@
 /** What a reader under attack consists of, and what all of them do with an input that opens. */
 import { memorySink, type ByteSink } from '../../src/files/source.ts';
-import type { TensorRef } from '../../src/files/tensor.ts';
+import type { TensorRef } from '../../src/tensor-ref.ts';
 import { readFloats } from '../../src/files/values.ts';
 import type { Structure } from './mutate.ts';
 

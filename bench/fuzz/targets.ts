@@ -11,7 +11,7 @@ import { isJsonObject, parseJsonBytes } from '../../src/files/json.ts';
 import { onnxBytes, openOnnx } from '../../src/files/onnx.ts';
 import { openSafetensors, writeSafetensors } from '../../src/files/safetensors.ts';
 import { memorySource, type Folder } from '../../src/files/source.ts';
-import { blockTypes, copyTensor, elementTypes, floatTensor, memoryTensor, type BlockType, type ElementType, type TensorRef } from '../../src/files/tensor.ts';
+import { blockTypes, copyTensor, elementTypes, floatTensor, memoryTensor, type BlockType, type ElementType, type TensorRef } from '../../src/tensor-ref.ts';
 import { GraphBuilder, float, floats, int, ints, string, strings, subgraph, tensor } from '../../src/graph/build.ts';
 import { readLlamaConfig } from '../../src/models/llama-config.ts';
 import { openTokenizer } from '../../src/models/tokenizer.ts';

@@ -1,7 +1,7 @@
 /** The models whose training step is timed: forward graphs with logits, and a batch for each. */
 import { fileURLToPath } from 'node:url';
 import { i64, type Tensor } from '../../src/engine/tensor.ts';
-import { floatTensor } from '../../src/files/tensor.ts';
+import { floatTensor } from '../../src/tensor-ref.ts';
 import { bindToShapes } from '../../src/graph/bind.ts';
 import { GraphBuilder, int, ints } from '../../src/graph/build.ts';
 import { foldConstants } from '../../src/graph/constant-fold.ts';

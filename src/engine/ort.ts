@@ -1,5 +1,5 @@
 /** What ONNX Runtime's Node and web packages have in common, seen through the project's tensors. */
-import type { ElementType } from '../files/tensor.ts';
+import type { ElementType } from '../tensor-ref.ts';
 import type { ValueInfo } from '../graph/graph.ts';
 import { defineErrors } from '../errors.ts';
 import type { Feeds, Session } from './session.ts';

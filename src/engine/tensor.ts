@@ -1,5 +1,5 @@
 /** Dense tensors that go into and come out of sessions: a typed array with a shape. */
-import type { ElementType } from '../files/tensor.ts';
+import type { ElementType } from '../tensor-ref.ts';
 
 export type TensorData =
   | Float32Array | Float64Array | Uint16Array | Int8Array | Uint8Array

@@ -3,7 +3,7 @@
  * language models in the spelling of transformers.js folders (mask, positions, empty key/value cache).
  */
 import { defineErrors } from '../errors.ts';
-import type { ElementType } from '../files/tensor.ts';
+import type { ElementType } from '../tensor-ref.ts';
 import type { ValueInfo } from '../graph/graph.ts';
 import { i64, type Tensor, type TensorData } from '../engine/tensor.ts';
 import type { Feeds, Session } from '../engine/session.ts';

@@ -1,6 +1,6 @@
 /** A language model as the parts of a GGUF file: metadata, tensors under GGUF names, and the type that each tensor takes. */
 import type { GgufValue } from '../files/gguf.ts';
-import { elementCount, isBlockType, type BlockType, type TensorRef, type TensorType } from '../files/tensor.ts';
+import { elementCount, isBlockType, type BlockType, type TensorRef, type TensorType } from '../tensor-ref.ts';
 import { refusesWidth } from '../formats/ggml/index.ts';
 import { configToGguf } from '../models/gguf-config.ts';
 import { architectureOf, ggufName, pairedHeads, reorderedHeads } from '../models/gguf-names.ts';

@@ -11,7 +11,7 @@ import { lazyTensor } from '../graph/values.ts';
 import type { Quantized } from '../formats/format.ts';
 import { packing } from '../formats/index.ts';
 import type { ScaledFormat } from '../formats/scaled.ts';
-import { elementTypes, type ElementType, type TensorRef } from '../files/tensor.ts';
+import { elementTypes, type ElementType, type TensorRef } from '../tensor-ref.ts';
 import { floatBytes, spread, tiledTensor, type Tiles } from './onnx-tiles.ts';
 import type { Emit } from './onnx-weight-only.ts';
 

@@ -3,7 +3,7 @@
  * one multiplication by both scales. No sample inputs are needed. The form is the one that ONNX Runtime fuses
  * (MatMulIntegerToFloat, DynamicQuantizeMatMul).
  */
-import type { TensorRef } from '../files/tensor.ts';
+import type { TensorRef } from '../tensor-ref.ts';
 import { int } from '../graph/build.ts';
 import type { Attribute, Graph, Node } from '../graph/graph.ts';
 import { linearSites, type Linear } from '../graph/linear.ts';

@@ -2,7 +2,7 @@
  * Trained fake quantization as files hold it: weights become integer codes behind DequantizeLinear (int4 up to four
  * bits), activations QuantizeLinear and DequantizeLinear, cut to their range first where it is narrower than the type.
  */
-import { floatTensor, memoryTensor, type TensorRef } from '../files/tensor.ts';
+import { floatTensor, memoryTensor, type TensorRef } from '../tensor-ref.ts';
 import { int } from '../graph/build.ts';
 import { compositeDomain } from '../graph/composite.ts';
 import type { Graph, Node } from '../graph/graph.ts';

@@ -2,7 +2,7 @@
  * Half precision: weights and computation in float16, inputs and outputs in float32 as before. What leaves the range or
  * the precision of half floats stays in float32: sums of squares, positions, resizing, and values that were seen to overflow.
  */
-import type { TensorRef } from '../files/tensor.ts';
+import type { TensorRef } from '../tensor-ref.ts';
 import { int, tensor as tensorAttribute } from '../graph/build.ts';
 import { onnxTypes } from '../graph/data-types.ts';
 import type { Graph, Node, ValueInfo } from '../graph/graph.ts';

@@ -2,8 +2,8 @@
  * Integer weights as ONNX initializers: codes in the layout of their operator, one scale per output channel, zero points
  * of the type of the codes. Everything is made while the file is written.
  */
-import { floatTensor, type TensorRef } from '../files/tensor.ts';
-import type { ElementType } from '../files/tensor.ts';
+import { floatTensor, type TensorRef } from '../tensor-ref.ts';
+import type { ElementType } from '../tensor-ref.ts';
 import { isScaled } from '../formats/scaled.ts';
 import type { Graph } from '../graph/graph.ts';
 import { storedOrder, type Linear } from '../graph/linear.ts';

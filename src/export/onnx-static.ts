@@ -3,7 +3,7 @@
  * fuse into integer kernels. Weights are signed (twice as fast as unsigned ones where the CPU has VNNI), activations
  * unsigned with an exact zero, biases int32 at the product of both scales.
  */
-import type { TensorRef } from '../files/tensor.ts';
+import type { TensorRef } from '../tensor-ref.ts';
 import { int } from '../graph/build.ts';
 import type { Graph, Node } from '../graph/graph.ts';
 import { linearSites, type Linear } from '../graph/linear.ts';

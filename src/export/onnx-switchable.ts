@@ -4,7 +4,7 @@
  * widths by one pass over the integers. Both compute what training computed, to the bit.
  */
 import { narrowBytes } from '../engine/kernels/nested.ts';
-import { floatTensor, type TensorRef } from '../files/tensor.ts';
+import { floatTensor, type TensorRef } from '../tensor-ref.ts';
 import { narrowCodes } from '../formats/nested-integer.ts';
 import { int } from '../graph/build.ts';
 import { compositeDomain, lower } from '../graph/composite.ts';

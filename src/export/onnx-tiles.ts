@@ -5,7 +5,7 @@
  */
 import type { NumberFormat, Quantized } from '../formats/format.ts';
 import type { ScaledFormat } from '../formats/scaled.ts';
-import { byteLengthOf, chunkBytes, type ElementType, type TensorOut, type TensorRef } from '../files/tensor.ts';
+import { byteLengthOf, chunkBytes, type ElementType, type TensorOut, type TensorRef } from '../tensor-ref.ts';
 import { rowsAreIndependent, type QuantizedMatrix } from '../round/quantized-matrix.ts';
 
 /** Values quantized at a time: 4 MiB of float32. */

@@ -3,7 +3,7 @@
  * DequantizeLinear and an Add of half a step, since the grid has no level at zero; activations are rotated by a MatMul
  * and quantized per token in standard operators.
  */
-import { floatTensor, memoryTensor, type TensorRef } from '../files/tensor.ts';
+import { floatTensor, memoryTensor, type TensorRef } from '../tensor-ref.ts';
 import { int } from '../graph/build.ts';
 import { compositeDomain, lower } from '../graph/composite.ts';
 import type { Graph, Node } from '../graph/graph.ts';

@@ -8,7 +8,7 @@ import { linearSites, type Linear } from '../graph/linear.ts';
 import { freshNames, makeNode, removeDeadNodes, type Fresh } from '../graph/rewrite.ts';
 import { upgradeOpset } from '../graph/upgrade.ts';
 import { isScaled, type ScaledFormat } from '../formats/scaled.ts';
-import { elementTypes, type TensorRef } from '../files/tensor.ts';
+import { elementTypes, type TensorRef } from '../tensor-ref.ts';
 import type { QuantizedMatrix } from '../round/quantized-matrix.ts';
 import { dequantized, dequantizeType, unpacksOnLoad } from './onnx-dequantize.ts';
 import { gatherBlockQuantized, takesGatherBlockQuantized, tiedHeads } from './onnx-embedding.ts';

@@ -1,5 +1,5 @@
 /** compressed-tensors: packed integers, plain int8 and FP8, NVFP4 and MXFP4, each under the configuration group of its preset. */
-import type { TensorOut } from '../files/tensor.ts';
+import type { TensorOut } from '../tensor-ref.ts';
 import type { NumberFormat, Quantized } from '../formats/format.ts';
 import { tilingOf } from '../formats/granularity.ts';
 import { packing } from '../formats/index.ts';

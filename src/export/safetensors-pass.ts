@@ -1,7 +1,7 @@
 /** What the safetensors layouts share: one pass over a matrix in row tiles, its scales kept for the tensor that follows. */
 import { defineErrors } from '../errors.ts';
-import type { TensorOut, TensorType } from '../files/tensor.ts';
-import { byteLengthOf } from '../files/tensor.ts';
+import type { TensorOut, TensorType } from '../tensor-ref.ts';
+import { byteLengthOf } from '../tensor-ref.ts';
 import type { NumberFormat, Quantized } from '../formats/format.ts';
 import type { Granularity } from '../formats/granularity.ts';
 import { packing } from '../formats/index.ts';

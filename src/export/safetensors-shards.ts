@@ -1,6 +1,6 @@
 /** Tensors cut into the files of a Hugging Face folder: one, or shards with an index of which tensor lies where. */
 import { tensorParts } from '../files/tensor-parts.ts';
-import type { TensorOut } from '../files/tensor.ts';
+import type { TensorOut } from '../tensor-ref.ts';
 
 /** The hub's own tools cut here: a shard is what a broken download has to fetch again. */
 export const shardBytes = 5e9;

@@ -1,5 +1,5 @@
 /** Layouts of low-bit weights in Hugging Face folders. Adding one touches its own file and one row here. */
-import type { TensorOut } from '../files/tensor.ts';
+import type { TensorOut } from '../tensor-ref.ts';
 import type { NumberFormat } from '../formats/format.ts';
 import type { QuantizedMatrix } from '../round/quantized-matrix.ts';
 import { awqLayout } from './safetensors-awq.ts';

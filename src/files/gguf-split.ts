@@ -6,7 +6,7 @@ import { defineErrors, shown } from '../errors.ts';
 import { openGguf, type GgufValue } from './gguf.ts';
 import { writeGguf } from './gguf-write.ts';
 import type { ByteSink, ByteSource, Folder } from './source.ts';
-import type { TensorOut, TensorRef } from './tensor.ts';
+import type { TensorOut, TensorRef } from '../tensor-ref.ts';
 
 /** The largest published models have some hundred files; each stays open while the model is read. */
 const maxFiles = 1024;

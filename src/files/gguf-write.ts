@@ -3,8 +3,8 @@ import { defineErrors } from '../errors.ts';
 import { ggufTypeIds, ggufValueTypes } from './gguf.ts';
 import type { GgufValue } from './gguf.ts';
 import type { ByteSink } from './source.ts';
-import { byteLengthOf } from './tensor.ts';
-import type { TensorOut } from './tensor.ts';
+import { byteLengthOf } from '../tensor-ref.ts';
+import type { TensorOut } from '../tensor-ref.ts';
 
 const alignment = 32;
 

@@ -1,8 +1,8 @@
 /** GGUF (versions 2 and 3, little-endian), described without reading its tensors. */
 import { defineErrors, shown } from '../errors.ts';
 import type { ByteSource } from './source.ts';
-import { blockTypes, byteLengthOf } from './tensor.ts';
-import type { TensorRef, TensorType } from './tensor.ts';
+import { blockTypes, byteLengthOf } from '../tensor-ref.ts';
+import type { TensorRef, TensorType } from '../tensor-ref.ts';
 
 /** Metadata value types in the order of their ids. */
 export const ggufValueTypes = ['u8', 'i8', 'u16', 'i16', 'u32', 'i32', 'f32', 'bool', 'string', 'array', 'u64', 'i64', 'f64'] as const;

@@ -6,7 +6,7 @@ import { defineErrors } from '../errors.ts';
 import { openGguf, type GgufFile, type GgufValue } from './gguf.ts';
 import { writeGguf } from './gguf-write.ts';
 import type { ByteSink, ByteSource } from './source.ts';
-import { copyTensor, floatTensor } from './tensor.ts';
+import { copyTensor, floatTensor } from '../tensor-ref.ts';
 import { readFloats } from './values.ts';
 
 /** What was seen at the input of one matrix, or of the matrices of several experts. */

@@ -9,7 +9,7 @@ export { openUrl, urlFolder, type UrlOptions } from './http.ts';
 export {
   blockTypes, byteLengthOf, copyTensor, elementCount, elementTypes, floatTensor, isBlockType, memoryTensor,
   type BlockType, type ElementType, type TensorOut, type TensorRef, type TensorType,
-} from './tensor.ts';
+} from '../tensor-ref.ts';
 export { readFloats } from './values.ts';
 export { newestOpset, onnxBytes, openOnnx, openOnnxModel, writeOnnx, type OnnxModel, type OnnxWriteOptions } from './onnx.ts';
 export { openSafetensors, writeSafetensors, type SafetensorsFile } from './safetensors.ts';

@@ -5,7 +5,7 @@ import { readGraph, type Reading } from './onnx-read.ts';
 import { readTensor } from './onnx-tensor.ts';
 import { attributeTypeNames, attributeTypes as types } from './onnx-types.ts';
 import type { Parsing } from './protobuf.ts';
-import type { TensorRef } from './tensor.ts';
+import type { TensorRef } from '../tensor-ref.ts';
 
 /** Stands for "to the end" in Slice and has no exact double. */
 const int64Max = 2 ** 63;

@@ -2,7 +2,7 @@
 import { onnxErrors as errors } from './onnx-errors.ts';
 import type { TensorRecord } from './onnx-tensor.ts';
 import type { ByteSource, Folder } from './source.ts';
-import { byteLengthOf, type TensorRef } from './tensor.ts';
+import { byteLengthOf, type TensorRef } from '../tensor-ref.ts';
 
 export interface ExternalFiles {
   /** The tensor of a record; one that lies outside can be read after `open`. */

@@ -13,7 +13,7 @@ import { readEntry, readTensor } from './onnx-tensor.ts';
 import { elementTypeOf, newestIr, newestOpset, onnxTypeName, stringType } from './onnx-types.ts';
 import { Wire, type Parsing } from './protobuf.ts';
 import type { ByteSource, Folder } from './source.ts';
-import type { TensorRef } from './tensor.ts';
+import type { TensorRef } from '../tensor-ref.ts';
 
 /** A graph and what its file said about itself. */
 export interface OnnxModel {

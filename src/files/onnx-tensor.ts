@@ -3,7 +3,7 @@ import { onnxErrors as errors, limits } from './onnx-errors.ts';
 import { elementTypeOf, onnxTypeName } from './onnx-types.ts';
 import { wireTypes, type Parsing, type Wire } from './protobuf.ts';
 import type { ByteSource } from './source.ts';
-import { byteLengthOf, elementCount, elementTypes, memoryTensor, type ElementType, type TensorRef } from './tensor.ts';
+import { byteLengthOf, elementCount, elementTypes, memoryTensor, type ElementType, type TensorRef } from '../tensor-ref.ts';
 import { varintReader } from './onnx-varint.ts';
 
 /** Part of a file. */

@@ -2,7 +2,7 @@
 import { onnxErrors as errors } from './onnx-errors.ts';
 import type { Range } from './onnx-tensor.ts';
 import type { ByteSource } from './source.ts';
-import { elementTypes, type ElementType, type TensorRef } from './tensor.ts';
+import { elementTypes, type ElementType, type TensorRef } from '../tensor-ref.ts';
 
 /** Bytes fetched at a time: a few hundred thousand values. */
 const windowBytes = 1024 * 1024;

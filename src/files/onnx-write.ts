@@ -8,7 +8,7 @@ import { onnxWriteErrors as errors } from './onnx-errors.ts';
 import { attributeTypes, irVersionOf, onnxTypes, stringType } from './onnx-types.ts';
 import { Message, type LazyBytes } from './protobuf-write.ts';
 import { memorySink, type ByteSink } from './source.ts';
-import { chunkBytes, isBlockType, type TensorOut, type TensorRef } from './tensor.ts';
+import { chunkBytes, isBlockType, type TensorOut, type TensorRef } from '../tensor-ref.ts';
 
 export interface OnnxWriteOptions {
   /** Tensors of at least `threshold` bytes (default 1024) go to `sink`, a file named `location` beside the model. */

@@ -3,8 +3,8 @@ import { defineErrors, shown } from '../errors.ts';
 import { isJsonObject, parseJsonBytes } from './json.ts';
 import type { Json } from './json.ts';
 import type { ByteSink, ByteSource } from './source.ts';
-import { elementCount, elementTypes, isBlockType } from './tensor.ts';
-import type { ElementType, TensorOut, TensorRef } from './tensor.ts';
+import { elementCount, elementTypes, isBlockType } from '../tensor-ref.ts';
+import type { ElementType, TensorOut, TensorRef } from '../tensor-ref.ts';
 
 /** As in the hub's own JavaScript reader; the largest shards have some megabytes. */
 const maxHeaderBytes = 25_000_000;

@@ -1,5 +1,5 @@
 /** A list of tensors cut into parts for several files. */
-import type { TensorOut } from './tensor.ts';
+import type { TensorOut } from '../tensor-ref.ts';
 
 /** Parts in order, each as large as the limit in bytes allows; a tensor is never cut, so one may exceed it. */
 export function tensorParts<T extends Pick<TensorOut, 'byteLength'>>(tensors: readonly T[], limit: number): T[][] {

@@ -3,8 +3,8 @@ import { defineErrors } from '../errors.ts';
 import { decodeBlocks } from '../formats/ggml/index.ts';
 import { decodeE8M0, decodeMiniFloat, e2m1, e4m3, e5m2 } from '../formats/minifloat-code.ts';
 import { decodeBf16, decodeF16 } from '../numeric/half.ts';
-import { blockTypes, byteLengthOf, elementCount, elementTypes, isBlockType } from './tensor.ts';
-import type { ElementType, TensorRef } from './tensor.ts';
+import { blockTypes, byteLengthOf, elementCount, elementTypes, isBlockType } from '../tensor-ref.ts';
+import type { ElementType, TensorRef } from '../tensor-ref.ts';
 
 const errors = defineErrors('values', {
   rows: (f: { name: string; begin: number; end: number; rows: number }) => `tensor ${f.name}: rows [${f.begin}, ${f.end}) lie outside its ${f.rows} rows`,

@@ -3,7 +3,7 @@
  * Pure and deterministic: same values, same bytes, on every machine (only + − × ÷ and square root,
  * rounded to float32 where the reference rounds).
  */
-import type { BlockType } from '../files/tensor.ts';
+import type { BlockType } from '../tensor-ref.ts';
 
 /** How one matrix was quantized. Codes are unpacked (one per byte) unless the format is a ggml block type. */
 export interface Quantized {

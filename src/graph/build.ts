@@ -8,7 +8,7 @@
  *     const graph = g.graph();
  */
 import { defineErrors } from '../errors.ts';
-import { floatTensor, memoryTensor, type ElementType, type TensorRef } from '../files/tensor.ts';
+import { floatTensor, memoryTensor, type ElementType, type TensorRef } from '../tensor-ref.ts';
 import type { Attribute, Dim, Graph, Node, ValueInfo } from './graph.ts';
 
 const errors = defineErrors('build', {

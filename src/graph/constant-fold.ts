@@ -3,7 +3,7 @@
  * promises and are made when the weight is read; small arithmetic is done at once. Results are those of the operators,
  * bit for bit: only moves, exact integers, and single correctly rounded float32 steps.
  */
-import { elementCount, elementTypes, isBlockType, memoryTensor, type ElementType, type TensorRef } from '../files/tensor.ts';
+import { elementCount, elementTypes, isBlockType, memoryTensor, type ElementType, type TensorRef } from '../tensor-ref.ts';
 import { renamed } from './build.ts';
 import { elementTypeOf } from './data-types.ts';
 import type { Graph, Node } from './graph.ts';

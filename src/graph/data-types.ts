@@ -1,5 +1,5 @@
 /** Numbers that ONNX gives to element types; operators such as Cast carry them as attributes. */
-import type { ElementType } from '../files/tensor.ts';
+import type { ElementType } from '../tensor-ref.ts';
 
 /** TensorProto.DataType of every element type. */
 export const onnxTypes: Readonly<Record<ElementType, number>> = {

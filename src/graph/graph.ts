@@ -2,7 +2,7 @@
  * The one intermediate representation: an ONNX-shaped graph with lazily read weights.
  * Graphs are values. A pass takes one and returns another, sharing what it did not touch.
  */
-import type { ElementType, TensorRef } from '../files/tensor.ts';
+import type { ElementType, TensorRef } from '../tensor-ref.ts';
 
 /** A symbolic dimension is its name; an unknown one is undefined. */
 export type Dim = number | string | undefined;

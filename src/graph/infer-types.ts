@@ -1,6 +1,6 @@
 /** Element types of results: most operators keep the type of their first input; this table lists those that do not. */
 import { elementTypeOf } from './data-types.ts';
-import type { ElementType } from '../files/tensor.ts';
+import type { ElementType } from '../tensor-ref.ts';
 import type { Site } from './infer.ts';
 
 type Type = ElementType | 'string' | undefined;

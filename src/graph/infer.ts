@@ -3,7 +3,7 @@
  * names; the contents of small integer tensors (results of Shape and what is computed from them) are followed, so that
  * exported Reshape chains resolve. What cannot be known stays undefined.
  */
-import { isBlockType, type ElementType } from '../files/tensor.ts';
+import { isBlockType, type ElementType } from '../tensor-ref.ts';
 import type { Attribute, Dim, Graph, Node, ValueInfo } from './graph.ts';
 import { contentOf } from './infer-content.ts';
 import { shapesOf } from './infer-shapes.ts';

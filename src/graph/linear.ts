@@ -3,7 +3,7 @@
  * and an output value. Rounders and formats see matrices only; this file knows how each operator stores them.
  */
 import { defineErrors } from '../errors.ts';
-import { elementTypes, memoryTensor, type TensorRef } from '../files/tensor.ts';
+import { elementTypes, memoryTensor, type TensorRef } from '../tensor-ref.ts';
 import type { Graph, Node } from './graph.ts';
 import { label, viewOf, type GraphView } from './traverse.ts';
 import { encodeNumbers, isFloatType, readFloats } from './values.ts';

@@ -1,5 +1,5 @@
 /** Weights as inputs: one compiled session, fed with other values at every run. */
-import { isBlockType } from '../files/tensor.ts';
+import { isBlockType } from '../tensor-ref.ts';
 import type { Graph, ValueInfo } from './graph.ts';
 
 /** The graph with these weights as inputs, after the inputs that it has; names without a weight are left alone. */

@@ -1,5 +1,5 @@
 /** Changing graphs: replace nodes, rename values, drop what nothing uses. Every function returns a new graph. */
-import type { TensorRef } from '../files/tensor.ts';
+import type { TensorRef } from '../tensor-ref.ts';
 import type { Graph, Node, ValueInfo } from './graph.ts';
 import { bodies, sortNodes, usedNames, viewOf, type GraphView } from './traverse.ts';
 

@@ -4,7 +4,7 @@
  * the tables do not know is refused by name. Source: the ONNX operator changelog.
  */
 import { defineErrors } from '../errors.ts';
-import type { ElementType, TensorRef } from '../files/tensor.ts';
+import type { ElementType, TensorRef } from '../tensor-ref.ts';
 import type { Graph, Node } from './graph.ts';
 import { inferTypes } from './infer.ts';
 import { freshNames, mapBodies, replaceNodes, type Fresh, type Replacement } from './rewrite.ts';

@@ -1,6 +1,6 @@
 /** Numbers of tensors: read as float32 or as plain numbers, and made again in the type they had. */
 import { defineErrors } from '../errors.ts';
-import { byteLengthOf, elementCount, elementTypes, isBlockType, memoryTensor, type ElementType, type TensorRef, type TensorType } from '../files/tensor.ts';
+import { byteLengthOf, elementCount, elementTypes, isBlockType, memoryTensor, type ElementType, type TensorRef, type TensorType } from '../tensor-ref.ts';
 import { toInt64 } from './build.ts';
 import { bf16ToF32, decodeBf16, decodeF16, f16ToF32, f32ToBf16, f32ToF16 } from '../numeric/half.ts';
 

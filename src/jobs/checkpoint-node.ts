@@ -6,7 +6,7 @@ import { defineErrors } from '../errors.ts';
 import { writeFileAtomic } from '../files/fs-node.ts';
 import { openSafetensors, writeSafetensors } from '../files/safetensors.ts';
 import { memorySink, memorySource } from '../files/source.ts';
-import { copyTensor, memoryTensor } from '../files/tensor.ts';
+import { copyTensor, memoryTensor } from '../tensor-ref.ts';
 import type { Trainer } from '../train/trainer.ts';
 
 const errors = defineErrors('checkpoint', {

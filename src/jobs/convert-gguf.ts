@@ -3,7 +3,7 @@ import { ggufFileType, ggufParts, ggufTensorTypes } from '../export/gguf.ts';
 import { openGgufFiles, parseSplitName, splitName, writeGgufFiles } from '../files/gguf-split.ts';
 import type { GgufValue } from '../files/gguf.ts';
 import { tensorParts } from '../files/tensor-parts.ts';
-import { byteLengthOf, isBlockType, type TensorRef, type TensorType } from '../files/tensor.ts';
+import { byteLengthOf, isBlockType, type TensorRef, type TensorType } from '../tensor-ref.ts';
 import { isGgmlType } from '../formats/ggml/index.ts';
 import { isFloatType } from '../graph/values.ts';
 import { openLanguageModel } from '../models/language-model.ts';

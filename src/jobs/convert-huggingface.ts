@@ -1,7 +1,7 @@
 /** To a Hugging Face folder: of a folder or a bare safetensors file, tensor by tensor, or of a GGUF model, put together again. */
 import { shardBytes, shardIndex, shardsOf } from '../export/safetensors-shards.ts';
 import { openSafetensors, writeSafetensors } from '../files/safetensors.ts';
-import { isBlockType, byteLengthOf, type TensorOut, type TensorRef } from '../files/tensor.ts';
+import { isBlockType, byteLengthOf, type TensorOut, type TensorRef } from '../tensor-ref.ts';
 import { isFloatType } from '../graph/values.ts';
 import { openGgufLanguageModel } from '../models/gguf-model.ts';
 import { openLanguageModel, type LanguageModel } from '../models/language-model.ts';

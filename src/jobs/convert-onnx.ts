@@ -1,7 +1,7 @@
 /** To ONNX: a language model as a float graph, or an ONNX graph with its tensors inside of the file or beside it. */
 import { exportHalf } from '../export/onnx-half.ts';
 import { openOnnxModel, writeOnnx } from '../files/onnx.ts';
-import { copyTensor, type TensorOut, type TensorRef } from '../files/tensor.ts';
+import { copyTensor, type TensorOut, type TensorRef } from '../tensor-ref.ts';
 import type { Graph } from '../graph/graph.ts';
 import { openGgufLanguageModel } from '../models/gguf-model.ts';
 import { openLanguageModel } from '../models/language-model.ts';

@@ -1,5 +1,5 @@
 /** Tensors of a conversion: copied as they are stored, or encoded in a float type that is checked against what was read. */
-import { copyTensor, type TensorOut, type TensorRef, type TensorType } from '../files/tensor.ts';
+import { copyTensor, type TensorOut, type TensorRef, type TensorType } from '../tensor-ref.ts';
 import { encodeTensor } from '../round/encode-tensor.ts';
 import type { Pool } from '../round/pool.ts';
 import type { ConvertedTensor } from './convert.ts';

@@ -1,7 +1,7 @@
 /** What a conversion is asked to do, what it plans, and what it did. */
 import { z } from 'zod';
 import type { ByteSink } from '../files/source.ts';
-import type { TensorType } from '../files/tensor.ts';
+import type { TensorType } from '../tensor-ref.ts';
 import type { Progress } from './progress.ts';
 
 export type ConvertTarget = 'huggingface' | 'gguf' | 'onnx' | 'imatrix';

@@ -1,6 +1,6 @@
 /** Figures of a stored tensor, read in tiles; of large tensors, of evenly spaced tiles. */
 import { readFloats } from '../files/values.ts';
-import { elementCount, elementTypes, isBlockType, type TensorRef, type TensorType } from '../files/tensor.ts';
+import { elementCount, elementTypes, isBlockType, type TensorRef, type TensorType } from '../tensor-ref.ts';
 import { isGgmlType } from '../formats/ggml/index.ts';
 
 export interface TensorStatistics {

@@ -3,7 +3,7 @@ import { defineErrors } from '../errors.ts';
 import type { Dim, Graph } from '../graph/graph.ts';
 import { linearSites } from '../graph/linear.ts';
 import { isFloatType } from '../graph/values.ts';
-import { elementCount, isBlockType, type TensorRef, type TensorType } from '../files/tensor.ts';
+import { elementCount, isBlockType, type TensorRef, type TensorType } from '../tensor-ref.ts';
 import { readFloats } from '../files/values.ts';
 import { formatCosts, type Costs, type Matrix } from './inspect-cost.ts';
 import { isDecodable, statisticsOf, type TensorStatistics } from './inspect-statistics.ts';

@@ -1,5 +1,5 @@
 /** How long a run will take, told before any weight is read. */
-import type { BlockType } from '../files/tensor.ts';
+import type { BlockType } from '../tensor-ref.ts';
 import { parseFormat } from '../formats/registry.ts';
 import type { QuantizePlan } from './result.ts';
 import type { QuantizeSettings } from './settings.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '../files/fs-node.ts';
 import { writeSafetensors } from '../files/safetensors.ts';
 import { memorySink } from '../files/source.ts';
-import { copyTensor } from '../files/tensor.ts';
+import { copyTensor } from '../tensor-ref.ts';
 import type { LanguageModel } from '../models/language-model.ts';
 import { floatView } from '../models/weight-views.ts';
 import { jsonBytes, sideFiles } from './targets/side-files.ts';

@@ -1,7 +1,7 @@
 /** Made-up inputs for a verdict where nobody gave real ones: the same for the same seed, and said to be made up. */
 import { i64, type Tensor } from '../engine/tensor.ts';
 import { defineErrors } from '../errors.ts';
-import { elementCount } from '../files/tensor.ts';
+import { elementCount } from '../tensor-ref.ts';
 import type { Graph, ValueInfo } from '../graph/graph.ts';
 import { normal, randomInteger } from '../numeric/random.ts';
 import { checkIndices, joinRows, type Dataset } from '../observe/data/dataset.ts';

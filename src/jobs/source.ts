@@ -1,5 +1,5 @@
 /** A model as the job sees it, whatever it was read from. */
-import { elementCount, isBlockType, type TensorRef } from '../files/tensor.ts';
+import { elementCount, isBlockType, type TensorRef } from '../tensor-ref.ts';
 import type { Graph } from '../graph/graph.ts';
 import { isFloatType } from '../graph/values.ts';
 import type { LanguageModel } from '../models/language-model.ts';

@@ -3,7 +3,7 @@ import type { Engine, Feeds } from '../engine/session.ts';
 import { defineErrors } from '../errors.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { bindFeeds } from '../evaluate/feeds.ts';
-import type { TensorRef } from '../files/tensor.ts';
+import type { TensorRef } from '../tensor-ref.ts';
 import { bindToShapes } from '../graph/bind.ts';
 import { trainBatchNorm } from '../graph/train-batchnorm.ts';
 import type { Graph } from '../graph/graph.ts';

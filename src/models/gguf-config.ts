@@ -1,6 +1,6 @@
 /** The numbers of a model as GGUF metadata and back: `<architecture>.…` keys on one side, config.json on the other. */
 import { defineErrors, shown } from '../errors.ts';
-import { floatTensor, type TensorRef } from '../files/tensor.ts';
+import { floatTensor, type TensorRef } from '../tensor-ref.ts';
 import type { GgufValue } from '../files/gguf.ts';
 import { architectureOf, ggufArchitectures, type GgufArchitecture } from './gguf-names.ts';
 import { f32, numberOf, requiredNumber, text, textOf, u32, type GgufMetadata } from './gguf-values.ts';

@@ -2,7 +2,7 @@
 import { defineErrors } from '../errors.ts';
 import { openGgufFiles, parseSplitName } from '../files/gguf-split.ts';
 import type { ByteSource, Folder } from '../files/source.ts';
-import { elementCount, isBlockType, type TensorRef } from '../files/tensor.ts';
+import { elementCount, isBlockType, type TensorRef } from '../tensor-ref.ts';
 import { isGgmlType } from '../formats/ggml/index.ts';
 import { readFloats } from '../files/values.ts';
 import { configFromGguf, ggufArchitecture, rotaryName } from './gguf-config.ts';

@@ -3,7 +3,7 @@
  * and k in another order: the pairs that rotate together lie side by side there, half a head apart here.
  */
 import { defineErrors } from '../errors.ts';
-import type { TensorRef } from '../files/tensor.ts';
+import type { TensorRef } from '../tensor-ref.ts';
 import type { Family, LlamaConfig } from './llama-config.ts';
 
 export type GgufArchitecture = 'llama' | 'qwen2' | 'qwen3' | 'smollm3';

@@ -1,6 +1,6 @@
 /** A language model as the rest of the project sees it: a checked configuration, lazily read tensors, and its graph. */
 import type { Folder } from '../files/source.ts';
-import type { TensorRef } from '../files/tensor.ts';
+import type { TensorRef } from '../tensor-ref.ts';
 import type { Graph } from '../graph/graph.ts';
 import { readLlamaConfig, type LlamaConfig } from './llama-config.ts';
 import { llamaGraph } from './llama-graph.ts';

@@ -3,7 +3,7 @@
  * names; each linear is one MatMul with the weight turned to [in, out], a view that is read from the stored [out, in].
  * A tied head multiplies by the Transpose of the embedding table, so that the file holds one copy.
  */
-import type { TensorRef } from '../files/tensor.ts';
+import type { TensorRef } from '../tensor-ref.ts';
 import { GraphBuilder, int, ints, string } from '../graph/build.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { Activation, LlamaConfig } from './llama-config.ts';

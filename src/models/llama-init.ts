@@ -1,5 +1,5 @@
 /** A Llama that has learned nothing yet: configuration and seeded weights, as a model that the rest of the project reads. */
-import { floatTensor, type TensorRef } from '../files/tensor.ts';
+import { floatTensor, type TensorRef } from '../tensor-ref.ts';
 import type { Graph } from '../graph/graph.ts';
 import { normal } from '../numeric/random.ts';
 import { languageModel, type LanguageModel } from './language-model.ts';

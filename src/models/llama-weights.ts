@@ -1,6 +1,6 @@
 /** Which tensors a model of the Llama family has, under their Hugging Face names, and the check that they are there. */
 import { defineErrors } from '../errors.ts';
-import { isBlockType, type TensorRef } from '../files/tensor.ts';
+import { isBlockType, type TensorRef } from '../tensor-ref.ts';
 import { isFloatType } from '../graph/values.ts';
 import type { LlamaConfig } from './llama-config.ts';
 

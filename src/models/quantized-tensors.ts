@@ -4,7 +4,7 @@
  */
 import { defineErrors } from '../errors.ts';
 import { isJsonObject, type Json } from '../files/json.ts';
-import { elementCount, type TensorRef } from '../files/tensor.ts';
+import { elementCount, type TensorRef } from '../tensor-ref.ts';
 import { readFloats } from '../files/values.ts';
 import { packing } from '../formats/index.ts';
 import { decodeE8M0, decodeMiniFloat, e2m1 } from '../formats/minifloat-code.ts';

@@ -3,7 +3,7 @@ import { defineErrors } from '../errors.ts';
 import { isJsonObject, readJson } from '../files/json.ts';
 import { openSafetensors } from '../files/safetensors.ts';
 import type { ByteSource, Folder } from '../files/source.ts';
-import type { TensorRef } from '../files/tensor.ts';
+import type { TensorRef } from '../tensor-ref.ts';
 
 /** The largest published models have a few hundred shards. */
 const maxShards = 2048;

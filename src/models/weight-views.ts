@@ -1,6 +1,6 @@
 /** Stored weights as a graph wants them: float32, and matrices turned to [in, out]. Views compute while they are read. */
 import { decodeBlocks } from '../formats/ggml/index.ts';
-import { blockTypes, byteLengthOf, isBlockType, type TensorRef } from '../files/tensor.ts';
+import { blockTypes, byteLengthOf, isBlockType, type TensorRef } from '../tensor-ref.ts';
 import { readFloats } from '../graph/values.ts';
 
 const bytesOf = (values: Float32Array): Uint8Array => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);

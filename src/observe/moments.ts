@@ -5,7 +5,7 @@
  */
 import { defineErrors } from '../errors.ts';
 import type { Engine, Feeds } from '../engine/session.ts';
-import { floatTensor, type TensorRef } from '../files/tensor.ts';
+import { floatTensor, type TensorRef } from '../tensor-ref.ts';
 import { int, ints, int64Tensor } from '../graph/build.ts';
 import type { Attribute, Graph, Node } from '../graph/graph.ts';
 import { siteLabel, type Linear } from '../graph/linear.ts';

@@ -7,7 +7,7 @@ import { narrowBytes } from '../engine/kernels/nested.ts';
 import { exportAtBits, exportSwitchable, storedWeights } from '../export/onnx-switchable.ts';
 import { narrowCodes } from '../formats/nested-integer.ts';
 import { parseFormat } from '../formats/registry.ts';
-import { floatTensor, type TensorRef } from '../files/tensor.ts';
+import { floatTensor, type TensorRef } from '../tensor-ref.ts';
 import { bindToShapes } from '../graph/bind.ts';
 import { lower } from '../graph/composite.ts';
 import type { Graph } from '../graph/graph.ts';

@@ -1,6 +1,6 @@
 /** The control arm of quantization-aware training: the float network, trained by the same schedule on the same data. */
 import type { Engine, SessionOptions } from '../engine/session.ts';
-import type { TensorRef } from '../files/tensor.ts';
+import type { TensorRef } from '../tensor-ref.ts';
 import type { Graph } from '../graph/graph.ts';
 import { trainBatchNorm } from '../graph/train-batchnorm.ts';
 import { fit, type FitOptions } from '../train/fit.ts';

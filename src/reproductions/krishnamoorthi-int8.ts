@@ -5,7 +5,7 @@ import type { Tensor } from '../engine/tensor.ts';
 import { activationGrid } from '../export/onnx-int8.ts';
 import { activationValues, exportStaticInt8 } from '../export/onnx-static.ts';
 import { planStatic } from '../export/onnx-static-plan.ts';
-import { floatTensor } from '../files/tensor.ts';
+import { floatTensor } from '../tensor-ref.ts';
 import { parseFormat } from '../formats/registry.ts';
 import { bindToShapes } from '../graph/bind.ts';
 import type { Graph } from '../graph/graph.ts';

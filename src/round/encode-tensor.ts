@@ -1,7 +1,7 @@
 /** A tensor on its way from one file to another, encoded by a pool a few tiles ahead of the writer. */
 import { defineErrors } from '../errors.ts';
-import { byteLengthOf, elementCount, isBlockType } from '../files/tensor.ts';
-import type { TensorOut, TensorRef, TensorType } from '../files/tensor.ts';
+import { byteLengthOf, elementCount, isBlockType } from '../tensor-ref.ts';
+import type { TensorOut, TensorRef, TensorType } from '../tensor-ref.ts';
 import { readFloats } from '../files/values.ts';
 import { isTileType, tileBytes } from './encode-tile.ts';
 import type { EncodeJob, EncodeResult } from './encode-tile.ts';

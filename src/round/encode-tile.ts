@@ -2,8 +2,8 @@
 import { encodeBlocksFast, hasKernel } from '../engine/kernels/ggml.ts';
 import type { FloatType } from '../engine/kernels/ggml.ts';
 import { defineErrors } from '../errors.ts';
-import { blockTypes, elementTypes, isBlockType } from '../files/tensor.ts';
-import type { TensorType } from '../files/tensor.ts';
+import { blockTypes, elementTypes, isBlockType } from '../tensor-ref.ts';
+import type { TensorType } from '../tensor-ref.ts';
 import { checkScales, checkShape, decodeBlocks, encodeBlocks, isGgmlType, squaredErrorOf } from '../formats/ggml/index.ts';
 import { decodeBf16, decodeF16, encodeBf16, encodeF16 } from '../numeric/half.ts';
 

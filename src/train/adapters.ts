@@ -3,7 +3,7 @@
  * matrix trained and W left alone. The sum is made before any quantizer of the weight, so that merging is exact in a
  * low-bit network too. B starts at zero: training starts at the model.
  */
-import { floatTensor } from '../files/tensor.ts';
+import { floatTensor } from '../tensor-ref.ts';
 import { GraphTape } from '../graph/gradient/tape.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { Linear } from '../graph/linear.ts';

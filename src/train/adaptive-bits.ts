@@ -10,7 +10,7 @@ import { linearSites, type Linear } from '../graph/linear.ts';
 import { freshNames, removeDeadNodes } from '../graph/rewrite.ts';
 import { sortNodes, viewOf } from '../graph/traverse.ts';
 import { readFloats } from '../graph/values.ts';
-import { floatTensor, memoryTensor } from '../files/tensor.ts';
+import { floatTensor, memoryTensor } from '../tensor-ref.ts';
 import { appendDoubleRound } from './composites/double-round.ts';
 import { smallestStep } from './composites/fake-quantize.ts';
 import { channelShape } from './quantization-aware.ts';

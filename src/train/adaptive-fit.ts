@@ -6,7 +6,7 @@
 import { drawWidth } from '../allocate/roulette.ts';
 import type { Engine, Feeds, SessionOptions } from '../engine/session.ts';
 import { i64 } from '../engine/tensor.ts';
-import type { TensorRef } from '../files/tensor.ts';
+import type { TensorRef } from '../tensor-ref.ts';
 import { extend } from '../graph/extend.ts';
 import type { Graph } from '../graph/graph.ts';
 import { trainBatchNorm } from '../graph/train-batchnorm.ts';

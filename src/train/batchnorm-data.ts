@@ -5,7 +5,7 @@
  */
 import type { Engine } from '../engine/session.ts';
 import type { Tensor } from '../engine/tensor.ts';
-import { floatTensor } from '../files/tensor.ts';
+import { floatTensor } from '../tensor-ref.ts';
 import { bindToShapes } from '../graph/bind.ts';
 import { extend } from '../graph/extend.ts';
 import type { Graph } from '../graph/graph.ts';

@@ -4,7 +4,7 @@
  */
 import type { Engine, SessionOptions } from '../engine/session.ts';
 import type { Tensor } from '../engine/tensor.ts';
-import type { TensorRef } from '../files/tensor.ts';
+import type { TensorRef } from '../tensor-ref.ts';
 import type { Graph } from '../graph/graph.ts';
 import { quantizeFolded, type Folding, type QuantizeFoldedOptions } from './batchnorm-correction.ts';
 import { fit, type FitOptions } from './fit.ts';

@@ -5,7 +5,7 @@
  */
 import type { Engine } from '../engine/session.ts';
 import type { Tensor } from '../engine/tensor.ts';
-import { floatTensor } from '../files/tensor.ts';
+import { floatTensor } from '../tensor-ref.ts';
 import { bindToShapes } from '../graph/bind.ts';
 import { float, int, ints, string } from '../graph/build.ts';
 import { extend } from '../graph/extend.ts';

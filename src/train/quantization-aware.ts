@@ -7,7 +7,7 @@ import { GraphTape } from '../graph/gradient/tape.ts';
 import { linearSites, type Linear } from '../graph/linear.ts';
 import { freshNames } from '../graph/rewrite.ts';
 import { sortNodes, viewOf } from '../graph/traverse.ts';
-import { floatTensor } from '../files/tensor.ts';
+import { floatTensor } from '../tensor-ref.ts';
 import { appendFakeQuantize, smallestStep } from './composites/fake-quantize.ts';
 
 export interface SiteBits {

@@ -2,7 +2,7 @@
 import type { Feeds } from '../engine/session.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import type { Quantized } from '../formats/format.ts';
-import { floatTensor } from '../files/tensor.ts';
+import { floatTensor } from '../tensor-ref.ts';
 import { int } from '../graph/build.ts';
 import { compositeDomain } from '../graph/composite.ts';
 import { GraphTape } from '../graph/gradient/tape.ts';

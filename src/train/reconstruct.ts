@@ -7,7 +7,7 @@
 import type { Engine, Feeds, Session } from '../engine/session.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { defineErrors } from '../errors.ts';
-import { floatTensor } from '../files/tensor.ts';
+import { floatTensor } from '../tensor-ref.ts';
 import type { NumberFormat } from '../formats/format.ts';
 import { bindToShapes } from '../graph/bind.ts';
 import { lower } from '../graph/composite.ts';

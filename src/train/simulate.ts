@@ -1,6 +1,6 @@
 /** A graph as it will compute once it is quantized, in float: decoded weights, and fake quantization on activations. */
 import type { NumberFormat } from '../formats/format.ts';
-import { floatTensor } from '../files/tensor.ts';
+import { floatTensor } from '../tensor-ref.ts';
 import { GraphTape } from '../graph/gradient/tape.ts';
 import { lower } from '../graph/composite.ts';
 import type { Graph } from '../graph/graph.ts';

@@ -6,7 +6,7 @@
 import type { Quantized } from '../formats/format.ts';
 import { isScaled, type Fit, type ScaledFormat } from '../formats/scaled.ts';
 import type { NumberFormat } from '../formats/format.ts';
-import { floatTensor } from '../files/tensor.ts';
+import { floatTensor } from '../tensor-ref.ts';
 import { compositeDomain } from '../graph/composite.ts';
 import { ints } from '../graph/build.ts';
 import type { Tape } from '../graph/gradient/tape.ts';

@@ -6,7 +6,7 @@ import type { Engine, Feeds, Session, SessionOptions } from '../engine/session.t
 import type { Tensor } from '../engine/tensor.ts';
 import { defineErrors } from '../errors.ts';
 import { onnxBytes } from '../files/onnx.ts';
-import { floatTensor, type TensorRef } from '../files/tensor.ts';
+import { floatTensor, type TensorRef } from '../tensor-ref.ts';
 import { int } from '../graph/build.ts';
 import { lower } from '../graph/composite.ts';
 import { extend } from '../graph/extend.ts';

@@ -2,7 +2,7 @@
  * Bias correction (Nagel et al. 2019, section 4.2): rounding shifts the mean output of a layer by E[(Ŵ − W)x]; the
  * bias takes the shift back. Means of x are observed, so nothing is assumed of their distribution.
  */
-import { floatTensor } from '../files/tensor.ts';
+import { floatTensor } from '../tensor-ref.ts';
 import type { Graph } from '../graph/graph.ts';
 import { linearSites, type Linear } from '../graph/linear.ts';
 import { freshNames, makeNode } from '../graph/rewrite.ts';

@@ -3,7 +3,7 @@
  * W' = sW, b' = s(b − μ) + β, s = γ/√(σ² + ε) (Jacob et al. 2018, section 3.2). Constant per-channel Mul, Div, Add and
  * Sub that follow are folded the same way. New weights are computed while they are read; nothing is held.
  */
-import type { TensorRef } from '../files/tensor.ts';
+import type { TensorRef } from '../tensor-ref.ts';
 import type { Graph, Node } from '../graph/graph.ts';
 import { freshNames, removeDeadNodes, type Fresh } from '../graph/rewrite.ts';
 import { viewOf, type GraphView } from '../graph/traverse.ts';

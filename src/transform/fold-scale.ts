@@ -6,7 +6,7 @@ import type { Graph, Node } from '../graph/graph.ts';
 import { linearSites, withMatrix, type Linear } from '../graph/linear.ts';
 import { viewOf, type GraphView } from '../graph/traverse.ts';
 import { encodeNumbers, isFloatType, readFloats } from '../graph/values.ts';
-import { memoryTensor } from '../files/tensor.ts';
+import { memoryTensor } from '../tensor-ref.ts';
 
 /** Normalizations whose input 1 is a scale per channel and whose input 2, where there is one, a shift. */
 const normalizations = new Set(['LayerNormalization', 'SimplifiedLayerNormalization', 'RMSNormalization']);

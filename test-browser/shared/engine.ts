@@ -2,7 +2,7 @@
 import type { Engine, SessionOptions } from '../../src/engine/session.ts';
 import type { Tensor, TensorData } from '../../src/engine/tensor.ts';
 import { typedData } from '../../src/observe/data/npy.ts';
-import { byteLengthOf, type ElementType } from '../../src/files/tensor.ts';
+import { byteLengthOf, type ElementType } from '../../src/tensor-ref.ts';
 
 /** A tensor that survives JSON. */
 export interface PlainTensor { readonly type: ElementType; readonly shape: readonly number[]; readonly data: readonly number[] }

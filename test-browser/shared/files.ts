@@ -5,7 +5,7 @@ import { openUrl } from '../../src/files/http.ts';
 import { openOnnx, writeOnnx } from '../../src/files/onnx.ts';
 import { openSafetensors, writeSafetensors } from '../../src/files/safetensors.ts';
 import { blobSource, memorySink, type ByteSource, type Folder } from '../../src/files/source.ts';
-import { blockTypes, byteLengthOf, copyTensor, floatTensor, memoryTensor, type TensorRef, type TensorType } from '../../src/files/tensor.ts';
+import { blockTypes, byteLengthOf, copyTensor, floatTensor, memoryTensor, type TensorRef, type TensorType } from '../../src/tensor-ref.ts';
 import { readFloats } from '../../src/files/values.ts';
 import { GraphBuilder, float, floats, int, ints, string, strings, subgraph, tensor } from '../../src/graph/build.ts';
 import type { Graph } from '../../src/graph/graph.ts';

@@ -1,6 +1,6 @@
 /** A small low-bit model whose outputs can be computed by hand. */
 import { onnxBytes } from '../../src/files/onnx.ts';
-import { floatTensor, memoryTensor } from '../../src/files/tensor.ts';
+import { floatTensor, memoryTensor } from '../../src/tensor-ref.ts';
 import { packing, parseFormat } from '../../src/formats/index.ts';
 import { GraphBuilder, int } from '../../src/graph/build.ts';
 import { normal } from '../../src/numeric/random.ts';

@@ -1,7 +1,7 @@
 /** A few training steps of a small network with batch normalization and learned quantization steps: the same in any engine. */
 import type { Engine, SessionOptions } from '../../src/engine/session.ts';
 import { f32, i64 } from '../../src/engine/tensor.ts';
-import { floatTensor } from '../../src/files/tensor.ts';
+import { floatTensor } from '../../src/tensor-ref.ts';
 import { GraphBuilder, ints } from '../../src/graph/build.ts';
 import type { Graph } from '../../src/graph/graph.ts';
 import { trainBatchNorm } from '../../src/graph/train-batchnorm.ts';

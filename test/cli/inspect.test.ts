@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { writeGguf } from '../../src/files/gguf-write.ts';
 import { memorySink } from '../../src/files/source.ts';
-import { copyTensor, floatTensor, memoryTensor } from '../../src/files/tensor.ts';
+import { copyTensor, floatTensor, memoryTensor } from '../../src/tensor-ref.ts';
 import { inspect, type Inspection } from '../../src/jobs/inspect.ts';
 import { openInspectables } from '../../src/jobs/inspect-open-node.ts';
 import { inspectionText } from '../../src/report/inspection-text.ts';

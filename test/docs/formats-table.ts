@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { exportWeightOnly } from '../../src/export/onnx-weight-only.ts';
 import { layouts, type Activations } from '../../src/export/safetensors.ts';
-import { blockTypes, floatTensor } from '../../src/files/tensor.ts';
+import { blockTypes, floatTensor } from '../../src/tensor-ref.ts';
 import type { NumberFormat } from '../../src/formats/format.ts';
 import { formatHelp, parseFormat } from '../../src/formats/registry.ts';
 import type { Graph } from '../../src/graph/graph.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { encodeBlocksFast, hasKernel } from '../../src/engine/kernels/ggml.ts';
-import { blockTypes } from '../../src/files/tensor.ts';
+import { blockTypes } from '../../src/tensor-ref.ts';
 import { decodeBlocks, ggmlTypes, type GgmlType } from '../../src/formats/ggml/index.ts';
 import { normal } from '../../src/numeric/random.ts';
 import { ggmlReference } from '../formats/ggml-reference.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { ortNode } from '../../src/engine/ort-node.ts';
 import { onnxBytes } from '../../src/files/onnx.ts';
-import { floatTensor } from '../../src/files/tensor.ts';
+import { floatTensor } from '../../src/tensor-ref.ts';
 import { openGraph } from '../../src/observe/taps.ts';
 import type { Graph } from '../../src/graph/graph.ts';
 import { makeNode } from '../../src/graph/rewrite.ts';

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { bindFeeds, fixedBatch, mainOutput, numbersOf } from '../../src/evaluate/feeds.ts';
 import type { Session } from '../../src/engine/session.ts';
 import { f32, i64, type Tensor } from '../../src/engine/tensor.ts';
-import type { ElementType } from '../../src/files/tensor.ts';
+import type { ElementType } from '../../src/tensor-ref.ts';
 import type { ValueInfo } from '../../src/graph/graph.ts';
 
 const value = (name: string, type: ValueInfo['type'] = 'f32', shape: ValueInfo['shape'] = undefined): ValueInfo => ({ name, type, shape });

@@ -8,7 +8,7 @@ import { evaluate, inferTask, taskNamed, tasks } from '../../src/evaluate/tasks.
 import type { Outputs, Task } from '../../src/evaluate/tasks/task.ts';
 import type { Metric } from '../../src/evaluate/score.ts';
 import { onnxBytes } from '../../src/files/onnx-write.ts';
-import { floatTensor } from '../../src/files/tensor.ts';
+import { floatTensor } from '../../src/tensor-ref.ts';
 import { GraphBuilder } from '../../src/graph/build.ts';
 import { arrayDataset, type Batch, type Labels } from '../../src/observe/data/dataset.ts';
 

@@ -10,7 +10,7 @@ import { fileSink, openFile, openFolder } from '../../src/files/fs-node.ts';
 import { makeImatrix } from '../../src/files/imatrix.ts';
 import { onnxBytes } from '../../src/files/onnx-write.ts';
 import type { ByteSink } from '../../src/files/source.ts';
-import { floatTensor, type TensorType } from '../../src/files/tensor.ts';
+import { floatTensor, type TensorType } from '../../src/tensor-ref.ts';
 import { silentProgress } from '../../src/jobs/progress.ts';
 import { outputSpecs } from '../../src/jobs/outputs.ts';
 import { parseSettings, type QuantizeRequest } from '../../src/jobs/settings.ts';

@@ -8,7 +8,7 @@ import type { Tensor } from '../../src/engine/tensor.ts';
 import { exportHalf } from '../../src/export/onnx-half.ts';
 import { exportWeightOnly } from '../../src/export/onnx-weight-only.ts';
 import { onnxBytes } from '../../src/files/onnx.ts';
-import { floatTensor } from '../../src/files/tensor.ts';
+import { floatTensor } from '../../src/tensor-ref.ts';
 import { parseFormat } from '../../src/formats/registry.ts';
 import { GraphBuilder, ints } from '../../src/graph/build.ts';
 import type { Graph } from '../../src/graph/graph.ts';

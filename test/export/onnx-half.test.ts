@@ -7,7 +7,7 @@ import { ortWeb, type OrtWebModule } from '../../src/engine/ort-web.ts';
 import { f32 } from '../../src/engine/tensor.ts';
 import { exportHalf } from '../../src/export/onnx-half.ts';
 import { onnxBytes } from '../../src/files/onnx.ts';
-import { floatTensor } from '../../src/files/tensor.ts';
+import { floatTensor } from '../../src/tensor-ref.ts';
 import { GraphBuilder, int, ints } from '../../src/graph/build.ts';
 import type { Graph } from '../../src/graph/graph.ts';
 import { observeExtremes } from '../../src/observe/extremes.ts';

@@ -11,7 +11,7 @@ import { activationValues, exportStaticInt8 } from '../../src/export/onnx-static
 import { openFolder } from '../../src/files/fs-node.ts';
 import { onnxBytes, openOnnx } from '../../src/files/onnx.ts';
 import { memorySource } from '../../src/files/source.ts';
-import { floatTensor } from '../../src/files/tensor.ts';
+import { floatTensor } from '../../src/tensor-ref.ts';
 import { parseFormat } from '../../src/formats/registry.ts';
 import { GraphBuilder, int, ints } from '../../src/graph/build.ts';
 import type { Graph } from '../../src/graph/graph.ts';

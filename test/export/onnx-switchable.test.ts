@@ -5,7 +5,7 @@ import { i64, type Tensor } from '../../src/engine/tensor.ts';
 import { exportAtBits, exportSwitchable, storedWeights, switchableKey } from '../../src/export/onnx-switchable.ts';
 import { onnxBytes, openOnnx } from '../../src/files/onnx.ts';
 import { memorySource } from '../../src/files/source.ts';
-import { floatTensor } from '../../src/files/tensor.ts';
+import { floatTensor } from '../../src/tensor-ref.ts';
 import { GraphBuilder, int, ints } from '../../src/graph/build.ts';
 import { lower } from '../../src/graph/composite.ts';
 import type { Graph } from '../../src/graph/graph.ts';

@@ -8,7 +8,7 @@ import { ortNode } from '../../src/engine/ort-node.ts';
 import { shardIndex, shardsOf } from '../../src/export/safetensors-shards.ts';
 import { fileSink, openFolder } from '../../src/files/fs-node.ts';
 import { readFloats } from '../../src/files/values.ts';
-import { copyTensor, floatTensor } from '../../src/files/tensor.ts';
+import { copyTensor, floatTensor } from '../../src/tensor-ref.ts';
 import { outputSpecs } from '../../src/jobs/outputs.ts';
 import { silentProgress } from '../../src/jobs/progress.ts';
 import { recipeRunner } from '../../src/jobs/recipe-runner.ts';

@@ -4,7 +4,7 @@ import { openGguf } from '../../src/files/gguf.ts';
 import type { GgufValue } from '../../src/files/gguf.ts';
 import { writeGguf } from '../../src/files/gguf-write.ts';
 import { memorySink, memorySource } from '../../src/files/source.ts';
-import { copyTensor, floatTensor } from '../../src/files/tensor.ts';
+import { copyTensor, floatTensor } from '../../src/tensor-ref.ts';
 import { readFloats } from '../../src/files/values.ts';
 
 test('reads back what was written, and refuses every truncation of it', async () => {

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { openUrl, urlFolder, type UrlOptions } from '../../src/files/http.ts';
 import { openSafetensors, writeSafetensors } from '../../src/files/safetensors.ts';
 import { memorySink } from '../../src/files/source.ts';
-import { copyTensor, floatTensor } from '../../src/files/tensor.ts';
+import { copyTensor, floatTensor } from '../../src/tensor-ref.ts';
 import { readFloats } from '../../src/files/values.ts';
 import { sendFile, serve, type Handler, type Server } from './server.ts';
 

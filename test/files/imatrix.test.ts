@@ -8,7 +8,7 @@ import { writeGguf } from '../../src/files/gguf-write.ts';
 import type { GgufValue } from '../../src/files/gguf.ts';
 import { makeImatrix, mergeImatrices, readImatrix, writeImatrix, type Imatrix } from '../../src/files/imatrix.ts';
 import { memorySink, memorySource } from '../../src/files/source.ts';
-import { copyTensor, floatTensor } from '../../src/files/tensor.ts';
+import { copyTensor, floatTensor } from '../../src/tensor-ref.ts';
 
 const read = (bytes: Uint8Array): Promise<Imatrix> => readImatrix(memorySource('x', bytes));
 const written = async (imatrix: Imatrix): Promise<Uint8Array> => {

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { openOnnx, openOnnxModel, onnxBytes, writeOnnx } from '../../src/files/onnx.ts';
 import { memorySink, memorySource, type Folder } from '../../src/files/source.ts';
-import { byteLengthOf, elementTypes, memoryTensor, type ElementType, type TensorRef } from '../../src/files/tensor.ts';
+import { byteLengthOf, elementTypes, memoryTensor, type ElementType, type TensorRef } from '../../src/tensor-ref.ts';
 import { GraphBuilder, float, floats, int, ints, int64Tensor, string, strings, subgraph, tensor } from '../../src/graph/build.ts';
 import type { Graph } from '../../src/graph/graph.ts';
 import { readFloats, readNumbers } from '../../src/graph/values.ts';

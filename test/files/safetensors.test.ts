@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openSafetensors, writeSafetensors } from '../../src/files/safetensors.ts';
 import { memorySink, memorySource } from '../../src/files/source.ts';
-import { copyTensor, floatTensor, memoryTensor } from '../../src/files/tensor.ts';
+import { copyTensor, floatTensor, memoryTensor } from '../../src/tensor-ref.ts';
 import { readFloats } from '../../src/files/values.ts';
 
 function literal(header: string, data: number, length = BigInt(new TextEncoder().encode(header).byteLength)): Uint8Array {

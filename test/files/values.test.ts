@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { memoryTensor, type ElementType } from '../../src/files/tensor.ts';
+import { memoryTensor, type ElementType } from '../../src/tensor-ref.ts';
 import { readFloats } from '../../src/files/values.ts';
 
 /** 1, −2, 0.5, infinity; little-endian, as IEEE 754 and bfloat16 write them. */

@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import koffi from 'koffi';
-import { blockTypes } from '../../src/files/tensor.ts';
+import { blockTypes } from '../../src/tensor-ref.ts';
 import type { GgmlType } from '../../src/formats/ggml/index.ts';
 
 const folder = fileURLToPath(new URL('../../node_modules/@node-llama-cpp/', import.meta.url));

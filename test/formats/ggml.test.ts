@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
 import { decodeBlocks, encodeBlocks, ggmlFormats, ggmlTypes, type GgmlType } from '../../src/formats/ggml/index.ts';
-import { blockTypes } from '../../src/files/tensor.ts';
+import { blockTypes } from '../../src/tensor-ref.ts';
 
 interface Golden { input: 'V' | 'ternary'; bytes: number; hex: string; decoded012: number[]; mse: number }
 const vectors = JSON.parse(readFileSync(new URL('../vectors/formats.json', import.meta.url), 'utf8')) as {

@@ -1,7 +1,7 @@
 /** Folders in low-bit layouts whose tensors do not fit each other, or are not what the layout says. */
 import { writeSafetensors } from '../../src/files/safetensors.ts';
 import { memorySink, memorySource, type Folder } from '../../src/files/source.ts';
-import { copyTensor, elementTypes, floatTensor, memoryTensor, type ElementType, type TensorRef } from '../../src/files/tensor.ts';
+import { copyTensor, elementTypes, floatTensor, memoryTensor, type ElementType, type TensorRef } from '../../src/tensor-ref.ts';
 import { readFloats } from '../../src/files/values.ts';
 import { openLanguageModel } from '../../src/models/language-model.ts';
 import { readLlamaConfig } from '../../src/models/llama-config.ts';

@@ -1,7 +1,7 @@
 /** Hugging Face folders whose config.json, tokenizer.json or index was made to harm or to confuse. */
 import { writeSafetensors } from '../../src/files/safetensors.ts';
 import { memorySink } from '../../src/files/source.ts';
-import { copyTensor, floatTensor } from '../../src/files/tensor.ts';
+import { copyTensor, floatTensor } from '../../src/tensor-ref.ts';
 import { readLlamaConfig } from '../../src/models/llama-config.ts';
 import { llamaShapes } from '../../src/models/llama-weights.ts';
 

@@ -16,7 +16,7 @@ import type { GgufValue } from '../../src/files/gguf.ts';
 import { makeImatrix, readImatrix, writeImatrix } from '../../src/files/imatrix.ts';
 import { openSafetensors, writeSafetensors } from '../../src/files/safetensors.ts';
 import { memorySink } from '../../src/files/source.ts';
-import { copyTensor, floatTensor, memoryTensor, type TensorRef } from '../../src/files/tensor.ts';
+import { copyTensor, floatTensor, memoryTensor, type TensorRef } from '../../src/tensor-ref.ts';
 import { decodeBlocks, encodeBlocks } from '../../src/formats/ggml/index.ts';
 import { convert, planConvert } from '../../src/jobs/convert-node.ts';
 import type { ConvertRequest } from '../../src/jobs/convert.ts';

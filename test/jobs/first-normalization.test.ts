@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ortNode } from '../../src/engine/ort-node.ts';
 import { f32 } from '../../src/engine/tensor.ts';
-import { floatTensor } from '../../src/files/tensor.ts';
+import { floatTensor } from '../../src/tensor-ref.ts';
 import { GraphBuilder } from '../../src/graph/build.ts';
 import { unlikeTraining } from '../../src/jobs/first-normalization.ts';
 import { normal } from '../../src/numeric/random.ts';

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { ortNode } from '../../src/engine/ort-node.ts';
 import { f32 } from '../../src/engine/tensor.ts';
 import { activationValues } from '../../src/export/onnx-static.ts';
-import { floatTensor } from '../../src/files/tensor.ts';
+import { floatTensor } from '../../src/tensor-ref.ts';
 import { parseFormat } from '../../src/formats/registry.ts';
 import { GraphBuilder } from '../../src/graph/build.ts';
 import { betterRanges } from '../../src/jobs/range-choice.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ortNode } from '../../src/engine/ort-node.ts';
 import { f32 } from '../../src/engine/tensor.ts';
-import { floatTensor } from '../../src/files/tensor.ts';
+import { floatTensor } from '../../src/tensor-ref.ts';
 import { float, GraphBuilder, ints } from '../../src/graph/build.ts';
 import type { Graph } from '../../src/graph/graph.ts';
 import { linearSites } from '../../src/graph/linear.ts';

@@ -7,7 +7,7 @@ import { getLlama, LlamaLogLevel } from 'node-llama-cpp';
 import { ggufFileType, ggufParts, ggufTensorTypes } from '../../src/export/gguf.ts';
 import { fileSink } from '../../src/files/fs-node.ts';
 import { writeGguf } from '../../src/files/gguf-write.ts';
-import type { TensorType } from '../../src/files/tensor.ts';
+import type { TensorType } from '../../src/tensor-ref.ts';
 import type { LanguageModel } from '../../src/models/language-model.ts';
 import { encodeTensor } from '../../src/round/encode-tensor.ts';
 import { inlinePool } from '../../src/round/pool.ts';

@@ -11,7 +11,7 @@ import { writeGguf } from '../../src/files/gguf-write.ts';
 import { onnxBytes } from '../../src/files/onnx-write.ts';
 import { openSafetensors } from '../../src/files/safetensors.ts';
 import { memorySink, memorySource } from '../../src/files/source.ts';
-import { copyTensor, floatTensor, memoryTensor, type TensorRef } from '../../src/files/tensor.ts';
+import { copyTensor, floatTensor, memoryTensor, type TensorRef } from '../../src/tensor-ref.ts';
 import { ggufParts } from '../../src/export/gguf.ts';
 import { readFloats, readNumbers } from '../../src/graph/values.ts';
 import { openGgufLanguageModel } from '../../src/models/gguf-model.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { openFolder } from '../../src/files/fs-node.ts';
 import { memorySink, memorySource, type Folder } from '../../src/files/source.ts';
-import { copyTensor, floatTensor, memoryTensor, type TensorRef } from '../../src/files/tensor.ts';
+import { copyTensor, floatTensor, memoryTensor, type TensorRef } from '../../src/tensor-ref.ts';
 import { openSafetensors, writeSafetensors } from '../../src/files/safetensors.ts';
 import { encodeBlocks } from '../../src/formats/ggml/index.ts';
 import { linearSites } from '../../src/graph/linear.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { floatTensor, memoryTensor } from '../../src/files/tensor.ts';
-import type { TensorOut, TensorRef, TensorType } from '../../src/files/tensor.ts';
+import { floatTensor, memoryTensor } from '../../src/tensor-ref.ts';
+import type { TensorOut, TensorRef, TensorType } from '../../src/tensor-ref.ts';
 import { decodeBlocks, encodeBlocks, squaredErrorOf } from '../../src/formats/ggml/index.ts';
 import { encodeF16 } from '../../src/numeric/half.ts';
 import { normal } from '../../src/numeric/random.ts';

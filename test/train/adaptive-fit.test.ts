@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ortNode } from '../../src/engine/ort-node.ts';
 import { i64, type Tensor } from '../../src/engine/tensor.ts';
-import { floatTensor } from '../../src/files/tensor.ts';
+import { floatTensor } from '../../src/tensor-ref.ts';
 import { GraphBuilder, int, ints } from '../../src/graph/build.ts';
 import { lower } from '../../src/graph/composite.ts';
 import { inferTypes } from '../../src/graph/infer.ts';

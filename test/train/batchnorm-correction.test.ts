@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ortNode } from '../../src/engine/ort-node.ts';
-import { floatTensor } from '../../src/files/tensor.ts';
+import { floatTensor } from '../../src/tensor-ref.ts';
 import { GraphBuilder, float } from '../../src/graph/build.ts';
 import { lower } from '../../src/graph/composite.ts';
 import { inferTypes } from '../../src/graph/infer.ts';

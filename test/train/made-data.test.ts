@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ortNode } from '../../src/engine/ort-node.ts';
 import { onnxBytes } from '../../src/files/onnx.ts';
-import { floatTensor } from '../../src/files/tensor.ts';
+import { floatTensor } from '../../src/tensor-ref.ts';
 import { parseFormat } from '../../src/formats/registry.ts';
 import { bindDimensions } from '../../src/graph/bind.ts';
 import { GraphBuilder, int, ints } from '../../src/graph/build.ts';

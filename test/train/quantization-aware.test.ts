@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { ortNode } from '../../src/engine/ort-node.ts';
 import { f32 } from '../../src/engine/tensor.ts';
 import { exportFakeQuantize } from '../../src/export/onnx-fake-quantize.ts';
-import { floatTensor } from '../../src/files/tensor.ts';
+import { floatTensor } from '../../src/tensor-ref.ts';
 import { GraphBuilder, ints } from '../../src/graph/build.ts';
 import { lower } from '../../src/graph/composite.ts';
 import { extend } from '../../src/graph/extend.ts';

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { ortNode } from '../../src/engine/ort-node.ts';
 import { f32 } from '../../src/engine/tensor.ts';
 import { onnxBytes } from '../../src/files/onnx.ts';
-import { floatTensor } from '../../src/files/tensor.ts';
+import { floatTensor } from '../../src/tensor-ref.ts';
 import { parseFormat } from '../../src/formats/registry.ts';
 import { GraphBuilder } from '../../src/graph/build.ts';
 import { compositeDomain, lower } from '../../src/graph/composite.ts';

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { ortNode } from '../../src/engine/ort-node.ts';
 import { f32 } from '../../src/engine/tensor.ts';
 import { onnxBytes } from '../../src/files/onnx.ts';
-import { floatTensor } from '../../src/files/tensor.ts';
+import { floatTensor } from '../../src/tensor-ref.ts';
 import { float, GraphBuilder, int, ints } from '../../src/graph/build.ts';
 import { linearSites, withMatrix } from '../../src/graph/linear.ts';
 import { momentKey } from '../../src/observe/moments.ts';

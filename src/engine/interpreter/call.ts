@@ -1,6 +1,6 @@
 /** One node being computed: its inputs, and its attributes with the defaults of the standard. */
 import { defineErrors } from '../../errors.ts';
-import type { TensorRef } from '../../files/tensor.ts';
+import type { TensorRef } from '../../tensor-ref.ts';
 import type { Attribute, Graph, Node } from '../../graph/graph.ts';
 import { label } from '../../graph/traverse.ts';
 import type { Value64 } from './value.ts';

@@ -1,5 +1,5 @@
 /** Operators that compute each element from the elements at the same place, with broadcasting. */
-import type { ElementType } from '../../files/tensor.ts';
+import type { ElementType } from '../../tensor-ref.ts';
 import { elementTypeOf, onnxTypeName } from '../../graph/data-types.ts';
 import { rne } from '../../numeric/rounding.ts';
 import { errors, type Call, type Operator, type Operators } from './call.ts';

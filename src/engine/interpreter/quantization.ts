@@ -1,5 +1,5 @@
 /** Operators between numbers and their integer codes, and products of codes. */
-import type { ElementType } from '../../files/tensor.ts';
+import type { ElementType } from '../../tensor-ref.ts';
 import { elementTypeOf } from '../../graph/data-types.ts';
 import { rne } from '../../numeric/rounding.ts';
 import { convolved } from './convolution.ts';

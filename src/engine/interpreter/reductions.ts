@@ -1,5 +1,5 @@
 /** Operators that turn the elements along some axes into one, or into as many in another order. */
-import type { ElementType } from '../../files/tensor.ts';
+import type { ElementType } from '../../tensor-ref.ts';
 import { fit } from './types.ts';
 import type { Call, Operator, Operators } from './call.ts';
 import { axisOf, reshaped, sizeOf, stridesOf, valueOf, forEachIndex, type Value64 } from './value.ts';

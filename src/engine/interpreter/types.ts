@@ -1,6 +1,6 @@
 /** What an element type does to a double: integers wrap, casts round and saturate, narrow floats have a grid. */
 import { defineErrors } from '../../errors.ts';
-import { elementCount, elementTypes, isBlockType, type ElementType, type TensorRef } from '../../files/tensor.ts';
+import { elementCount, elementTypes, isBlockType, type ElementType, type TensorRef } from '../../tensor-ref.ts';
 import { decodeE8M0, decodeMiniFloat, e2m1, e4m3, e5m2, encodeE8M0, encodeMiniFloat, type MiniFloat } from '../../formats/minifloat-code.ts';
 import { signExtend, unpackLowFirst } from '../../formats/packing/bits.ts';
 import { isNumberType, readNumbers } from '../../graph/values.ts';

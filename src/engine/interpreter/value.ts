@@ -1,6 +1,6 @@
 /** Values of the interpreter, and the index arithmetic that every operator is written in. */
 import { defineErrors } from '../../errors.ts';
-import type { ElementType } from '../../files/tensor.ts';
+import type { ElementType } from '../../tensor-ref.ts';
 
 /** A dense tensor, row-major, whose elements are doubles whatever its type: floats are not rounded to it, integers are exact up to 2^53. */
 export interface Value64 {

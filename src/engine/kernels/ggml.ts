@@ -2,8 +2,8 @@
  * Encoders of ggml block types as WASM SIMD. They give the bytes of the plain codecs in formats/ggml, which judge them:
  * one sub-block per lane, every lane with the float operations of the plain search in the same order.
  */
-import { blockTypes } from '../../files/tensor.ts';
-import type { TensorType } from '../../files/tensor.ts';
+import { blockTypes } from '../../tensor-ref.ts';
+import type { TensorType } from '../../tensor-ref.ts';
 import type { GgmlType } from '../../formats/ggml/index.ts';
 import { ggmlWasm } from './ggml.wasm.ts';
 

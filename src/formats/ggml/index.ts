@@ -3,7 +3,7 @@
  * github.com/ggml-org/ggml write it (definitions: the GGUF file format).
  */
 import { defineErrors } from '../../errors.ts';
-import { blockTypes, type BlockType } from '../../files/tensor.ts';
+import { blockTypes, type BlockType } from '../../tensor-ref.ts';
 import type { NumberFormat } from '../format.ts';
 import { q2_k, q4_k, q5_k } from './affine-k.ts';
 import type { BlockCodec } from './codec.ts';

@@ -1,5 +1,5 @@
 /** A linear map along one axis as a product with a constant matrix: resizing, padding by reflection, strided slices backwards. */
-import { floatTensor } from '../../files/tensor.ts';
+import { floatTensor } from '../../tensor-ref.ts';
 import type { GradientSite } from './site.ts';
 
 /** `value` of shape `shape`, its axis of length `from` mapped to length `to` by `entry(row of to, column of from)`. */

@@ -2,7 +2,7 @@
  * Gradients of convolutions. To the input: the flipped kernel over dy where the stride is one, else the transposed
  * convolution, whose engine kernel is slower but touches no inserted zeros. To the kernel: matrix products.
  */
-import { memoryTensor } from '../../files/tensor.ts';
+import { memoryTensor } from '../../tensor-ref.ts';
 import { int, ints } from '../build.ts';
 import { matmul } from './products.ts';
 import type { GradientRule, GradientSite } from './site.ts';

@@ -1,5 +1,5 @@
 /** Nodes appended to a graph that exists already: what gradient rules and expansions write on. */
-import type { TensorRef } from '../../files/tensor.ts';
+import type { TensorRef } from '../../tensor-ref.ts';
 import { float32Tensor, int64Tensor, renamed } from '../build.ts';
 import type { Attribute, Node } from '../graph.ts';
 import type { Fresh } from '../rewrite.ts';

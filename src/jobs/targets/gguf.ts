@@ -2,7 +2,7 @@
 import { ggufFileType, ggufParts, ggufTensorTypes, type GgufTensorType } from '../../export/gguf.ts';
 import { writeGguf } from '../../files/gguf-write.ts';
 import type { GgufValue } from '../../files/gguf.ts';
-import { byteLengthOf, copyTensor, isBlockType, type TensorOut, type TensorType } from '../../files/tensor.ts';
+import { byteLengthOf, copyTensor, isBlockType, type TensorOut, type TensorType } from '../../tensor-ref.ts';
 import { parseFormat } from '../../formats/registry.ts';
 import { i32, text } from '../../models/gguf-values.ts';
 import { encodeTensor } from '../../round/encode-tensor.ts';

@@ -1,6 +1,6 @@
 /** Which weights of a graph take the format of a scheme, and what each will cost. */
 import { parseFormat } from '../../formats/registry.ts';
-import { elementTypes, isBlockType, type TensorRef } from '../../files/tensor.ts';
+import { elementTypes, isBlockType, type TensorRef } from '../../tensor-ref.ts';
 import { linearSites, type Linear } from '../../graph/linear.ts';
 import { isFloatType } from '../../graph/values.ts';
 import { keepsFloat } from '../keep.ts';

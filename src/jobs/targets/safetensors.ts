@@ -4,7 +4,7 @@ import { layouts } from '../../export/safetensors.ts';
 import { shardIndex, shardsOf } from '../../export/safetensors-shards.ts';
 import { writeSafetensors } from '../../files/safetensors.ts';
 import type { ByteSink } from '../../files/source.ts';
-import { byteLengthOf, copyTensor, elementTypes, isBlockType, type TensorOut, type TensorRef } from '../../files/tensor.ts';
+import { byteLengthOf, copyTensor, elementTypes, isBlockType, type TensorOut, type TensorRef } from '../../tensor-ref.ts';
 import type { NumberFormat } from '../../formats/format.ts';
 import { parseFormat } from '../../formats/registry.ts';
 import type { Graph } from '../../graph/graph.ts';

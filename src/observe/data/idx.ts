@@ -1,7 +1,7 @@
 /** IDX files, the layout of the MNIST family: two zero bytes, element type, rank, big-endian sizes, data. */
 import { gunzipBounded } from './gzip.ts';
 import { defineErrors } from '../../errors.ts';
-import { elementCount, elementTypes, type ElementType } from '../../files/tensor.ts';
+import { elementCount, elementTypes, type ElementType } from '../../tensor-ref.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import { typedData } from './npy.ts';
 

@@ -3,7 +3,7 @@
  * The header is a Python literal; only the three keys of the format are understood, so nothing in a file is ever evaluated.
  */
 import { defineErrors } from '../../errors.ts';
-import { elementCount, elementTypes, type ElementType } from '../../files/tensor.ts';
+import { elementCount, elementTypes, type ElementType } from '../../tensor-ref.ts';
 import type { Tensor, TensorData } from '../../engine/tensor.ts';
 
 /** NumPy itself writes under 200 bytes; version 2 exists for long record types, which are refused. */

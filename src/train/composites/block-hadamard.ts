@@ -2,7 +2,7 @@
  * Runs of `order` values along an axis multiplied by the normalised Hadamard matrix, which is its own inverse and its own
  * gradient. Attributes: `axis` (−1, or 0 for a matrix [in, out]), `order`, `width` (extent of the axis).
  */
-import { floatTensor } from '../../files/tensor.ts';
+import { floatTensor } from '../../tensor-ref.ts';
 import { int } from '../../graph/build.ts';
 import { compositeDomain, type Composite } from '../../graph/composite.ts';
 import type { Tape } from '../../graph/gradient/tape.ts';

@@ -6,7 +6,7 @@ import { ortNode } from '../../../src/engine/ort-node.ts';
 import type { Feeds } from '../../../src/engine/session.ts';
 import type { Tensor, TensorData } from '../../../src/engine/tensor.ts';
 import { onnxBytes } from '../../../src/files/onnx.ts';
-import { elementCount, memoryTensor, type ElementType } from '../../../src/files/tensor.ts';
+import { elementCount, memoryTensor, type ElementType } from '../../../src/tensor-ref.ts';
 import { float, floats, GraphBuilder, int, ints, string } from '../../../src/graph/build.ts';
 import type { Attribute, Graph } from '../../../src/graph/graph.ts';
 import { encodeNumbers, numberTensor } from '../../../src/graph/values.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { interpret } from '../../../src/engine/interpreter/interpret.ts';
 import { castNumber } from '../../../src/engine/interpreter/types.ts';
-import { memoryTensor } from '../../../src/files/tensor.ts';
+import { memoryTensor } from '../../../src/tensor-ref.ts';
 import { GraphBuilder, int } from '../../../src/graph/build.ts';
 import { onnxTypes } from '../../../src/graph/data-types.ts';
 import { agree, f32, random, randomIntegers, same, scalar, value } from './against-ort.ts';

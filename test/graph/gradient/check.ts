@@ -7,7 +7,7 @@ import { interpret, type Value64 } from '../../../src/engine/interpreter/interpr
 import { ortNode } from '../../../src/engine/ort-node.ts';
 import type { Tensor } from '../../../src/engine/tensor.ts';
 import { onnxBytes } from '../../../src/files/onnx.ts';
-import { floatTensor, type ElementType } from '../../../src/files/tensor.ts';
+import { floatTensor, type ElementType } from '../../../src/tensor-ref.ts';
 import { GraphBuilder, int, ints } from '../../../src/graph/build.ts';
 import { lower } from '../../../src/graph/composite.ts';
 import { extend } from '../../../src/graph/extend.ts';

@@ -5,7 +5,7 @@ import { interpret, type Value64 } from '../../../src/engine/interpreter/interpr
 import { ortWeb, type OrtWebModule } from '../../../src/engine/ort-web.ts';
 import { f32 } from '../../../src/engine/tensor.ts';
 import { onnxBytes } from '../../../src/files/onnx.ts';
-import { floatTensor } from '../../../src/files/tensor.ts';
+import { floatTensor } from '../../../src/tensor-ref.ts';
 import { GraphBuilder, int, ints } from '../../../src/graph/build.ts';
 import { lower } from '../../../src/graph/composite.ts';
 import { gradient } from '../../../src/graph/gradient/gradient.ts';

@@ -8,7 +8,7 @@ import { f32, i64, type Tensor } from '../../../src/engine/tensor.ts';
 import { openFolder } from '../../../src/files/fs-node.ts';
 import { onnxBytes, openOnnx } from '../../../src/files/onnx.ts';
 import { memorySource } from '../../../src/files/source.ts';
-import { floatTensor } from '../../../src/files/tensor.ts';
+import { floatTensor } from '../../../src/tensor-ref.ts';
 import { bindDimensions } from '../../../src/graph/bind.ts';
 import { GraphBuilder, int, ints, string } from '../../../src/graph/build.ts';
 import { foldConstants } from '../../../src/graph/constant-fold.ts';

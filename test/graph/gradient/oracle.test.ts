@@ -1,7 +1,7 @@
 /** Gradients of whole small models against jax-js, a differentiator that shares no code with this project. */
 import { before, test } from 'node:test';
 import { defaultDevice, grad, init, lax, nn, numpy as np, type Array as JaxArray } from '@jax-js/jax';
-import { floatTensor } from '../../../src/files/tensor.ts';
+import { floatTensor } from '../../../src/tensor-ref.ts';
 import { GraphBuilder, int, ints } from '../../../src/graph/build.ts';
 import { assertClose, gradients } from './check.ts';
 import { Random } from './random.ts';

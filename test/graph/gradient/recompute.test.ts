@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { interpret, type Value64 } from '../../../src/engine/interpreter/interpret.ts';
-import { floatTensor } from '../../../src/files/tensor.ts';
+import { floatTensor } from '../../../src/tensor-ref.ts';
 import { GraphBuilder, int, ints } from '../../../src/graph/build.ts';
 import { lower } from '../../../src/graph/composite.ts';
 import { gradient } from '../../../src/graph/gradient/gradient.ts';

@@ -1,6 +1,6 @@
 import { int, type Case, type Input } from '../check.ts';
 import { float, string } from '../../../../src/graph/build.ts';
-import { memoryTensor } from '../../../../src/files/tensor.ts';
+import { memoryTensor } from '../../../../src/tensor-ref.ts';
 import type { Attribute } from '../../../../src/graph/graph.ts';
 
 type Attributes = Readonly<Record<string, Attribute>>;

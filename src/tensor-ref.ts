@@ -3,7 +3,7 @@
  * Everything that holds weights (safetensors, GGUF, ONNX, graphs) speaks of tensors this way,
  * so that a model of any size is a small object.
  */
-import { defineErrors } from '../errors.ts';
+import { defineErrors } from './errors.ts';
 
 /** Element types whose tensors are plain arrays; sub-byte types pack low bits first. */
 export const elementTypes = {
