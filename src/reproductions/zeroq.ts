@@ -32,7 +32,7 @@ const bitsOfWeights = (site: Linear): number => site.rows * site.cols;
 type Source = 'noise' | 'distilled' | 'real';
 
 async function run({ asset, seeds, threads, say }: ReproductionContext): Promise<Outcome> {
-  const { graph } = await openModern(asset(model));
+  const { graph, close } = await openModern(asset(model));
   const judged = await judgedImages(asset(cifarFiles.judged), normalised);
   const training = await trainingImages(asset(cifarFiles.all), normalised);
   const sites = linearSites(graph);
@@ -78,6 +78,7 @@ async function run({ asset, seeds, threads, say }: ReproductionContext): Promise
     allocation ??= await allocate(graph, sites, sensitivities, front, judged, float);
     add('mixed at 4 bits', await accuracyOf(await simulateWeights(graph, sites, (site) => asymmetric(bitsTried[bestWithin(front, 4 * total(sites))!.choice[sites.indexOf(site)]])), ortNode, judged));
   }
+  await close();
   return { arms: armsOf(float, scores, allocation!), checks: checksOf(scores, falls, seconds, allocation!), notes: [
     `ResNet-20, batch normalization not folded; ${judged.count} CIFAR-10 images judged, real calibration from ${training.count} others`,
     `weights asymmetric per channel, activations asymmetric per tensor behind rectifiers, ${batch} images calibrate`,
