@@ -123,24 +123,26 @@ export const tolerances = {
 
 /**
  * The smallest file that keeps the model's behaviour: within the gates where there are gates, else within `tolerances`;
- * where none is, the one nearest to the float model.
+ * where none is, the one nearest to the float model. Models that were trained further are meant to answer otherwise:
+ * where labels are known, these alone judge them.
  */
-export function recommend(verdicts: readonly Verdict[], floatSize: number, gates: Gates = {}): Recommendation {
+export function recommend(verdicts: readonly Verdict[], floatSize: number, gates: Gates = {}, { trained = false }: { readonly trained?: boolean } = {}): Recommendation {
   const judged = verdicts.filter(({ score }) => score !== undefined && errorOf(score.error) !== undefined);
   if (judged.length === 0) return { choice: undefined, reason: 'nothing was judged, so nothing is recommended' };
   const gated = Object.keys(gates).length > 0;
   const failing = new Set(failingGates(judged, gates).map(({ file }) => file));
-  const good = judged.filter((verdict) => (gated ? !failing.has(verdict.file) : keeps(verdict)));
+  const good = judged.filter((verdict) => (gated ? !failing.has(verdict.file) : keeps(verdict, trained)));
+  const kept = trained && judged.some(({ score }) => score!.metrics.length > 0) ? 'does the task as well as the float model' : 'keeps the float model\'s behaviour';
   const order = (a: Verdict, b: Verdict) => a.size - b.size || rank(a) - rank(b) || (a.file < b.file ? -1 : 1);
   if (good.length > 0) {
     const choice = [...good].sort(order)[0];
     const among = good.length === judged.length ? (judged.length === 1 ? 'the only file' : 'the smallest file, and all') : 'the smallest file';
-    const bound = gated ? 'within the gates' : 'that keeps the float model\'s behaviour';
-    const clause = among.endsWith('all') ? `${among} are ${gated ? bound : 'close to the float model'}` : `${among} ${bound}`;
+    const bound = gated ? 'within the gates' : `that ${kept}`;
+    const clause = among.endsWith('all') ? `${among} are ${gated ? bound : trained ? 'as good' : 'close to the float model'}` : `${among} ${bound}`;
     return { choice, reason: `${choice.file} is ${clause}: ${times(floatSize, choice.size)}, ${evidence(choice)}` };
   }
   const choice = [...judged].sort((a, b) => rank(a) - rank(b) || order(a, b))[0];
-  const bound = gated ? 'no file is within the gates' : 'no file keeps the float model\'s behaviour';
+  const bound = gated ? 'no file is within the gates' : `no file ${kept}`;
   return { choice: gated ? undefined : choice, reason: `${bound}; ${choice.file} comes nearest: ${times(floatSize, choice.size)}, ${evidence(choice)}` };
 }
 
@@ -148,12 +150,13 @@ const rank = (verdict: Verdict) => (verdict.score === undefined ? Infinity : err
 const times = (floatSize: number, size: number) => (size <= floatSize ? `${figure2(floatSize / size)} times smaller than float` : `${figure2(size / floatSize)} times larger than float`);
 const figure2 = (value: number) => (value >= 10 ? value.toFixed(0) : value.toFixed(1));
 
-function keeps({ score }: Verdict): boolean {
+function keeps({ score }: Verdict, trained: boolean): boolean {
   if (score === undefined) return false;
   const { error, metrics } = score;
   const dropsLittle = metrics.every(({ unit, drop, float }) =>
     drop <= (unit === '%' ? tolerances.points : unit === 'dB' ? tolerances.decibels : tolerances.relative * Math.abs(float)));
   if (!dropsLittle) return false;
+  if (trained && metrics.length > 0) return true;
   // Labels speak for the task; without them the outputs must.
   if (error.kl !== undefined) return metrics.length > 0 ? error.kl.mean <= 2 * tolerances.kl : error.kl.mean <= tolerances.kl;
   return metrics.length > 0 || (error.sqnr ?? -Infinity) >= tolerances.sqnr;

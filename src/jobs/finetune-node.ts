@@ -156,7 +156,7 @@ async function resultOf(model: SourceModel, settings: FinetuneSettings, data: Da
   const verdicts = outputs.map(({ verdict }) => verdict);
   return {
     tool: { name: 'fewbit', version }, model: await describeModel(model), calibration: await dataUse(data.calibration!), evaluation: await dataUse(data.evaluation),
-    float: { bytes: model.bytes, engine: 'onnxruntime-node' }, outputs, recommendation: recommend(verdicts, model.bytes), gates: [],
+    float: { bytes: model.bytes, engine: 'onnxruntime-node' }, outputs, recommendation: recommend(verdicts, model.bytes, {}, { trained: true }), gates: [],
     settings: { ...settings, task: data.task.name }, training, seconds,
     environment: {
       node: process.version, platform: `${process.platform} ${process.arch}`, cpu: cpus()[0]?.model ?? 'unknown', threads: settings.threads,

@@ -160,3 +160,15 @@ test('of equal sizes the nearer is chosen, and of equal files the first by name'
   assert.equal(chosen([verdict('a', 500, kl(0.015)), verdict('b', 500, kl(0.01))])[0], 'b');
   assert.equal(chosen([verdict('b', 500, kl(0.01)), verdict('a', 500, kl(0.01))])[0], 'a');
 });
+
+test('a model that was trained further is judged by its task, not by how unlike the float model it answers', () => {
+  const better = verdict('w3a3', 100, kl(0.46), [top1(80.45, 83.55)]);
+  assert.match(recommend([better], 600).reason, /^no file keeps the float model's behaviour; w3a3 comes nearest/);
+  const { choice, reason } = recommend([better, verdict('float', 600, kl(0.48), [top1(80.45, 85.5)])], 600, {}, { trained: true });
+  assert.equal(choice, better);
+  assert.equal(reason, 'w3a3 is the smallest file, and all are as good: 6.0 times smaller than float, top-1 83.55 % against 80.45 %, mean KL 0.46, 90.0 % equal first choices');
+  const worse = recommend([verdict('w2a2', 80, kl(1), [top1(80.45, 70)])], 600, {}, { trained: true });
+  assert.match(worse.reason, /^no file does the task as well as the float model; w2a2 comes nearest/);
+  // Without labels there is nothing but the float model to be like.
+  assert.match(recommend([verdict('w3a3', 100, kl(0.46))], 600, {}, { trained: true }).reason, /^no file keeps the float model's behaviour/);
+});
