@@ -3,13 +3,17 @@ import { papers, type Paper } from '../../recipes/catalogue.ts';
 import { recipes as rounding } from '../../recipes/registry.ts';
 import { trainedRecipes } from '../../recipes/trained.ts';
 import type { Recipe } from '../../recipes/recipe.ts';
+import { reproductions } from '../../reproductions/registry.ts';
 import { printJson } from '../output.ts';
 
 const recipes: readonly Recipe[] = [...rounding, ...trainedRecipes];
 
 interface Entry {
   readonly name: string;
+  /** On a user's model. */
   readonly runnable: boolean;
+  /** `fewbit reproduce` runs its claim. */
+  readonly reproduced: boolean;
   readonly area: string;
   readonly summary: string;
   readonly title?: string;
@@ -19,14 +23,16 @@ interface Entry {
   readonly exports: readonly string[];
 }
 
+const isReproduced = (name: string): boolean => reproductions.some(({ recipe }) => recipe === name);
+
 const fromRecipe = (recipe: Recipe): Entry => ({
-  name: recipe.name, runnable: true, area: 'baseline', summary: recipe.summary,
+  name: recipe.name, runnable: true, reproduced: isReproduced(recipe.name), area: 'baseline', summary: recipe.summary,
   title: recipe.paper?.title, arxiv: recipe.paper?.arxiv, needs: recipe.needs, exports: recipe.exports,
 });
 
 function fromPaper(paper: Paper): Entry {
   const recipe = recipes.find((candidate) => candidate.name === paper.name);
-  return { ...paper, runnable: recipe !== undefined, needs: recipe?.needs ?? [], exports: recipe?.exports ?? [] };
+  return { ...paper, runnable: recipe !== undefined, reproduced: isReproduced(paper.name), needs: recipe?.needs ?? [], exports: recipe?.exports ?? [] };
 }
 
 /** Baselines first, then the papers, newest first. */
@@ -48,18 +54,20 @@ export const recipesCommand: CliCommand = {
     command.option('--runnable', 'only those that run today').option('--json', 'one JSON document on standard output');
   },
   async run([words], options) {
-    const found = catalogue(words as string[]).filter((entry) => options.runnable !== true || entry.runnable);
+    const found = catalogue(words as string[]).filter((entry) => options.runnable !== true || entry.runnable || entry.reproduced);
     if (options.json === true) return printJson(found);
     const out: string[] = [];
     for (const entry of found) {
       const year = entry.published?.slice(0, 4) ?? '';
-      out.push(`${entry.runnable ? '●' : '○'} ${entry.name}  ${entry.area}${year === '' ? '' : `, ${year}`}${entry.arxiv ? `, arXiv:${entry.arxiv}` : ''}`);
+      out.push(`${entry.runnable ? '●' : entry.reproduced ? '◐' : '○'} ${entry.name}  ${entry.area}${year === '' ? '' : `, ${year}`}${entry.arxiv ? `, arXiv:${entry.arxiv}` : ''}`);
       if (entry.title !== undefined) out.push(`    ${entry.title}`);
       out.push(`    ${entry.summary}`);
+      if (entry.reproduced) out.push(`    its claim: fewbit reproduce ${entry.name}`);
       if (entry.needs.length > 0) out.push(`    needs ${entry.needs.join(', ')}`);
     }
     const runnable = found.filter((entry) => entry.runnable).length;
-    out.push('', `${found.length} found, ${runnable} run today (●), ${found.length - runnable} still to come (○)`);
+    const shown = found.filter((entry) => !entry.runnable && entry.reproduced).length;
+    out.push('', `${found.length} found, ${runnable} run today (●), ${shown} as a reproduction only (◐), ${found.length - runnable - shown} still to come (○)`);
     process.stdout.write(`${out.join('\n')}\n`);
   },
 };
