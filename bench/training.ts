@@ -34,11 +34,11 @@ const goals: Readonly<Record<string, { readonly torch: number; readonly jax?: nu
 
 async function trainer(model: BenchModel, engine: Engine = ortNode): Promise<() => Promise<unknown>> {
   const objective = classification(model.graph, { logits: model.graph.outputs[0].name });
-  const { graph, running } = await trainBatchNorm(objective.graph, { chosen: () => true });
+  const { graph, carry } = await trainBatchNorm(objective.graph, { chosen: () => true });
   const { matrices, others } = trainableWeights(model.graph);
   const made = await Trainer.open(graph, {
     engine, loss: objective.loss, session: { threads }, groups: [{ names: [...matrices, ...others], optimizer: sgd(), rate: 0.01 }],
-    carry: new Map(running.flatMap(({ mean, variance, nextMean, nextVariance }) => [[mean, nextMean], [variance, nextVariance]])),
+    carry,
   });
   return () => made.step({ ...model.feeds, labels: model.labels });
 }

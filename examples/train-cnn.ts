@@ -55,7 +55,7 @@ const data = arrayDataset('keywords', new Map([['input', readNpy(readFileSync(as
 const { calibration: learned, evaluation: judged } = splitDataset(data, { calibration: 800, seed });
 const forward = network();
 const objective = classification(await bindDimensions(forward, { n: batch }), { logits: 'logits' });
-const { graph, running } = await trainBatchNorm(objective.graph, { chosen: () => true });
+const { graph, carry } = await trainBatchNorm(objective.graph, { chosen: () => true });
 const { matrices, others } = trainableWeights(forward);
 const steps = Number(epochs) * Math.floor(learned.count / batch);
 const trainer = await Trainer.open(graph, {
@@ -64,7 +64,7 @@ const trainer = await Trainer.open(graph, {
     { names: matrices, optimizer: adamw(), rate: 3e-3, schedule: cosine(steps), decay: 0.05 },
     { names: others, optimizer: adamw(), rate: 3e-3, schedule: cosine(steps) },
   ],
-  carry: new Map(running.flatMap(({ mean, variance, nextMean, nextVariance }) => [[mean, nextMean], [variance, nextVariance]])),
+  carry,
 });
 const started = performance.now();
 const { losses } = await fit(trainer, {

@@ -21,6 +21,13 @@ export interface RunningStatistics {
   readonly nextVariance: string;
 }
 
+export interface BatchNormTrained {
+  readonly graph: Graph;
+  readonly running: readonly RunningStatistics[];
+  /** Running statistics by what replaces them after a step, as `Trainer` takes it. */
+  readonly carry: ReadonlyMap<string, string>;
+}
+
 export interface TrainBatchNormOptions {
   /** Nodes to train; default those whose `training_mode` is set. */
   readonly chosen?: (node: Node) => boolean;
@@ -34,9 +41,9 @@ const isTraining = (node: Node): boolean => {
 };
 
 /** Replaces BatchNormalization by a composite of batch statistics and the inference operator; ranks must be known. */
-export async function trainBatchNorm(source: Graph, { chosen = isTraining, momentum }: TrainBatchNormOptions = {}): Promise<{ readonly graph: Graph; readonly running: readonly RunningStatistics[] }> {
+export async function trainBatchNorm(source: Graph, { chosen = isTraining, momentum }: TrainBatchNormOptions = {}): Promise<BatchNormTrained> {
   const isChosen = (node: Node): boolean => node.op === 'BatchNormalization' && node.domain === '' && chosen(node);
-  if (!source.nodes.some(isChosen)) return { graph: source, running: [] };
+  if (!source.nodes.some(isChosen)) return { graph: source, running: [], carry: new Map() };
   const typed = await inferTypes(source);
   const view = viewOf(typed);
   const running: RunningStatistics[] = [];
@@ -74,5 +81,8 @@ export async function trainBatchNorm(source: Graph, { chosen = isTraining, momen
       ],
     };
   });
-  return { graph: { ...graph, opset: new Map([...graph.opset, [compositeDomain, 1]]) }, running };
+  return {
+    graph: { ...graph, opset: new Map([...graph.opset, [compositeDomain, 1]]) }, running,
+    carry: new Map(running.flatMap(({ mean, variance, nextMean, nextVariance }): [string, string][] => [[mean, nextMean], [variance, nextVariance]])),
+  };
 }

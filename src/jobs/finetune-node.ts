@@ -6,20 +6,15 @@ import { existsSync } from 'node:fs';
 import { ortNode } from '../engine/ort-node.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { defineErrors } from '../errors.ts';
-import { bindFeeds } from '../evaluate/feeds.ts';
 import { recommend, type Verdict } from '../evaluate/verdict.ts';
-import { exportFakeQuantize } from '../export/onnx-fake-quantize.ts';
-import { exportTrustQuantize } from '../export/onnx-trust-quantize.ts';
 import { attempt, fileSink } from '../files/fs-node.ts';
 import { writeOnnx } from '../files/onnx.ts';
 import type { Graph } from '../graph/graph.ts';
-import { openGraph } from '../observe/taps.ts';
 import type { Dataset } from '../observe/data/index.ts';
 import { checkpointFile } from './checkpoint-node.ts';
-import { openData, type Data } from './data-node.ts';
+import { dataUse, openData, type Data } from './data-node.ts';
 import { bitsOf, finetuneSettings, type FinetuneRequest, type FinetuneSettings } from './finetune-settings.ts';
 import { judgeInProcess } from './judge-process-node.ts';
-import { dataUse } from './data-node.ts';
 import { describeModel, fileHash } from './plan-node.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import type { Output, QuantizeResult, TensorLine, TrainingCurve } from './result.ts';
@@ -111,7 +106,6 @@ async function trainArm(model: SourceModel, data: Dataset, settings: FinetuneSet
   const prepared: Prepared = await prepareTraining(model, data, {
     ...settings, engine: ortNode, weightBits: control ? undefined : bitsOf(settings.weights), activationBits: control ? undefined : bitsOf(settings.activations),
   });
-  const teacher = settings.distill > 0 ? await openGraph(prepared.float, ortNode) : undefined;
   const path = join(settings.output, arm.file);
   const checkpoint = checkpointFile(`${path}.training`, JSON.stringify({ ...settings, resume: false, overwrite: false, verdict: false, arm: arm.label }));
   const known = settings.resume ? await checkpoint.load(prepared.trainer) : new Map<string, Tensor>();
@@ -119,7 +113,6 @@ async function trainArm(model: SourceModel, data: Dataset, settings: FinetuneSet
   const losses = Array.from((known.get('losses')?.data ?? []) as ArrayLike<number>);
   try {
     await prepared.fit({
-      teacher: teacher === undefined ? undefined : async (feeds) => (await teacher.run(bindFeeds(feeds, teacher.inputs)))[prepared.logits],
       onStep(step, loss) {
         losses.push(loss);
         progress.advance(step);
@@ -131,12 +124,11 @@ async function trainArm(model: SourceModel, data: Dataset, settings: FinetuneSet
       checkpoint: (state) => checkpoint.save(new Map([...state, ['losses', { type: 'f64', shape: [losses.length], data: Float64Array.from(losses) }]])),
     });
     progress.end();
-    const graph = await exportTrustQuantize(await exportFakeQuantize(await prepared.finish()));
+    const graph = await prepared.finish();
     await attempt(path, () => writeGraphAt(path, graph));
     await checkpoint.forget();
     return { curve: { file: arm.file, losses, stepsPerEpoch: prepared.stepsPerEpoch, seconds: (performance.now() - started) / 1000 }, tensors: prepared.tensors };
   } finally {
-    await teacher?.dispose();
     await prepared.trainer.dispose();
   }
 }

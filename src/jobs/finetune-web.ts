@@ -1,10 +1,7 @@
 /** Fine-tuning in a page: the same training as in Node, on files that the page holds and data that it reads, judged there too. */
 import type { Engine } from '../engine/session.ts';
-import { bindFeeds } from '../evaluate/feeds.ts';
 import type { Score } from '../evaluate/score.ts';
 import { evaluate, inferTask, taskNamed } from '../evaluate/tasks.ts';
-import { exportFakeQuantize } from '../export/onnx-fake-quantize.ts';
-import { exportTrustQuantize } from '../export/onnx-trust-quantize.ts';
 import { onnxBytes } from '../files/onnx.ts';
 import type { Dataset } from '../observe/data/index.ts';
 import { openGraph } from '../observe/taps.ts';
@@ -42,23 +39,20 @@ export async function finetuneFiles(files: readonly NamedBlob[], request: WebFin
   const model = opened.kind === 'lm' ? opened : { ...opened, graph: await modern(opened.graph) };
   const settings = checkSettings(finetuneSettings, { ...request, model: model.name, output: '.', data: data.name });
   const prepared = await prepareTraining(model, data, { ...settings, threads: 1, engine, weightBits: bitsOf(settings.weights), activationBits: bitsOf(settings.activations) });
-  const teacher = settings.distill > 0 ? await openGraph(prepared.float, engine) : undefined;
   const losses: number[] = [];
   progress.phase('train', prepared.steps);
   try {
     await prepared.fit({
-      teacher: teacher === undefined ? undefined : async (feeds) => (await teacher.run(bindFeeds(feeds, teacher.inputs)))[prepared.logits],
       onStep(step, loss) {
         losses.push(loss);
         progress.advance(step);
       },
     });
   } finally {
-    await teacher?.dispose();
     await prepared.trainer.dispose();
     progress.end();
   }
-  const bytes = await onnxBytes(await exportTrustQuantize(await exportFakeQuantize(await prepared.finish())));
+  const bytes = await onnxBytes(await prepared.finish());
   if (evaluation === undefined) return { bytes, losses };
   const [float, trained] = [await openGraph(model.graph, engine), await engine.open({ bytes })];
   try {

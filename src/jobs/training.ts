@@ -3,6 +3,8 @@ import type { Engine, Feeds } from '../engine/session.ts';
 import { defineErrors } from '../errors.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { bindFeeds } from '../evaluate/feeds.ts';
+import { exportFakeQuantize } from '../export/onnx-fake-quantize.ts';
+import { exportTrustQuantize } from '../export/onnx-trust-quantize.ts';
 import type { TensorRef } from '../tensor-ref.ts';
 import { bindToShapes } from '../graph/bind.ts';
 import { trainBatchNorm } from '../graph/train-batchnorm.ts';
@@ -11,6 +13,7 @@ import { linearSites, type Linear } from '../graph/linear.ts';
 import { isFloatType } from '../graph/values.ts';
 import { headName } from '../models/llama-weights.ts';
 import type { Batch, Dataset } from '../observe/data/index.ts';
+import { openGraph } from '../observe/taps.ts';
 import { insertAdapters, mergeAdapters, type Adapter } from '../train/adapters.ts';
 import { augmentImages, type AugmentOptions } from '../train/augment.ts';
 import { fit } from '../train/fit.ts';
@@ -36,8 +39,6 @@ export interface TrainingOptions extends Pick<FinetuneSettings,
 
 export interface FitHooks {
   onStep?(step: number, loss: number): void;
-  /** Scores of the float model for a batch. */
-  readonly teacher?: ((feeds: Feeds) => Promise<Tensor>) | undefined;
   readonly checkpoint?: (state: ReadonlyMap<string, Tensor>) => Promise<void>;
 }
 
@@ -45,14 +46,10 @@ export interface Prepared {
   readonly trainer: Trainer;
   readonly steps: number;
   readonly stepsPerEpoch: number;
-  /** Value of the class scores. */
-  readonly logits: string;
-  /** The float graph with the shapes of a batch. */
-  readonly float: Graph;
   /** What the weights become. */
   readonly tensors: TensorLine[];
   fit(hooks: FitHooks): Promise<void>;
-  /** The graph for inference with trained weights; fake quantization still in it. */
+  /** The graph that the trained model is written as. */
   finish(): Promise<Graph>;
 }
 
@@ -98,11 +95,8 @@ export async function prepareTraining(model: SourceModel, data: Dataset, options
   let adapters: readonly Adapter[] = [];
   let graph = objective.graph;
   let carry: ReadonlyMap<string, string> = new Map();
-  if (options.lora === undefined) {
-    const trained = await trainBatchNorm(graph, { chosen: () => true });
-    graph = trained.graph;
-    carry = new Map(trained.running.flatMap(({ mean, variance, nextMean, nextVariance }) => [[mean, nextMean], [variance, nextVariance]]));
-  } else ({ graph, adapters } = insertAdapters(graph, linearSites(float), { rank: options.lora, alpha: options.loraAlpha, seed }));
+  if (options.lora === undefined) ({ graph, carry } = await trainBatchNorm(graph, { chosen: () => true }));
+  else ({ graph, adapters } = insertAdapters(graph, linearSites(float), { rank: options.lora, alpha: options.loraAlpha, seed }));
 
   const stepsPerEpoch = Math.max(1, Math.floor(data.count / (batch * accumulate)));
   const steps = options.steps ?? Math.max(1, Math.round(options.epochs * stepsPerEpoch));
@@ -113,24 +107,31 @@ export async function prepareTraining(model: SourceModel, data: Dataset, options
   });
   const views = augmentation(options.augment, data);
   return {
-    trainer, steps, stepsPerEpoch, logits, float,
+    trainer, steps, stepsPerEpoch,
     tensors: tensorLines(model, bits, options.weightBits),
-    async fit({ onStep, teacher, checkpoint }) {
-      await fit(trainer, {
-        data, batch, steps, seed, accumulate,
-        async feed({ feeds, labels }: Batch, step) {
-          const bound = views(bindFeeds(feeds, source.inputs), step);
-          return { ...bound, ...objective.feed(labels, await teacher?.(bound)) };
-        },
-        ...(onStep === undefined ? {} : { onStep }), ...(checkpoint === undefined ? {} : { checkpoint, checkpointEvery: options.checkpointEvery ?? Math.min(stepsPerEpoch, usualCheckpoint) }),
-      });
+    async fit({ onStep, checkpoint }) {
+      const teacher = options.distill > 0 ? await openGraph(float, engine) : undefined;
+      try {
+        await fit(trainer, {
+          data, batch, steps, seed, accumulate,
+          async feed({ feeds, labels }: Batch, step) {
+            const bound = views(bindFeeds(feeds, source.inputs), step);
+            const scores = teacher === undefined ? undefined : (await teacher.run(bindFeeds(bound, teacher.inputs)))[logits];
+            return { ...bound, ...objective.feed(labels, scores) };
+          },
+          ...(onStep === undefined ? {} : { onStep }), ...(checkpoint === undefined ? {} : { checkpoint, checkpointEvery: options.checkpointEvery ?? Math.min(stepsPerEpoch, usualCheckpoint) }),
+        });
+      } finally {
+        await teacher?.dispose();
+      }
     },
     async finish() {
       const { graph: final } = await quantized(await mergeAdapters(model.graph, adapters, (name) => trainer.values(name)));
       // Constants of one graph may have the names of others in the other: only what training changed is carried over.
       const trained = trainer.graph().weights;
       const changed = new Set([...groups.flatMap(({ names }) => names), ...carry.keys()]);
-      return { ...final, weights: new Map([...final.weights].map(([name, weight]): [string, TensorRef] => [name, changed.has(name) ? trained.get(name)! : weight])) };
+      const weights = new Map([...final.weights].map(([name, weight]): [string, TensorRef] => [name, changed.has(name) ? trained.get(name)! : weight]));
+      return exportTrustQuantize(await exportFakeQuantize({ ...final, weights }));
     },
   };
 }

@@ -20,8 +20,7 @@ export interface FitFloatOptions {
 /** A graph of known shapes with weights and statistics as training leaves them. */
 export async function fitFloat(graph: Graph, options: FitFloatOptions): Promise<Graph> {
   const { graph: whole, loss } = options.objective(graph);
-  const { graph: trained, running } = await trainBatchNorm(whole, { chosen: () => true, ...(options.momentum === undefined ? {} : { momentum: options.momentum }) });
-  const carry = new Map(running.flatMap(({ mean, variance, nextMean, nextVariance }): [string, string][] => [[mean, nextMean], [variance, nextVariance]]));
+  const { graph: trained, carry } = await trainBatchNorm(whole, { chosen: () => true, ...(options.momentum === undefined ? {} : { momentum: options.momentum }) });
   const trainer = await Trainer.open(trained, { engine: options.engine, loss, groups: options.groups, carry, ...(options.session === undefined ? {} : { session: options.session }) });
   try {
     await fit(trainer, options.fit);

@@ -105,8 +105,7 @@ export async function fitAdaptive(network: AdaptiveNetwork, float: Graph, option
 /** Loss, batch statistics, and what the rows of their tables become: only the row in use moves. */
 async function withStatistics(network: AdaptiveNetwork, objective: FitAdaptiveOptions['objective']): Promise<{ readonly graph: Graph; readonly carry: ReadonlyMap<string, string>; readonly loss: string }> {
   const { graph: ending, loss } = objective(network.graph);
-  const { graph, running } = await trainBatchNorm(ending, { chosen: () => true });
-  const next = new Map(running.flatMap(({ mean, variance, nextMean, nextVariance }): [string, string][] => [[mean, nextMean], [variance, nextVariance]]));
+  const { graph, carry: next } = await trainBatchNorm(ending, { chosen: () => true });
   const tables = new Map(network.statistics.map((one) => [one.inUse, one]));
   const plain = [...next].filter(([name]) => !tables.has(name));
   const { graph: whole, result } = extend(graph, (tape) => network.statistics.map(({ table, inUse, row }): [string, string] => {

@@ -41,11 +41,11 @@ export async function losses(engine: Engine, { steps, bits, pool }: TrainingCase
   const forward = network(pool);
   const { graph: aware, scales } = await insertFakeQuantize(forward, () => ({ weight: bits, activation: bits }), (site) => ({ meanAbsolute: 0.7, min: site.input === 'x' ? -1 : 0 }));
   const objective = classification(aware, { logits: 'logits' });
-  const { graph, running } = await trainBatchNorm(objective.graph, { chosen: () => true });
+  const { graph, carry } = await trainBatchNorm(objective.graph, { chosen: () => true });
   const { matrices, others } = trainableWeights(forward);
   const trainer = await Trainer.open(graph, {
     engine, session, loss: objective.loss, groups: [{ names: [...matrices, ...others, ...scales], optimizer: sgd({ momentum: 0.9 }), rate: 0.05 }],
-    carry: new Map(running.flatMap(({ mean, variance, nextMean, nextVariance }) => [[mean, nextMean], [variance, nextVariance]])),
+    carry,
   });
   const feeds = { x: f32([batch, 1, 12, 12], values(batch * 144, 9)), labels: i64([batch], Array.from({ length: batch }, (_, i) => i % classes)) };
   const found: number[] = [];
