@@ -3,12 +3,10 @@
  * in integers again, and rounding it would only add noise to the outputs. What the first layers give is inherited by all
  * others: it stays float where calibration data show that much of the outputs' noise begins there.
  */
-import type { Engine } from '../engine/session.ts';
 import { planStatic } from '../export/onnx-static-plan.ts';
 import { usedNames } from '../graph/traverse.ts';
-import type { Batches } from '../observe/taps.ts';
 import type { Applied } from '../recipes/apply.ts';
-import { staticNoise } from './static-noise.ts';
+import type { StaticNoise } from './static-noise.ts';
 
 /**
  * Float results of the first layers must take away this share of the noise, and this many times the share that so many
@@ -17,11 +15,10 @@ import { staticNoise } from './static-noise.ts';
 const worthwhile = { share: 0.2, timesAverage: 10 };
 
 /** The same weights with the ranges of those activations dropped, so that exporters keep them float. */
-export async function floatEnds(applied: Applied, engine: Engine, batches: Batches): Promise<Applied> {
+export async function floatEnds(applied: Applied, sqnrOf: StaticNoise): Promise<Applied> {
   const { first, last } = endsOf(applied);
   const bare = without(applied, last);
   if (first.length === 0) return bare;
-  const sqnrOf = await staticNoise(applied.graph, engine, batches);
   const share = 1 - 10 ** (((await sqnrOf(bare)) - (await sqnrOf(without(bare, first)))) / 10);
   const pays = share >= worthwhile.share && share >= (worthwhile.timesAverage * first.length) / bare.ranges.size;
   return pays ? without(bare, first) : bare;

@@ -36,7 +36,7 @@ const least = 0.1;
 
 /** The `count` activations whose rounding costs most. */
 export async function losingLayers(applied: Applied, engine: Engine, batches: Batches, count = 5): Promise<LosingLayers> {
-  const sqnrOf = await staticNoise(applied.graph, engine, batches);
+  const sqnrOf = staticNoise(applied.graph, engine, batches);
   const sqnrWithout = (values: readonly string[]): Promise<number> =>
     sqnrOf({ ...applied, ranges: new Map([...applied.ranges].filter(([value]) => !values.includes(value))) });
   const values = activationValues(applied.graph).filter((value) => applied.ranges.has(value));

@@ -14,6 +14,7 @@ import { silentProgress, type Progress } from './progress.ts';
 import { betterRanges } from './range-choice.ts';
 import type { QuantizeSettings } from './settings.ts';
 import type { SourceModel } from './source.ts';
+import { staticNoise } from './static-noise.ts';
 import type { OutputSpec } from './target.ts';
 
 /** Real files arrive at old operator sets; everything downstream speaks one. */
@@ -61,7 +62,9 @@ export function recipeRunner(
       });
       applied = scheme.activations !== 'static' ? reshaped : reshaped.then(async (made) => {
         const samples = made.batches ?? batches;
-        return samples === undefined ? made : floatEnds(await betterRanges(made, engine, samples()), engine, samples());
+        if (samples === undefined) return made;
+        const noise = staticNoise(made.graph, engine, samples());
+        return floatEnds(await betterRanges(made, noise), noise);
       });
       done.set(key, applied);
     }

@@ -10,17 +10,12 @@ import type { Applied } from '../recipes/apply.ts';
 /** Samples that are compared, at least: models that take one at a time get several. */
 const leastSamples = 4;
 
-/** A function from weights and ranges to the SQNR of the worst output, dB, over the first batches. */
-export async function staticNoise(float: Graph, engine: Engine, batches: Batches): Promise<(applied: Applied) => Promise<number>> {
-  const taken: Feeds[] = [];
-  let samples = 0;
-  for await (const feeds of batches as AsyncIterable<Feeds>) {
-    taken.push(feeds);
-    samples += Object.values(feeds)[0]?.shape[0] ?? 1;
-    if (samples >= leastSamples) break;
-  }
-  if (samples === 0) throw noBatches({});
-  const run = async (graph: Graph): Promise<Outputs[]> => {
+/** From weights and ranges to the SQNR of the worst output, dB. */
+export type StaticNoise = (applied: Applied) => Promise<number>;
+
+/** Measures over the first batches; they are read, and the float graph runs, when first asked. */
+export function staticNoise(float: Graph, engine: Engine, batches: Batches): StaticNoise {
+  const run = async (graph: Graph, taken: readonly Feeds[]): Promise<Outputs[]> => {
     const session = await openGraph(graph, engine);
     try {
       const outputs: Outputs[] = [];
@@ -30,11 +25,28 @@ export async function staticNoise(float: Graph, engine: Engine, batches: Batches
       await session.dispose();
     }
   };
-  const reference = await run(float);
+  const prepare = async (): Promise<{ readonly taken: readonly Feeds[]; readonly reference: readonly Outputs[] }> => {
+    const taken = await firstBatches(batches);
+    return { taken, reference: await run(float, taken) };
+  };
+  let prepared: ReturnType<typeof prepare> | undefined;
   return async ({ graph, weights, ranges }) => {
+    const { taken, reference } = await (prepared ??= prepare());
     const judge = generic.judge({});
-    const outputs = await run((await exportStaticInt8(graph, { weights, ranges })).graph);
+    const outputs = await run((await exportStaticInt8(graph, { weights, ranges })).graph, taken);
     outputs.forEach((output, i) => judge.add({ feeds: {} }, reference[i], output, { float: '', candidate: '' }));
     return judge.finish().error.sqnr!;
   };
+}
+
+async function firstBatches(batches: Batches): Promise<Feeds[]> {
+  const taken: Feeds[] = [];
+  let samples = 0;
+  for await (const feeds of batches as AsyncIterable<Feeds>) {
+    taken.push(feeds);
+    samples += Object.values(feeds)[0]?.shape[0] ?? 1;
+    if (samples >= leastSamples) break;
+  }
+  if (samples === 0) throw noBatches({});
+  return taken;
 }

@@ -9,6 +9,7 @@ import { GraphBuilder } from '../../src/graph/build.ts';
 import type { Graph } from '../../src/graph/graph.ts';
 import { floatEnds } from '../../src/jobs/float-ends.ts';
 import { losingLayers, losingNote } from '../../src/jobs/losing-layers.ts';
+import { staticNoise } from '../../src/jobs/static-noise.ts';
 import { normal } from '../../src/numeric/random.ts';
 import { applyRecipe } from '../../src/recipes/apply.ts';
 import { findRecipe } from '../../src/recipes/registry.ts';
@@ -33,7 +34,7 @@ const applied = (graph: Graph) => applyRecipe(findRecipe('krishnamoorthi-int8'),
 /** Activations that lose their range. */
 const dropped = async (graph: Graph) => {
   const before = await applied(graph);
-  const { ranges } = await floatEnds(before, ortNode, batches());
+  const { ranges } = await floatEnds(before, staticNoise(before.graph, ortNode, batches()));
   return [...before.ranges.keys()].filter((value) => !ranges.has(value)).sort();
 };
 

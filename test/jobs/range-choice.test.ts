@@ -7,6 +7,7 @@ import { floatTensor } from '../../src/tensor-ref.ts';
 import { parseFormat } from '../../src/formats/registry.ts';
 import { GraphBuilder } from '../../src/graph/build.ts';
 import { betterRanges } from '../../src/jobs/range-choice.ts';
+import { staticNoise } from '../../src/jobs/static-noise.ts';
 import { normal } from '../../src/numeric/random.ts';
 import { applyRecipe, type Applied } from '../../src/recipes/apply.ts';
 import { findRecipe } from '../../src/recipes/registry.ts';
@@ -29,13 +30,13 @@ test('a range widened by one batch that is like no other stays narrow where narr
   // The loud batch is not among those that noise is measured on.
   const data = batches(400, 5);
   const found = await averaged(data);
-  assert.deepEqual(widths(await betterRanges(found, ortNode, data)), widths(found));
+  assert.deepEqual(widths(await betterRanges(found, staticNoise(graph, ortNode, data))), widths(found));
 });
 
 test('outliers that every batch has are kept', async () => {
   const data = batches(60);
   const found = await averaged(data);
-  const better = widths(await betterRanges(found, ortNode, data));
+  const better = widths(await betterRanges(found, staticNoise(graph, ortNode, data)));
   assert.ok(better.every((width, i) => width >= widths(found)[i]) && better.some((width, i) => width > widths(found)[i]));
-  for (const { low, high, min, max } of (await betterRanges(found, ortNode, data)).ranges.values()) assert.deepEqual([low, high], [Math.min(0, min), Math.max(0, max)]);
+  for (const { low, high, min, max } of (await betterRanges(found, staticNoise(graph, ortNode, data))).ranges.values()) assert.deepEqual([low, high], [Math.min(0, min), Math.max(0, max)]);
 });
