@@ -2,6 +2,7 @@
  * Trained fake quantization as files hold it: weights become integer codes behind DequantizeLinear (int4 up to four
  * bits), activations QuantizeLinear and DequantizeLinear, cut to their range first where it is narrower than the type.
  */
+import { packLowFirst } from '../formats/packing/bits.ts';
 import { floatTensor, memoryTensor, type TensorRef } from '../tensor-ref.ts';
 import { int } from '../graph/build.ts';
 import { compositeDomain } from '../graph/composite.ts';
@@ -66,13 +67,6 @@ async function codesOf(weight: TensorRef, steps: Float32Array, axis: number, low
     const step = steps[steps.length === 1 ? 0 : Math.floor(i / inner) % steps.length];
     return Math.min(high, Math.max(low, rne(Math.fround(value / step))));
   });
-  if (low >= -8 && high <= 7) return packed4(name, weight.shape, codes);
+  if (low >= -8 && high <= 7) return memoryTensor(name, 'i4', weight.shape, packLowFirst(codes, 4));
   return numberTensor(name, 'i8', weight.shape, codes);
-}
-
-/** Two int4 codes a byte, the first in the low half. */
-function packed4(name: string, shape: readonly number[], codes: Float32Array): TensorRef {
-  const bytes = new Uint8Array(Math.ceil(codes.length / 2));
-  codes.forEach((code, i) => { bytes[i >> 1] |= (code & 15) << (4 * (i & 1)); });
-  return memoryTensor(name, 'i4', shape, bytes);
 }

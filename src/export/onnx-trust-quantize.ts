@@ -3,7 +3,8 @@
  * DequantizeLinear and an Add of half a step, since the grid has no level at zero; activations are rotated by a MatMul
  * and quantized per token in standard operators.
  */
-import { floatTensor, memoryTensor, type TensorRef } from '../tensor-ref.ts';
+import { packLowFirst } from '../formats/packing/bits.ts';
+import { elementTypes, floatTensor, memoryTensor, type TensorRef } from '../tensor-ref.ts';
 import { int } from '../graph/build.ts';
 import { compositeDomain, lower } from '../graph/composite.ts';
 import type { Graph, Node } from '../graph/graph.ts';
@@ -72,10 +73,6 @@ function codesOf(matrix: Float32Array, rows: number, cols: number, node: Node): 
   return { codes, steps };
 }
 
-/** Whole numbers as bytes, or two to a byte with the first in the low half. */
-function unsigned(name: string, type: 'u4' | 'u8', shape: readonly number[], values: Float32Array): TensorRef {
-  if (type === 'u8') return memoryTensor(name, type, shape, Uint8Array.from(values));
-  const bytes = new Uint8Array(Math.ceil(values.length / 2));
-  values.forEach((value, i) => { bytes[i >> 1] |= value << (4 * (i & 1)); });
-  return memoryTensor(name, type, shape, bytes);
-}
+/** Whole numbers as bytes, or two to a byte. */
+const unsigned = (name: string, type: 'u4' | 'u8', shape: readonly number[], values: Float32Array): TensorRef =>
+  memoryTensor(name, type, shape, packLowFirst(values, elementTypes[type].bits));

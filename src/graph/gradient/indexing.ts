@@ -4,8 +4,7 @@
  */
 import { int, string } from '../build.ts';
 import type { GradientRule, GradientSite } from './site.ts';
-
-const product = (dims: readonly number[]): number => dims.reduce((a, b) => a * b, 1);
+import { product } from './window.ts';
 
 /** Adds `updates` at `indices` along an axis of a tensor of zeros. */
 const scattered = (site: GradientSite, shape: readonly number[], indices: string, updates: string, axis: number): string =>

@@ -1,6 +1,7 @@
 /** Gradients of matrix products. Transposed operands go to the engine as flags, not as copies. */
 import { float, int } from '../build.ts';
 import { unbroadcast, type GradientRule, type GradientSite } from './site.ts';
+import { product } from './window.ts';
 
 interface Flags { readonly transA?: boolean; readonly transB?: boolean; readonly alpha?: number }
 
@@ -15,8 +16,6 @@ export function matmul(site: GradientSite, a: string, b: string, { transA = fals
 /** One product of matrices with either operand transposed. */
 const gemm = (site: GradientSite, a: string, b: string, { transA = false, transB = false, alpha = 1 }: Flags = {}): string =>
   site.tape.op('Gemm', [a, b], { ...(transA ? { transA: int(1) } : {}), ...(transB ? { transB: int(1) } : {}), ...(alpha === 1 ? {} : { alpha: float(alpha) }) });
-
-const product = (dims: readonly number[]): number => dims.reduce((a, b) => a * b, 1);
 
 /** Shape of the product of two stacks of matrices. */
 const batchOf = (a: readonly number[], b: readonly number[]): number[] => {
