@@ -1,4 +1,4 @@
-// Generated from kernels/gemm/index.ts by kernels/gemm/build.mjs; do not edit.
+// Generated from kernels/gemm/index.ts by kernels/build.mjs; do not edit.
 const base64 =
   'AGFzbQEAAAABFQJgCX9/f39/f39/fwBgBH9/f38BfwIPAQNlbnYGbWVtb3J5AgABAwMCAAEHIAMIY2hvbGVza3kAAQhmZWVkYmFjawAABm1lbW9yeQIA' +
   'CqkOAtgDAgt7CH8gA0EFdCEXA0AgByAISARAIAdBgAJqIgMgCCADIAhIGyEYIAUhAwNAIAMgBkgEQCACIAMgA0EBamxBBXRqIRlBACEWA0AgBCAWSgRA' +

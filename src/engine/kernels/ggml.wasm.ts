@@ -1,4 +1,4 @@
-// Generated from kernels/ggml/index.ts by kernels/ggml/build.mjs; do not edit.
+// Generated from kernels/ggml/index.ts by kernels/build.mjs; do not edit.
 const base64 =
   'AGFzbQEAAAABOQpgBH9/f38AYAR/f31/AX1gA39/fwF/YAV/f39/fwBgAX0Bf2ABfwBgAAF9YAAAYAABf2ACf38BfwMaGQMEAQEFBgAABwAAAAAAAAAI' +
   'CQICAAAAAAAFAwEAAQYRAn0BQwAAAAALfQFDAAAAAAsHkQETBGhlYXAAEANmMTYAEgRiZjE2ABMIZjMyY2hlY2sAEQRxMl9rABgEcTRfawAXBHE1X2sA' +

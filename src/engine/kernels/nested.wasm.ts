@@ -1,4 +1,4 @@
-// Generated from kernels/nested/index.ts by kernels/nested/build.mjs; do not edit.
+// Generated from kernels/nested/index.ts by kernels/build.mjs; do not edit.
 const base64 =
   'AGFzbQEAAAABDAJgBH9/f38AYAABfwMDAgABBQMBAAEHGgMEaGVhcAABBm5hcnJvdwAABm1lbW9yeQIACpQBAosBAQJ7IAAgAWohASADRQRAA0AgACAB' +
   'SQRAIAAgAP0ABAAgAv1s/QsEACAAQRBqIQAMAQsLDwtBASACQQFrdEEBa/0PIQQDQCAAIAFJBEAgACAA/QAEACIFIAQgBSAC/Wz9DAEBAQEBAQEBAQEB' +

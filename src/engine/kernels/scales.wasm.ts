@@ -1,4 +1,4 @@
-// Generated from kernels/scales/index.ts by kernels/scales/build.mjs; do not edit.
+// Generated from kernels/scales/index.ts by kernels/build.mjs; do not edit.
 const base64 =
   'AGFzbQEAAAABLwZgAX0BfWACe3sBe2AAAGAAAX9gDH9/f319f39/f39/fwBgCX9/f319f39/fAF8AwcGAAECAwQFBQMBAAEGHwZ/AUEAC38BQQALfwFB' +
   'AAt/AUEAC38BQQALfwFBAAsHIAQEaGVhcAADA2ZpdAAEBmVuY29kZQAFBm1lbW9yeQIADAEBCrcqBvoBAQN/IABDAOB/RyAAQwDgf0ddG7wiAUEQdkGA' +

@@ -1,0 +1,35 @@
+// Compiles the kernels and embeds them: node kernels/build.mjs [names]
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** What each folder beside this file holds, and what it asks of the compiler beyond the rest. */
+const kernels = {
+  gemm: { what: 'kernel of error feedback', options: ['--importMemory'] },
+  ggml: { what: 'encoders of ggml block types' },
+  nested: { what: 'narrowing of integers' },
+  scales: { what: 'scale searches of integer formats' },
+};
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const asc = join(here, '../node_modules/assemblyscript/bin/asc.js');
+const asked = process.argv.slice(2);
+for (const name of asked.length > 0 ? asked : Object.keys(kernels)) {
+  const { what, options = [] } = kernels[name];
+  const folder = mkdtempSync(join(tmpdir(), `${name}-`));
+  const out = join(folder, `${name}.wasm`);
+  execFileSync(process.execPath, [
+    asc, join(here, name, 'index.ts'), '-O3', '--noAssert', '--runtime', 'stub', '--enable', 'simd', ...options, '--initialMemory', '1', '-o', out,
+  ], { stdio: 'inherit' });
+  const base64 = readFileSync(out).toString('base64').replace(/.{1,116}/g, "  '$&' +\n").replace(/ \+\n$/, '');
+  rmSync(folder, { recursive: true });
+  writeFileSync(join(here, `../src/engine/kernels/${name}.wasm.ts`), `// Generated from kernels/${name}/index.ts by kernels/build.mjs; do not edit.
+const base64 =
+${base64};
+
+/** The compiled ${what}. */
+export const ${name}Wasm = (): Uint8Array<ArrayBuffer> => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+`);
+}
