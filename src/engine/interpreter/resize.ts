@@ -1,34 +1,8 @@
 /** Resampling: Resize axis by axis, each output element a weighted sum of input elements. */
+import { nearestElements, resizePlaces, type ResizedAxis } from '../../graph/resize-places.ts';
 import type { Call, Operator, Operators } from './call.ts';
 import { alongAxis } from './reductions.ts';
 import { axisOf } from './value.ts';
-
-/** One axis: `scale` is the factor asked for, `out` the size it gives, `start` and `end` the crop as parts of the axis. */
-interface Axis {
-  readonly length: number;
-  readonly out: number;
-  readonly scale: number;
-  readonly start: number;
-  readonly end: number;
-}
-
-/** Where in the input the output element i lies. `round` is what is done to quotients. */
-const coordinates: Readonly<Record<string, (i: number, axis: Axis, round: (x: number) => number) => number>> = {
-  half_pixel: (i, { scale }, round) => round((i + 0.5) / scale) - 0.5,
-  half_pixel_symmetric: (i, { scale, length, out }, round) => (length / 2) * (1 - out / (scale * length)) + round((i + 0.5) / scale) - 0.5,
-  pytorch_half_pixel: (i, { scale, out }, round) => (out > 1 ? round((i + 0.5) / scale) - 0.5 : 0),
-  align_corners: (i, { length, out }, round) => (out > 1 ? round((i * (length - 1)) / (out - 1)) : 0),
-  asymmetric: (i, { scale }, round) => round(i / scale),
-  tf_crop_and_resize: (i, { length, out, start, end }, round) =>
-    (out > 1 ? start * (length - 1) + round((i * (end - start) * (length - 1)) / (out - 1)) : 0.5 * (start + end) * (length - 1)),
-};
-
-const nearestModes: Readonly<Record<string, (x: number) => number>> = {
-  round_prefer_floor: (x) => Math.ceil(x - 0.5),
-  round_prefer_ceil: (x) => Math.floor(x + 0.5),
-  floor: Math.floor,
-  ceil: Math.ceil,
-};
 
 /** Weight of an input element at this distance, and how far the weights reach. */
 interface Filter {
@@ -61,7 +35,7 @@ function filtered(x: number, length: number, filter: Filter, shrink: number, exc
 }
 
 /** Sizes and scales of the resized axes. */
-function axesOfResize(call: Call, shape: readonly number[]): Map<number, Axis> {
+function axesOfResize(call: Call, shape: readonly number[]): Map<number, ResizedAxis> {
   const axes = call.ints('axes')?.map((axis) => axisOf(axis, shape.length)) ?? shape.map((_, axis) => axis);
   const given = (input: number): number[] | undefined => (call.list(input)?.length === 0 ? undefined : call.list(input));
   const [roi, scales, sizes] = [given(1), given(2), given(3)];
@@ -82,8 +56,8 @@ function axesOfResize(call: Call, shape: readonly number[]): Map<number, Axis> {
 
 const resize: Operator = (call) => {
   const mode = call.text('coordinate_transformation_mode', 'half_pixel');
-  const coordinate = call.choice('coordinate mode', mode, coordinates);
-  const nearest = call.choice('nearest mode', call.text('nearest_mode', 'round_prefer_floor'), nearestModes);
+  const coordinate = call.choice('coordinate mode', mode, resizePlaces);
+  const nearest = call.choice('nearest mode', call.text('nearest_mode', 'round_prefer_floor'), nearestElements);
   const filter = call.choice('mode', call.text('mode', 'nearest'), { nearest: undefined, linear, cubic: cubic(call.float('cubic_coeff_a', -0.75)) });
   const [antialias, excludeOutside] = [call.flag('antialias'), call.flag('exclude_outside')];
   const beyond = call.float('extrapolation_value', 0);

@@ -1,26 +1,9 @@
 /** Gradient of Resize: each output is a weighted sum of inputs axis by axis, and the weights are known. */
+import { nearestElements, resizePlaces, type ResizedAxis } from '../resize-places.ts';
 import { alongAxis } from './along-axis.ts';
 import type { GradientRule, GradientSite } from './site.ts';
 
-/** One resized axis: `length` elements become `out`, `scale` times as many but for rounding; `start` and `end` crop. */
-interface Axis { readonly axis: number; readonly length: number; readonly out: number; readonly scale: number; readonly start: number; readonly end: number }
-
-type Place = (i: number, axis: Axis, round: (x: number) => number) => number;
-
-/** Where in the input output element i lies, by `coordinate_transformation_mode`. */
-const places: Readonly<Record<string, Place>> = {
-  half_pixel: (i, { scale }, round) => round((i + 0.5) / scale) - 0.5,
-  half_pixel_symmetric: (i, { scale, length, out }, round) => (length / 2) * (1 - out / (scale * length)) + round((i + 0.5) / scale) - 0.5,
-  pytorch_half_pixel: (i, { scale, out }, round) => (out > 1 ? round((i + 0.5) / scale) - 0.5 : 0),
-  align_corners: (i, { length, out }, round) => (out > 1 ? round((i * (length - 1)) / (out - 1)) : 0),
-  asymmetric: (i, { scale }, round) => round(i / scale),
-  tf_crop_and_resize: (i, { length, out, start, end }, round) =>
-    (out > 1 ? start * (length - 1) + round((i * (end - start) * (length - 1)) / (out - 1)) : 0.5 * (start + end) * (length - 1)),
-};
-
-const nearest: Readonly<Record<string, (x: number) => number>> = {
-  round_prefer_floor: (x) => Math.ceil(x - 0.5), round_prefer_ceil: (x) => Math.floor(x + 0.5), floor: Math.floor, ceil: Math.ceil,
-};
+interface Axis extends ResizedAxis { readonly axis: number }
 
 /** Weight at a distance: a triangle, or cubic convolution with parameter a (Keys 1981). */
 const filters: Readonly<Record<string, { readonly reach: number; readonly weight: (distance: number, a: number) => number }>> = {
@@ -35,12 +18,12 @@ function weightsOf(site: GradientSite, axis: Axis, i: number): Float64Array {
   const mode = site.text('coordinate_transformation_mode', 'half_pixel');
   const filter = filters[site.text('mode', 'nearest')];
   // Places of nearest neighbours are compared in float32, as engines compute them.
-  const at = places[mode](i, axis, filter === undefined ? Math.fround : (x) => x);
+  const at = resizePlaces[mode](i, axis, filter === undefined ? Math.fround : (x) => x);
   const isCut = mode === 'tf_crop_and_resize' && (at < 0 || at > length - 1);
   if (isCut) return weights;
   const held = (place: number): number => Math.min(length - 1, Math.max(0, place));
   if (filter === undefined) {
-    weights[held(nearest[site.text('nearest_mode', 'round_prefer_floor')](at))] = 1;
+    weights[held(nearestElements[site.text('nearest_mode', 'round_prefer_floor')](at))] = 1;
     return weights;
   }
   const shrink = site.int('antialias', 0) === 1 ? Math.min(1, scale) : 1;
