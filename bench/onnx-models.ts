@@ -37,7 +37,7 @@ let missed = 0;
 const asked: readonly Partial<QuantizeRequest>[] = [{ bits: '16,8,4' }, { weights: 'int8/channel', activations: 'dynamic' }];
 
 async function bench(model: BenchModel, places: Places): Promise<void> {
-  const base = { ...model.request(places), model: join(assets, model.file), to: 'onnx', overwrite: true };
+  const base = { ...await model.request(places), model: join(assets, model.file), to: 'onnx', overwrite: true };
   // A gate makes the job name the layers that a file loses at.
   const gate = model.bound === undefined ? {} : { maxDrop: `${model.bound.metric}=${model.bound.drop}` };
   for (const [i, outputs] of asked.entries()) await add(model, { ...base, ...outputs, ...(i === 0 ? gate : {}), output: join(places.work, 'out', `${model.name}-${i}`) });

@@ -6,6 +6,7 @@ import { i64, type Tensor } from '../../src/engine/tensor.ts';
 import { normal, randomInteger } from '../../src/numeric/random.ts';
 import { decodeImage, encodePng, readIdx, writeNpz } from '../../src/observe/data/index.ts';
 import { resizeImage } from '../../src/observe/data/resize.ts';
+import { cifarFiles, judgedImages, normalised, type PixelRule } from '../../src/reproductions/data/cifar-node.ts';
 
 /** Where the assets lie, and where converted data go. */
 export interface Places { readonly assets: string; readonly work: string }
@@ -26,32 +27,27 @@ function unpacked(archive: string, folder: string): string {
   });
 }
 
-/** CIFAR binary records (label, then 3 planes of 32×32) under a pixel rule. */
-function cifar(file: string, to: string, pixel: (value: number, channel: number) => number): string {
-  return made(to, () => {
-    const bytes = readFileSync(file);
-    const count = bytes.length / 3073;
-    const input = new Float32Array(count * 3072);
-    for (let i = 0; i < count; i++) {
-      for (let j = 0; j < 3072; j++) input[i * 3072 + j] = pixel(bytes[i * 3073 + 1 + j], Math.floor(j / 1024));
-    }
-    const labels = i64([count], Array.from({ length: count }, (_, i) => bytes[i * 3073]));
-    writeFileSync(to, writeNpz(new Map<string, Tensor>([['input', { type: 'f32', shape: [count, 3, 32, 32], data: input }], ['labels', labels]])));
-  });
+/** CIFAR binary records under a pixel rule, as arrays. */
+async function cifar(file: string, to: string, pixel: PixelRule): Promise<string> {
+  if (existsSync(to)) return to;
+  const data = await judgedImages(file, pixel);
+  const { feeds, labels } = await data.batch(Array.from({ length: data.count }, (_, i) => i));
+  writeFileSync(to, writeNpz(new Map<string, Tensor>([['input', feeds.input], ['labels', i64([data.count], (labels as { values: readonly number[] }).values)]])));
+  return to;
 }
 
-const [mean, std] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
+const signed: PixelRule = (value) => value / 127.5 - 1;
 
 /** 2000 CIFAR-10 images (JPEG copies), sorted by class in the file. */
-export const cifarNormalised = ({ assets, work }: Places): string =>
-  cifar(join(assets, terms, 'data-cifar10-jpeg/cifar10_test_2000_decoded.bin'), join(work, 'cifar-normalised.npz'), (value, channel) => (value / 255 - mean[channel]) / std[channel]);
-export const cifarRaw = ({ assets, work }: Places): string =>
-  cifar(join(assets, terms, 'data-cifar10-jpeg/cifar10_test_2000_decoded.bin'), join(work, 'cifar-raw.npz'), (value) => value);
-export const cifarSigned = ({ assets, work }: Places): string =>
-  cifar(join(assets, terms, 'data-cifar10-jpeg/cifar10_test_2000_decoded.bin'), join(work, 'cifar-signed.npz'), (value) => value / 127.5 - 1);
+export const cifarNormalised = ({ assets, work }: Places): Promise<string> =>
+  cifar(join(assets, cifarFiles.judged), join(work, 'cifar-normalised.npz'), normalised);
+export const cifarRaw = ({ assets, work }: Places): Promise<string> =>
+  cifar(join(assets, cifarFiles.judged), join(work, 'cifar-raw.npz'), (value) => value);
+export const cifarSigned = ({ assets, work }: Places): Promise<string> =>
+  cifar(join(assets, cifarFiles.judged), join(work, 'cifar-signed.npz'), signed);
 /** 400 images that the vision transformer was not trained on. */
-export const cifarHeldOut = ({ assets, work }: Places): string =>
-  cifar(join(assets, terms, 'host-vit-cifar_heldout400.bin'), join(work, 'cifar-heldout.npz'), (value) => value / 127.5 - 1);
+export const cifarHeldOut = ({ assets, work }: Places): Promise<string> =>
+  cifar(join(assets, terms, 'host-vit-cifar_heldout400.bin'), join(work, 'cifar-heldout.npz'), signed);
 
 /** One image per ImageNet class, with a table of class indices. */
 export function imagenet({ assets, work }: Places): string {

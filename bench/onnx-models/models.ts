@@ -8,7 +8,7 @@ export interface BenchModel {
   /** Relative to the assets. */
   readonly file: string;
   /** Data, and how much of it; made when the model's turn comes. */
-  request(places: data.Places): Partial<QuantizeRequest>;
+  request(places: data.Places): Partial<QuantizeRequest> | Promise<Partial<QuantizeRequest>>;
   /** How far the metric may fall: percentage points, or dB. */
   readonly bound?: { readonly metric: string; readonly drop: number };
   /** Seeds of the split, where static int8 is judged on several. */
@@ -26,11 +26,11 @@ export const models: readonly BenchModel[] = [
   },
   {
     name: 'resnet20', file: 'cnn-resnet-cifar10/derived_resnet20.onnx', bound: { metric: 'top-1', drop: 0.5 },
-    request: (places) => ({ data: data.cifarNormalised(places), calibrationSamples: 200, evaluationSamples: 1800 }),
+    request: async (places) => ({ data: await data.cifarNormalised(places), calibrationSamples: 200, evaluationSamples: 1800 }),
   },
   {
     name: 'resnet8', file: 'mlperf-tiny/resnet8-cifar10/derived_resnet8.onnx',
-    request: (places) => ({ data: data.cifarRaw(places), calibrationSamples: 200, evaluationSamples: 1800 }),
+    request: async (places) => ({ data: await data.cifarRaw(places), calibrationSamples: 200, evaluationSamples: 1800 }),
   },
   {
     // 2 of the 128 images.
@@ -60,7 +60,7 @@ export const models: readonly BenchModel[] = [
   },
   {
     name: 'vit-cifar', file: 'host-vit-cifar/model.onnx',
-    request: (places) => ({ data: data.cifarSigned(places), evalData: data.cifarHeldOut(places), calibrationSamples: 200 }),
+    request: async (places) => ({ data: await data.cifarSigned(places), evalData: await data.cifarHeldOut(places), calibrationSamples: 200 }),
   },
   {
     name: 'dit-mnist', file: 'host-dit-mnist/model.onnx',
