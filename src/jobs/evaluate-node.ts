@@ -39,12 +39,10 @@ export async function evaluateModel({ models, against, ...rest }: EvaluateReques
       name: models[i], target: source.origin === 'gguf' ? 'gguf' : source.origin === 'onnx' ? 'onnx' : 'safetensors', path: source.location,
     }));
     const judged = await judge(float, data, items, { threads: settings.threads, progress });
-    return sources.map((source, i): Verdict => ({
+    return sources.map((source, i): Verdict => verdictOf({
       file: models[i], target: items[i].target, format: extname(basename(models[i])).slice(1) || 'folder',
       size: source.files.length === 1 ? statSync(source.files[0]).size : source.bytes, bitsPerWeight: (8 * source.bytes) / Math.max(1, source.parameters),
-      latency: judged[i].latency, loads: judged[i].loads,
-      ...(judged[i].score === undefined ? { notJudged: judged[i].notJudged ?? 'not judged' } : { score: judged[i].score }),
-    }));
+    }, judged[i]));
   } finally {
     for (const model of opened) await model.close();
   }

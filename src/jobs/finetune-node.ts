@@ -1,12 +1,11 @@
 /** Fine-tuning: trains a network for the numbers it will be stored in, writes it, and judges the file as `quantize` does. */
 import { stat } from 'node:fs/promises';
-import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { existsSync } from 'node:fs';
 import { ortNode } from '../engine/ort-node.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { defineErrors } from '../errors.ts';
-import { recommend, type Verdict } from '../evaluate/verdict.ts';
+import { recommend } from '../evaluate/verdict.ts';
 import { attempt, fileSink } from '../files/fs-node.ts';
 import { writeOnnx } from '../files/onnx.ts';
 import type { Graph } from '../graph/graph.ts';
@@ -18,12 +17,12 @@ import { judgeInProcess } from './judge-process-node.ts';
 import { describeModel, fileHash } from './plan-node.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import type { Output, QuantizeResult, TensorLine, TrainingCurve } from './result.ts';
+import { circumstances, verdictOf } from './run-result-node.ts';
 import { runSnippets } from './run-snippets-node.ts';
 import { checkSettings, parseSettings } from './settings.ts';
 import { openModern } from './source-node.ts';
 import type { SourceModel } from './source.ts';
 import { prepareTraining, type Prepared } from './training.ts';
-import { version } from './version-node.ts';
 
 export interface FinetuneResult extends QuantizeResult {
   readonly training: readonly TrainingCurve[];
@@ -68,10 +67,7 @@ export async function finetune(request: FinetuneRequest, { progress = silentProg
       const path = join(settings.output, arm.file);
       const { size } = await stat(path);
       const bits = (8 * lines[i].reduce((sum, line) => sum + line.bytesAfter, 0)) / model.parameters;
-      const verdict: Verdict = {
-        file: arm.file, target: 'onnx', format: arm.weights, size, bitsPerWeight: bits, latency: judged?.[i].latency ?? [], loads: judged?.[i].loads ?? [],
-        ...(judged?.[i].score === undefined ? { notJudged: judged?.[i].notJudged ?? 'the verdict was skipped' } : { score: judged[i].score }),
-      };
+      const verdict = verdictOf({ file: arm.file, target: 'onnx', format: arm.weights, size, bitsPerWeight: bits }, judged?.[i]);
       return {
         file: arm.file, files: [{ path: arm.file, bytes: size, sha256: await fileHash(path) }], target: 'onnx', label: arm.label,
         recipe: settings.lora === undefined ? settings.recipe : `${settings.recipe}, rank ${settings.lora}`, tensors: lines[i], histograms: [], verdict, snippet: snippets[i],
@@ -147,12 +143,8 @@ async function writeGraphAt(path: string, graph: Graph): Promise<void> {
 async function resultOf(model: SourceModel, settings: FinetuneSettings, data: Data, outputs: readonly Output[], training: readonly TrainingCurve[], seconds: number): Promise<FinetuneResult> {
   const verdicts = outputs.map(({ verdict }) => verdict);
   return {
-    tool: { name: 'fewbit', version }, model: await describeModel(model), calibration: await dataUse(data.calibration!), evaluation: await dataUse(data.evaluation),
+    ...circumstances(verdicts, settings.threads), model: await describeModel(model), calibration: await dataUse(data.calibration!), evaluation: await dataUse(data.evaluation),
     float: { bytes: model.bytes, engine: 'onnxruntime-node' }, outputs, recommendation: recommend(verdicts, model.bytes, {}, { trained: true }), gates: [],
     settings: { ...settings, task: data.task.name }, training, seconds,
-    environment: {
-      node: process.version, platform: `${process.platform} ${process.arch}`, cpu: cpus()[0]?.model ?? 'unknown', threads: settings.threads,
-      engines: [...new Set(verdicts.flatMap(({ loads }) => loads))],
-    },
   };
 }

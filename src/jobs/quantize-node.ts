@@ -2,12 +2,11 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
-import { cpus } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { ortNode } from '../engine/ort-node.ts';
 import { defineErrors } from '../errors.ts';
 import { bindFeeds } from '../evaluate/feeds.ts';
-import { failingGates, parseMaxDrop, parseSize, recommend, type Gates, type Verdict } from '../evaluate/verdict.ts';
+import { failingGates, parseMaxDrop, parseSize, recommend, type Gates } from '../evaluate/verdict.ts';
 import { attempt, openFile, writeFileAtomic } from '../files/fs-node.ts';
 import { readImatrix, type Imatrix } from '../files/imatrix.ts';
 import type { Batches } from '../observe/taps.ts';
@@ -23,6 +22,7 @@ import { fileHash, planRun, type Planned } from './plan-node.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import { recipeRunner } from './recipe-runner.ts';
 import type { LoaderSnippet, Output, QuantizePlan, QuantizeResult } from './result.ts';
+import { circumstances, verdictOf } from './run-result-node.ts';
 import { runSnippets } from './run-snippets-node.ts';
 import { saveImatrix } from './save-imatrix-node.ts';
 import { parseSettings, type QuantizeRequest, type QuantizeSettings } from './settings.ts';
@@ -221,12 +221,10 @@ async function finish({ model, settings, planned: { plan, parts }, fingerprints,
     const planned = plan.outputs[i];
     const tensors = written[i].tensors.length > 0 ? written[i].tensors : planned.tensors;
     const fallbacks = tensors.flatMap(({ name, target, fallback }) => (fallback === undefined ? [] : [{ tensor: name, format: target, reason: fallback }]));
-    const verdict: Verdict = {
+    const verdict = verdictOf({
       file: spec.file, target: spec.target, format: spec.scheme.weights, size: files.reduce((sum, { bytes }) => sum + bytes, 0),
-      bitsPerWeight: planned.bitsPerWeight, latency: judged?.[i].latency ?? [], loads: judged?.[i].loads ?? [],
-      ...(judged?.[i].score === undefined ? { notJudged: judged?.[i].notJudged ?? 'the verdict was skipped' } : { score: judged[i].score }),
-      ...(fallbacks.length === 0 ? {} : { fallbacks }),
-    };
+      bitsPerWeight: planned.bitsPerWeight, ...(fallbacks.length === 0 ? {} : { fallbacks }),
+    }, judged?.[i]);
     return { file: spec.file, files, fingerprint: fingerprints[i], target: spec.target, label: spec.scheme.label, recipe: spec.recipe?.name ?? 'none', tensors, histograms: written[i].histograms, verdict, notes: written[i].notes, snippet: snippets[i] };
   }));
   const gates: Gates = {
@@ -238,15 +236,10 @@ async function finish({ model, settings, planned: { plan, parts }, fingerprints,
   const verdicts = outputs.map(({ verdict }) => verdict);
   const { location: _location, ...description } = plan.model;
   return {
-    tool: { name: 'fewbit', version }, model: description,
+    ...circumstances(verdicts, settings.threads), model: description,
     ...(plan.calibration === undefined ? {} : { calibration: plan.calibration }), ...(plan.evaluation === undefined ? {} : { evaluation: plan.evaluation }),
     float: { bytes: model.bytes, engine: 'onnxruntime-node' }, outputs, recommendation: recommend(verdicts, model.bytes, gates),
-    gates: failingGates(verdicts, gates), settings: { ...settings, task: data?.task.name ?? settings.task },
-    environment: {
-      node: process.version, platform: `${process.platform} ${process.arch}`, cpu: cpus()[0]?.model ?? 'unknown', threads: settings.threads,
-      engines: [...new Set(verdicts.flatMap(({ loads }) => loads))],
-    },
-    seconds,
+    gates: failingGates(verdicts, gates), settings: { ...settings, task: data?.task.name ?? settings.task }, seconds,
   };
 }
 
