@@ -6,6 +6,7 @@ import type { Verdict } from '../evaluate/verdict.ts';
 import { openData } from './data-node.ts';
 import { judge, type JudgeItem } from './judge-node.ts';
 import type { Progress } from './progress.ts';
+import { verdictOf } from './run-result-node.ts';
 import { parseSettings, type QuantizeRequest } from './settings.ts';
 import { openModern, openSource } from './source-node.ts';
 import type { SourceModel } from './source.ts';
