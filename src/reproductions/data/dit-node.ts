@@ -1,0 +1,160 @@
+/**
+ * The class-conditional diffusion transformer of the assets (MNIST digits, host-dit-mnist): its float trajectories as
+ * calibration and judging points, the noise-prediction error of any graph on them, and samples beside the float ones.
+ */
+import { readFile } from 'node:fs/promises';
+import { ortNode } from '../../engine/ort-node.ts';
+import type { Feeds } from '../../engine/session.ts';
+import { i64, type Tensor } from '../../engine/tensor.ts';
+import type { Graph } from '../../graph/graph.ts';
+import { openModern } from '../../jobs/source-node.ts';
+import { argMax } from '../../numeric/distribution.ts';
+import { normal, permutation } from '../../numeric/random.ts';
+import { readNpy } from '../../observe/data/index.ts';
+import { openGraph } from '../../observe/taps.ts';
+import { ddimSample, linearAlphaBar, pointsOf, type Asked, type DdimSettings, type Predict } from './ddim.ts';
+
+const folder = 'host-dit-mnist';
+export const ditFiles = { model: `${folder}/model.onnx`, classifier: `${folder}/classifier.onnx`, noise: `${folder}/noise.npy` } as const;
+
+const image = [1, 28, 28] as const;
+const pixels = 28 * 28;
+const noLabel = 10;
+const alphaBar = linearAlphaBar(1000, 1e-4, 2e-2);
+/** Points that run at a time. */
+const chunk = 32;
+const judgedPoints = 256;
+
+export interface NoiseError {
+  /** Mean squared difference from the noise that the float network predicts, by point. */
+  readonly squared: Float64Array;
+  /** Sum of the squared differences over the sum of the float network's squares. */
+  readonly relative: number;
+}
+
+export interface SampleOptions {
+  /** Default 20 of each. */
+  readonly images?: number;
+  readonly steps?: number;
+  /** Default 2. */
+  readonly guidance?: number;
+}
+
+/** A network that answers; several of them can share a trajectory, each for its own time steps. */
+export interface Predictor { readonly predict: Predict; dispose(): Promise<void> }
+
+export interface DitHost {
+  /** The float network at a modern operator set: inputs x, t, y; output eps. */
+  readonly graph: Graph;
+  /** 256 points (x, t, y) of the float trajectories of 20 stored noises, 20 steps, guidance 2. */
+  readonly judged: Feeds;
+  /** So many points of float trajectories from noises made by a seed, to calibrate on. */
+  points(count: number, seed: number): Promise<Feeds>;
+  predictor(graph: Graph): Promise<Predictor>;
+  /** Error of the predicted noise on the judged points; composites must be lowered. */
+  noiseError(graph: Graph): Promise<NoiseError>;
+  /** Samples [images, 1, 28, 28] of a graph or predictor, from the stored noises. */
+  sample(network: Graph | Predictor, options?: SampleOptions): Promise<Float32Array>;
+  /** Share of samples that the classifier takes for the digit that was asked for. */
+  labelMatch(samples: Float32Array): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** Labels of `count` of the 100 stored noises, evenly spread; noise i belongs to digit ⌊i / 10⌋. */
+const storedIndices = (count: number): number[] => Array.from({ length: count }, (_, i) => Math.floor((i * 100) / count));
+
+export async function openDit(asset: (path: string) => string, { threads }: { readonly threads: number }): Promise<DitHost> {
+  const model = await openModern(asset(ditFiles.model));
+  const stored = readNpy(await readFile(asset(ditFiles.noise)), ditFiles.noise).data as Float32Array;
+  const noises = (indices: readonly number[]): Tensor => {
+    const data = new Float32Array(indices.length * pixels);
+    indices.forEach((index, i) => data.set(stored.subarray(index * pixels, (index + 1) * pixels), i * pixels));
+    return { type: 'f32', shape: [indices.length, ...image], data };
+  };
+
+  async function predictor(graph: Graph): Promise<Predictor> {
+    const session = await openGraph(graph, ortNode, { threads });
+    return {
+      predict: async (x, t, labels) => {
+        const { eps } = await session.run({ x, t: i64([labels.length], labels.map(() => t)), y: i64([labels.length], labels) }, ['eps']);
+        return eps.data as Float32Array;
+      },
+      dispose: () => session.dispose(),
+    };
+  }
+  const settingsOf = ({ steps = 20, guidance = 2 }: SampleOptions): DdimSettings => ({ alphaBar, steps, guidance, noLabel });
+  async function sample(network: Graph | Predictor, options: SampleOptions = {}, visit?: (asked: Asked) => void): Promise<Float32Array> {
+    const indices = storedIndices(options.images ?? 20);
+    const used = 'predict' in network ? network : await predictor(network);
+    try {
+      return await ddimSample(used.predict, noises(indices), indices.map((index) => Math.floor(index / 10)), settingsOf(options), visit);
+    } finally {
+      if (used !== network) await used.dispose();
+    }
+  }
+  async function predicted(graph: Graph, points: Feeds): Promise<Float32Array> {
+    const session = await openGraph(graph, ortNode, { threads });
+    const count = points.x.shape[0];
+    const out = new Float32Array(count * pixels);
+    try {
+      for (let begin = 0; begin < count; begin += chunk) {
+        const { eps } = await session.run(rows(points, begin, Math.min(count, begin + chunk)), ['eps']);
+        out.set(eps.data as Float32Array, begin * pixels);
+      }
+    } finally {
+      await session.dispose();
+    }
+    return out;
+  }
+
+  const visited: Asked[] = [];
+  await sample(model.graph, {}, (asked) => visited.push(asked));
+  const judged = pointsOf(visited, judgedPoints, (step, count) => permutation(0, step, count), image);
+  const float = await predicted(model.graph, judged);
+
+  return {
+    graph: model.graph, judged, predictor, sample: (network, options) => sample(network, options),
+    async points(count, seed) {
+      const images = Math.max(8, Math.ceil(count / 40));
+      const noise: Tensor = { type: 'f32', shape: [images, ...image], data: Float32Array.from({ length: images * pixels }, (_, i) => normal(seed, 0, i)) };
+      const asked: Asked[] = [];
+      const network = await predictor(model.graph);
+      await ddimSample(network.predict, noise, Array.from({ length: images }, (_, i) => i % 10), settingsOf({}), (seen) => asked.push(seen));
+      await network.dispose();
+      return pointsOf(asked, count, (step, rowCount) => permutation(seed, step + 1, rowCount), image);
+    },
+    async noiseError(graph) {
+      const eps = await predicted(graph, judged);
+      const squared = new Float64Array(judgedPoints);
+      let energy = 0;
+      eps.forEach((value, i) => { squared[Math.floor(i / pixels)] += (value - float[i]) ** 2 / pixels; energy += float[i] ** 2 / pixels; });
+      return { squared, relative: squared.reduce((sum, value) => sum + value, 0) / energy };
+    },
+    async labelMatch(samples) {
+      const session = await ortNode.open({ path: asset(ditFiles.classifier) }, { threads });
+      try {
+        const count = samples.length / pixels;
+        const { logits } = await session.run({ x: { type: 'f32', shape: [count, ...image], data: samples } });
+        return storedIndices(count).filter((index, i) => argMax(logits.data as Float32Array, i * 10, 10) === Math.floor(index / 10)).length / count;
+      } finally {
+        await session.dispose();
+      }
+    },
+    close: () => model.close(),
+  };
+}
+
+/** Points `begin` … `end` of feeds. */
+export function rows(points: Feeds, begin: number, end: number): Feeds {
+  return Object.fromEntries(Object.entries(points).map(([name, { type, shape, data }]) => {
+    const size = data.length / shape[0];
+    return [name, { type, shape: [end - begin, ...shape.slice(1)], data: data.subarray(begin * size, end * size) }];
+  }));
+}
+
+/** PSNR in dB of each sample to its float one; pixels reach from −1 to 1. */
+export function samplePsnr(reference: Float32Array, samples: Float32Array): Float64Array {
+  const squared = new Float64Array(samples.length / pixels);
+  samples.forEach((value, i) => { squared[Math.floor(i / pixels)] += (value - reference[i]) ** 2 / pixels; });
+  return squared.map((mean) => 10 * Math.log10(4 / Math.max(mean, 1e-12)));
+}
