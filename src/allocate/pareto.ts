@@ -1,6 +1,7 @@
 /**
  * Choosing one option per layer so that costs and losses, each a sum over layers, trade best: the exact set of choices
- * that no other choice beats (dynamic programming over layers, as in ZeroQ, arXiv:2001.00281, section 3.3).
+ * that no other choice beats (dynamic programming over layers, as in ZeroQ, arXiv:2001.00281, section 3.3). One cost
+ * and the whole front; several budgets at once are an integer program, in `choose.ts`.
  */
 export interface Option { readonly cost: number; readonly loss: number }
 
