@@ -8,7 +8,7 @@ export function quantizeOptions(command: Command): void {
     .option('--to <targets>', 'onnx, gguf, transformers.js, safetensors; several with commas', 'onnx')
     .option('--bits <list>', 'bits per weight, such as 8,4: each target has its format for them')
     .option('--weights <list>', 'formats by name instead, such as int4/g32, q4_k, q4f16')
-    .option('--activations <how>', 'float, static or dynamic')
+    .option('--activations <how>', 'float, static, dynamic, or a format such as int8/token for what layers multiply')
     .option('--recipe <name>', 'how weights are rounded; see fewbit recipes')
     .option('--layout <name>', 'of safetensors: compressed-tensors, gptq, awq')
     .option('--keep <patterns>', 'layers left float, by name; * stands for anything')

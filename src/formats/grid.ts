@@ -18,6 +18,10 @@ export interface Grid {
   readonly emax: number;
   /** Mantissa bits, for the `even` rule of microscaling. */
   readonly mantissaBits: number;
+  /** Of evenly spaced levels: least and largest code, and what a code counts. */
+  readonly uniform?: { readonly qmin: number; readonly qmax: number; readonly step: number };
+  /** Of floating-point levels. */
+  readonly type?: MiniFloat;
   /** Codes of float32(values[i] / scale), i in [begin, end), written to `codes` from `at` on. */
   encode(values: Float32Array, begin: number, end: number, scale: number, rounding: Rounding, codes: Codes, at: number): void;
   /** Σ weight·(decoded − value)² of the nearest codes, ties to even, from `sum` on: what scale searches ask most, without codes. */
@@ -35,7 +39,7 @@ export function uniformGrid(bits: number, qmin: number, qmax: number, step = 1):
   const inverse = 1 / step;
   const max = qmax * step;
   return {
-    bits, signedCodes: true, levels, max, emax: exponentOf(max), mantissaBits: bits - 2,
+    bits, signedCodes: true, levels, max, emax: exponentOf(max), mantissaBits: bits - 2, uniform: { qmin, qmax, step },
     encode(values, begin, end, scale, rounding, codes, at) {
       if (rounding === 'rne') {
         for (let i = begin; i < end; i++) {
@@ -69,7 +73,7 @@ export function uniformGrid(bits: number, qmin: number, qmax: number, step = 1):
 /** All finite values of a floating-point type. */
 export function floatGrid(type: MiniFloat): Grid {
   return {
-    bits: type.bits, signedCodes: false, levels: type.values, max: type.max, emax: exponentOf(type.max), mantissaBits: type.mantissaBits,
+    bits: type.bits, signedCodes: false, levels: type.values, max: type.max, emax: exponentOf(type.max), mantissaBits: type.mantissaBits, type,
     encode(values, begin, end, scale, rounding, codes, at) {
       encodeMiniFloats(values, begin, end, scale, type, rounding, codes, at);
     },

@@ -7,6 +7,7 @@ import { firstNonFinite } from '../numeric/statistics.ts';
 import type { EncodeOptions, NumberFormat, Quantized } from './format.ts';
 import type { Granularity } from './granularity.ts';
 import type { ScaleType } from './scale-type.ts';
+import type { SymmetricSpec } from './symmetric.ts';
 
 /** Everything about a quantized matrix but its codes; fields as in `Quantized`. */
 export type Fit = Pick<Quantized, 'scales' | 'scaleShape' | 'zeros' | 'tensorScale' | 'codebook' | 'doubleQuantized'>;
@@ -22,6 +23,8 @@ export interface ScaledFormat extends NumberFormat {
   readonly scaleType: ScaleType;
   /** Integer formats: the range of codes and whether zero points are kept. */
   readonly integer?: { readonly qmin: number; readonly qmax: number; readonly asymmetric: boolean };
+  /** What the format is made of, where it has a grid and no zero points. */
+  readonly symmetric?: SymmetricSpec;
   /** Scales (and zero points, codebooks) for a matrix, without codes. */
   fit(values: Float32Array, rows: number, cols: number, options?: EncodeOptions): Fit;
   /** Nearest codes under a given fit. */

@@ -108,7 +108,7 @@ export function symmetricFormat(spec: SymmetricSpec): ScaledFormat {
   }
 
   return {
-    name: spec.name, family: spec.family, bits: grid.bits, group: groupOf(granularity), granularity, scaleType,
+    name: spec.name, family: spec.family, bits: grid.bits, group: groupOf(granularity), granularity, scaleType, symmetric: spec,
     ...(spec.integer === undefined ? {} : { integer: spec.integer }),
     bitsPerWeight(rows, cols) {
       const [r, c] = tilingOf(granularity, rows, cols).shape;

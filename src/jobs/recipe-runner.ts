@@ -1,17 +1,19 @@
 /** What happens to a source model's graph before any file is written: brought up to date, and reshaped and rounded by recipes. */
 import type { Engine } from '../engine/session.ts';
 import { activationValues } from '../export/onnx-static.ts';
+import { quantizesInput } from '../export/onnx-activations.ts';
 import { parseFormat } from '../formats/registry.ts';
 import { foldConstants, removeIdentities } from '../graph/constant-fold.ts';
 import type { Graph } from '../graph/graph.ts';
 import { upgradeOpset } from '../graph/upgrade.ts';
 import { observeExtremes } from '../observe/extremes.ts';
 import type { Batches } from '../observe/taps.ts';
-import { applyRecipe, type Applied } from '../recipes/apply.ts';
+import { applyRecipe, untouched, type Applied } from '../recipes/apply.ts';
 import { floatEnds } from './float-ends.ts';
 import { keepsFloat } from './keep.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import { betterRanges } from './range-choice.ts';
+import { inputFormat } from './schemes.ts';
 import type { QuantizeSettings } from './settings.ts';
 import type { SourceModel } from './source.ts';
 import { staticNoise } from './static-noise.ts';
@@ -33,7 +35,7 @@ export function recipeRunner(
   model: Pick<SourceModel, 'graph'>, settings: Pick<QuantizeSettings, 'keep'> & Partial<Pick<QuantizeSettings, 'seed' | 'threads'>>, { engine, batches, progress = silentProgress }: RecipeRunnerOptions,
 ): (spec: Pick<OutputSpec, 'scheme' | 'recipe'>) => Promise<Applied> {
   const done = new Map<string, Promise<Applied>>();
-  const none: Applied = { graph: model.graph, weights: new Map(), ranges: new Map(), importance: new Map() };
+  const none: Applied = untouched(model.graph);
   const extremes = new Map<Graph, Promise<ReadonlyMap<string, number>>>();
   /** What half precision must know of the values between layers. */
   const withExtremes = async (applied: Applied): Promise<Applied> => {
@@ -49,12 +51,14 @@ export function recipeRunner(
     let applied = done.get(key);
     if (applied === undefined) {
       const format = parseFormat(scheme.weights);
+      const inputs = inputFormat(scheme);
       const reshaped = applyRecipe(recipe, model.graph, {
         engine,
         // An activation without a range stays float.
         activationValues: (graph) => activationValues(graph).filter((value) => !keepsFloat(value, '', settings.keep)),
         // Asked of the transformed graph, whose weights may have new names; refusals have stopped the plan or been allowed.
         formatOf: (site) => (site.kind === 'Gather' || keepsFloat(site.id, site.node.name, settings.keep) || format.refuses(site.rows, site.cols) !== undefined ? undefined : format),
+        activationOf: (site) => (inputs !== undefined && quantizesInput(site, inputs) ? inputs : undefined),
         ...(batches === undefined ? {} : { batches }),
         ...(settings.seed === undefined ? {} : { seed: settings.seed }), ...(settings.threads === undefined ? {} : { threads: settings.threads }),
         onLine: (line) => progress.line(line),

@@ -3,6 +3,8 @@
  * treated. The table says what `--bits N` means for each target and kind of model.
  */
 import { defineErrors } from '../errors.ts';
+import { refuseInput } from '../export/onnx-activations.ts';
+import type { NumberFormat } from '../formats/format.ts';
 import { parseFormat } from '../formats/registry.ts';
 
 export type Target = 'onnx' | 'gguf' | 'transformers.js' | 'safetensors';
@@ -11,13 +13,17 @@ export const targets: readonly Target[] = ['onnx', 'gguf', 'transformers.js', 's
 /** `lm`: a language model that we build; `onnx`: any other graph. */
 export type ModelKind = 'lm' | 'onnx';
 
+/** How activations are treated: by a word, or by the spelling of a number format. */
+export type Activations = 'float' | 'static' | 'dynamic' | (string & {});
+const words: readonly Activations[] = ['float', 'static', 'dynamic'];
+
 export interface Scheme {
   /** Short name for tables and file names: `int8-static`, `q4_k`, `q4f16`. */
   readonly label: string;
   /** Canonical spelling of the weights' format; `f32` and `f16` keep floats. */
   readonly weights: string;
-  /** `static` needs sample inputs for its ranges; `dynamic` measures each input as it comes. */
-  readonly activations: 'float' | 'static' | 'dynamic';
+  /** `static` needs sample inputs for its ranges; `dynamic` measures each input as it comes; a format is taken by what a layer multiplies, measured likewise. */
+  readonly activations: Activations;
   /** Type of what stays float. */
   readonly compute: 'f32' | 'f16';
 }
@@ -87,11 +93,24 @@ const errors = defineErrors('scheme', {
     `${f.target} files cannot hold ${f.weights} weights`,
     f.target === 'gguf' ? 'name a GGUF type such as q4_k, or another target' : 'name an integer or table format such as int4/g32, or the target gguf',
   ],
+  inputsNotForTarget: (f: { activations: string; target: string }) => [`${f.target} files cannot say that inputs are rounded to ${f.activations}`, 'write ONNX, where standard operators say it'],
   staticNeedsData: (f: { target: string }) => [
     `static activation ranges for ${f.target} need sample inputs`,
     'give some with --data, or choose --activations dynamic',
   ],
 });
+
+/** The format that inputs of layers take, where the scheme names one. */
+export const inputFormat = ({ activations }: Pick<Scheme, 'activations'>): NumberFormat | undefined => (words.includes(activations) ? undefined : parseFormat(activations));
+
+/** Activations as a user wrote them: a word as it is, a format in its canonical spelling. Throws where the format has no operators. */
+export function parseActivations(text: string, target: Target): Activations {
+  if (words.includes(text)) return text;
+  const format = parseFormat(text);
+  if (target !== 'onnx' && target !== 'transformers.js') throw errors.inputsNotForTarget({ activations: format.name, target });
+  refuseInput(format);
+  return format.name;
+}
 
 export function schemeForBits(bits: number, target: Target, kind: ModelKind): Scheme {
   const found = defaults[bits]?.[`${target}:${kind}`];
@@ -112,8 +131,7 @@ export function schemeForFormat(weights: string, activations: Scheme['activation
   const fits = format.family === 'float' ? format.name !== 'bf16' || target === 'gguf' || target === 'safetensors' : target === 'gguf' ? isBlockType : !isBlockType;
   if (!fits) throw errors.notForTarget({ weights: format.name, target });
   const label = format.name.replace(/^ggml-/, '').replaceAll('/', '-').replaceAll('@', '-');
-  const suffix = activations === undefined || activations === 'float' ? '' : `-${activations}`;
-  return scheme(label + suffix, format.name, activations ?? 'float', format.name === 'f16' ? 'f16' : 'f32');
+  return scheme(label + suffixOf(activations), format.name, activations ?? 'float', format.name === 'f16' ? 'f16' : 'f32');
 }
 
 /** Every scheme that a request asks for, per target, in the order given; 8 and 4 bits where it asks for nothing. */
@@ -121,16 +139,25 @@ export function requestedSchemes(
   request: { readonly to: readonly string[]; readonly bits?: readonly number[]; readonly weights?: readonly string[]; readonly activations?: Scheme['activations'] },
   kind: ModelKind,
 ): { target: Target; scheme: Scheme }[] {
-  const { bits = request.weights === undefined ? [8, 4] : [], weights = [], activations } = request;
-  return (request.to as Target[]).flatMap((target) => [
-    ...bits.map((count) => ({ target, scheme: withActivations(schemeForBits(count, target, kind), activations) })),
-    ...weights.filter((format) => holds(format, target, kind, request.to.length)).map((format) => ({ target, scheme: schemeForFormat(format, activations, target, kind) })),
-  ]);
+  const { bits = request.weights === undefined ? [8, 4] : [], weights = [] } = request;
+  return (request.to as Target[]).flatMap((target) => {
+    const activations = request.activations === undefined ? undefined : parseActivations(request.activations, target);
+    return [
+      ...bits.map((count) => ({ target, scheme: withActivations(schemeForBits(count, target, kind), activations) })),
+      ...weights.filter((format) => holds(format, target, kind, request.to.length)).map((format) => ({ target, scheme: schemeForFormat(format, activations, target, kind) })),
+    ];
+  });
 }
 
 const withActivations = (found: Scheme, activations: Scheme['activations'] | undefined): Scheme =>
   (activations === undefined || activations === found.activations ? found
-    : { ...found, activations, label: `${found.label.replace(/-(static|dynamic)$/, '')}${activations === 'float' ? '' : `-${activations}`}` });
+    : { ...found, activations, label: `${found.label.replace(/-(static|dynamic)$/, '')}${suffixOf(activations)}` });
+
+/** What file names say of activations: `-static`, `-a-int8-token`. */
+function suffixOf(activations: Activations | undefined): string {
+  if (activations === undefined || activations === 'float') return '';
+  return words.includes(activations) ? `-${activations}` : `-a-${activations.replaceAll(/[/@]/g, '-')}`;
+}
 
 /** With several targets a format goes to those that can hold it; with one, a misfit is an error. */
 function holds(format: string, target: Target, kind: ModelKind, targetCount: number): boolean {

@@ -21,8 +21,8 @@ export const quantizeSettings = z.strictObject({
   bits: list(z.coerce.number()).optional(),
   /** Formats by name instead of `bits`, such as `int4/g32` or `q4_k`. */
   weights: list(z.string()).optional(),
-  /** How activations are treated where `weights` names the format. */
-  activations: z.enum(['float', 'static', 'dynamic']).optional(),
+  /** How activations are treated: float, static, dynamic, or a format such as `int8/token` for what layers multiply. */
+  activations: z.string().optional(),
   /** How weights are rounded, one file per recipe; by default the best of what the data allows. */
   recipe: list(z.string()).optional(),
   /** Real inputs: text, images, arrays. Split into calibration and evaluation unless `evalData` is given. */

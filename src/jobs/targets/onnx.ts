@@ -1,4 +1,5 @@
 /** ONNX files: the graph with its weights in the form that the scheme asks for. */
+import { exportWithInputs } from '../../export/onnx-activations.ts';
 import { exportDynamicInt8 } from '../../export/onnx-dynamic.ts';
 import { exportHalf } from '../../export/onnx-half.ts';
 import { exportStaticInt8 } from '../../export/onnx-static.ts';
@@ -36,20 +37,21 @@ export interface SchemeGraph {
 
 /** The graph that a file holds: the recipe carried out, embeddings included, in the form that the scheme asks for. */
 export async function schemeGraph({ model, spec: { scheme }, settings, apply }: Pick<WriteContext, 'model' | 'spec' | 'settings' | 'apply'>): Promise<SchemeGraph> {
-  const { graph, weights, ranges, ...rest } = await apply();
+  const { graph, weights, ranges, activations, ...rest } = await apply();
   const tables = lowBitTables({ kind: model.kind, graph }, scheme, settings.keep);
   const rounded = roundedTables(tables);
   const all = new Map([...weights, ...rounded]);
   const low = weights.size === 0 ? { graph, notes: [] }
     : scheme.activations === 'static' ? await exportStaticInt8(graph, { weights, ranges })
     : scheme.activations === 'dynamic' ? await exportDynamicInt8(graph, weights)
-    : await exportWeightOnly(graph, weights);
+    : activations.size === 0 ? await exportWeightOnly(graph, weights)
+    : await exportWithInputs(graph, weights, activations);
   const looked = await withLowBitTables(low.graph, rounded);
   const half = scheme.compute === 'f16' ? await exportHalf(looked, rest.extremes === undefined ? {} : { extremes: rest.extremes }) : undefined;
   const unseen = half !== undefined && rest.extremes === undefined ? ['half floats end at 65504, and no value was checked against it: that takes sample inputs'] : [];
   return {
-    graph: half?.graph ?? looked, applied: { graph, weights: all, ranges, ...rest },
-    notes: () => [...low.notes.map(({ text }) => text), ...tableNotes(tables), ...(half?.notes ?? []).map(({ text }) => text), ...unseen],
+    graph: half?.graph ?? looked, applied: { graph, weights: all, ranges, activations, ...rest },
+    notes: () => [...rest.notes, ...low.notes.map(({ text }) => text), ...tableNotes(tables), ...(half?.notes ?? []).map(({ text }) => text), ...unseen],
   };
 }
 

@@ -1,6 +1,6 @@
 /** Hugging Face folders: low-bit weights in the layout asked for, everything else as it was, and the files beside them. */
 import { defineErrors } from '../../errors.ts';
-import { layouts } from '../../export/safetensors.ts';
+import { layouts, type Activations } from '../../export/safetensors.ts';
 import { shardIndex, shardsOf } from '../../export/safetensors-shards.ts';
 import { writeSafetensors } from '../../files/safetensors.ts';
 import type { ByteSink } from '../../files/source.ts';
@@ -55,7 +55,7 @@ function decide(model: SourceModel, { scheme }: Pick<OutputSpec, 'scheme'>, sett
   for (const [id, { site, fallback }] of chosen) {
     // Loaders of these layouts expect a float head.
     if (id === head) continue;
-    const why = fallback ?? layout.refuses(format, scheme.activations, site.rows, site.cols);
+    const why = fallback ?? layout.refuses(format, scheme.activations as Activations, site.rows, site.cols);
     if (why === undefined) taken.add(id);
     else if (settings.allowFallback) fallbacks.set(id, why);
     else refused.push(`${id}: ${why}`);
@@ -119,7 +119,7 @@ function tensorsOf(model: SourceModel, { graph, weights }: Applied, { scheme }: 
   return [...model.language!.tensors.values()].flatMap((tensor): readonly TensorOut[] => {
     if (whole !== undefined) return [tensor.type === whole ? copyTensor(tensor) : converted(tensor, format)];
     const matrix = taken.has(tensor.name) ? weights.get(tensor.name) : undefined;
-    return matrix === undefined ? [floatTensor(tensor, model.graph, graph, sites)] : layout.tensors(layerOf(tensor.name), matrix, scheme.activations);
+    return matrix === undefined ? [floatTensor(tensor, model.graph, graph, sites)] : layout.tensors(layerOf(tensor.name), matrix, scheme.activations as Activations);
   });
 }
 
@@ -152,7 +152,7 @@ export const safetensorsTarget: TargetWriter = {
     const folder = spec.file.slice(0, spec.file.lastIndexOf('/'));
     const shards = shardsOf(tensorsOf(model, applied, spec, settings, taken));
     const whole = wholeType(format);
-    const extra = whole !== undefined ? typeNames(language, whole) : taken.size === 0 ? {} : { quantization_config: layouts[settings.layout].config(format, spec.scheme.activations, leftFloat(language, taken)) };
+    const extra = whole !== undefined ? typeNames(language, whole) : taken.size === 0 ? {} : { quantization_config: layouts[settings.layout].config(format, spec.scheme.activations as Activations, leftFloat(language, taken)) };
     const files = shards.map(({ file }) => `${folder}/${file}`);
     const sinks: ByteSink[] = [];
     for (const file of files) sinks.push(await context.open(file));

@@ -2,6 +2,7 @@
 import type { Composite, CompositeTable } from '../../graph/composite.ts';
 import { blockHadamard } from './block-hadamard.ts';
 import { doubleRound } from './double-round.ts';
+import { dynamicQuantize } from './dynamic-quantize.ts';
 import { fakeQuantize } from './fake-quantize.ts';
 import { rangeQuantize } from './range-quantize.ts';
 import { rectifiedSigmoid } from './rectified-sigmoid.ts';
@@ -9,6 +10,6 @@ import { roundingRegulariser } from './rounding-regulariser.ts';
 import { stopGradient } from './stop-gradient.ts';
 import { trustQuantize } from './trust-quantize.ts';
 
-const rows: readonly Composite[] = [stopGradient, fakeQuantize, trustQuantize, blockHadamard, doubleRound, rangeQuantize, rectifiedSigmoid, roundingRegulariser];
+const rows: readonly Composite[] = [stopGradient, fakeQuantize, dynamicQuantize, trustQuantize, blockHadamard, doubleRound, rangeQuantize, rectifiedSigmoid, roundingRegulariser];
 
 export const composites: CompositeTable = new Map(rows.map((row) => [row.op, row]));

@@ -1,0 +1,63 @@
+/** What the steps of a recipe pass on to each other, and what every step may use. */
+import type { Engine } from '../engine/session.ts';
+import type { NumberFormat } from '../formats/format.ts';
+import type { Graph } from '../graph/graph.ts';
+import type { Linear } from '../graph/linear.ts';
+import type { ObservedRange } from '../observe/ranges.ts';
+import type { Batches } from '../observe/taps.ts';
+import type { QuantizedMatrix } from '../round/quantized-matrix.ts';
+import type { Step } from './recipe.ts';
+
+export interface ApplyOptions {
+  /** Format of each site's weight; undefined leaves it float. */
+  formatOf(site: Linear): NumberFormat | undefined;
+  /** Format that a site's input takes as it is multiplied; undefined leaves it float. */
+  activationOf?(site: Linear): NumberFormat | undefined;
+  readonly engine: Engine;
+  /** Calibration feeds, started again for each pass; needed by recipes that need sample inputs. */
+  readonly batches?: () => Batches;
+  /** Values whose ranges `observe-ranges` finds, as names of the transformed graph. */
+  activationValues?(graph: Graph): readonly string[] | Promise<readonly string[]>;
+  /** Of what is random: data that are made, orders of samples. */
+  readonly seed?: number;
+  readonly threads?: number;
+  /** Second moments held at a time, bytes; sites are observed in several passes beyond it. */
+  readonly momentBytes?: number;
+  onSite?(site: Linear, done: number, total: number): void;
+  /** One line about what takes long. */
+  onLine?(line: string): void;
+}
+
+/** Every step takes a state and returns the next; none changes what it was given. */
+export interface RecipeState {
+  /** The float graph after the transforms so far: branches, scales and rotations are ordinary nodes of it. */
+  readonly graph: Graph;
+  /** By weight id. */
+  readonly weights: ReadonlyMap<string, QuantizedMatrix>;
+  readonly ranges: ReadonlyMap<string, ObservedRange>;
+  /** Mean squared input per column by weight id, where inputs were observed. */
+  readonly importance: ReadonlyMap<string, Float32Array>;
+  /** Formats by weight id that an allocator chose; they take the place of the format asked for. */
+  readonly formats: ReadonlyMap<string, NumberFormat>;
+  /** Formats that inputs of sites take as they are multiplied, measured on each input, by the site's output. */
+  readonly activations: ReadonlyMap<string, NumberFormat>;
+  /** What the manifest should say of the run. */
+  readonly notes: readonly string[];
+  /** The sample inputs that the recipe made for itself, if it did; they take the place of real ones. */
+  readonly batches?: () => Batches;
+}
+
+export interface StepContext {
+  readonly options: ApplyOptions;
+  /** Sample inputs, made or given. Throws, naming the step, where there are none. */
+  batches(state: RecipeState, step: string): () => Batches;
+  /** The format of a site's weight: what an allocator chose, else what was asked for. */
+  formatOf(state: RecipeState, site: Linear): NumberFormat | undefined;
+  /** The format of a site's input: what a step chose, else what was asked for. */
+  activationOf(state: RecipeState, site: Linear): NumberFormat | undefined;
+}
+
+export type StepRunner<K extends Step['step']> = (state: RecipeState, step: Extract<Step, { step: K }>, context: StepContext) => Promise<RecipeState>;
+
+/** Sites whose inputs can be observed as rows of a matrix. */
+export const observable = (sites: readonly Linear[]): Linear[] => sites.filter((site) => site.kind !== 'Gather' && site.kind !== 'ConvTranspose');
