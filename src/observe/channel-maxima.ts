@@ -44,7 +44,7 @@ export async function observeChannelMaxima(graph: Graph, engine: Engine, batches
   const { graph: probed, outputs } = probe(graph, sites);
   const names = [...outputs.values()];
   const session = await openGraph(await withOutputs(probed, names), engine);
-  const means = new Map([...outputs.keys()].map((value) => [value, new Array<Float64Array | undefined>(windows?.ranges.length ?? 1).fill(undefined)]));
+  const means = new Map([...outputs.keys()].map((value) => [value, Array.from({ length: windows?.ranges.length ?? 1 }, (): Float64Array | undefined => undefined)]));
   let seen = 0;
   try {
     for await (const feeds of batches as AsyncIterable<Feeds>) {

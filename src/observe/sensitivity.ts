@@ -1,6 +1,6 @@
 /**
  * What each layer costs at each format on its own: every other layer stays float, the distance between the outputs is the
- * mean KL divergence (ZeroQ, arXiv:2001.00281, section 3.2). One session serves all: weights are fed.
+ * mean KL divergence (ZeroQ, arXiv:2001.00281, section 3.2) or any other measure. One session serves all: weights are fed.
  */
 import type { Engine, Feeds } from '../engine/session.ts';
 import type { Tensor } from '../engine/tensor.ts';
@@ -22,7 +22,7 @@ export interface SensitivityOptions {
 
 export interface Sensitivity {
   readonly site: Linear;
-  /** Mean KL in nats by format name. */
+  /** What the measure says (mean KL in nats, where nothing else was asked for) by format name. */
   readonly loss: ReadonlyMap<string, number>;
 }
 
@@ -33,31 +33,44 @@ export async function siteSensitivities(
   if (batches.length === 0) throw noBatches({});
   const logits = options.logits ?? graph.outputs[0].name;
   const session = await openGraph(promoteWeights(graph, sites.map((site) => site.id)), engine);
-  const weights: Record<string, Tensor> = {};
-  for (const { id, weight } of sites) weights[id] = { type: 'f32', shape: weight.shape, data: await readFloats(weight) };
-  const run = async (replaced: Readonly<Record<string, Tensor>>): Promise<Tensor[]> => {
+  const run = async (weights: Feeds): Promise<Tensor[]> => {
     const results: Tensor[] = [];
-    for (const feeds of batches) results.push((await session.run({ ...feeds, ...weights, ...replaced }, [logits]))[logits]);
+    for (const feeds of batches) results.push((await session.run({ ...feeds, ...weights }, [logits]))[logits]);
     return results;
   };
   try {
-    const float = await run({});
-    const found: Sensitivity[] = [];
-    for (const site of sites) {
-      const matrix = await site.weightMatrix();
-      const loss = new Map<string, number>();
-      for (const format of formats) {
-        const decoded = format.decode(format.encode(matrix, site.rows, site.cols, { name: site.id }));
-        const values = await run({ [site.id]: { type: 'f32', shape: site.weight.shape, data: storedOrder(site, decoded) } });
-        loss.set(format.name, meanDivergence(float, values, options.symmetric === true));
-      }
-      found.push({ site, loss });
-      options.onSite?.(site, found.length, sites.length);
-    }
-    return found;
+    const float = await run(await floatWeights(sites));
+    const distance = async (weights: Feeds): Promise<number> => meanDivergence(float, await run(weights), options.symmetric === true);
+    return await replacedSensitivities(sites, formats, distance, options.onSite);
   } finally {
     await session.dispose();
   }
+}
+
+/** The weights of sites as feeds of a graph in which they were promoted. */
+export async function floatWeights(sites: readonly Linear[]): Promise<Record<string, Tensor>> {
+  const weights: Record<string, Tensor> = {};
+  for (const { id, weight } of sites) weights[id] = { type: 'f32', shape: weight.shape, data: await readFloats(weight) };
+  return weights;
+}
+
+/** What a measure says with one site at a time rounded to each format, all others float; the measure is given all weights. */
+export async function replacedSensitivities(
+  sites: readonly Linear[], formats: readonly NumberFormat[], measure: (weights: Feeds) => Promise<number>, onSite?: SensitivityOptions['onSite'],
+): Promise<Sensitivity[]> {
+  const weights = await floatWeights(sites);
+  const found: Sensitivity[] = [];
+  for (const site of sites) {
+    const matrix = await site.weightMatrix();
+    const loss = new Map<string, number>();
+    for (const format of formats) {
+      const decoded = format.decode(format.encode(matrix, site.rows, site.cols, { name: site.id }));
+      loss.set(format.name, await measure({ ...weights, [site.id]: { type: 'f32', shape: site.weight.shape, data: storedOrder(site, decoded) } }));
+    }
+    found.push({ site, loss });
+    onSite?.(site, found.length, sites.length);
+  }
+  return found;
 }
 
 /** Mean over rows of KL(p ‖ q) between softmaxes of logits, or of both directions. */

@@ -25,7 +25,7 @@ test('a network that knows the image leads to it, whatever the guidance', async 
   samples.forEach((value, i) => assert.ok(Math.abs(value - target[i % 4]) < 1e-5));
   assert.deepEqual(visited[0].labels, [3, 4, 10, 10]);
   const points = pointsOf(visited, 7, (_, rows) => Array.from({ length: rows }, (_, i) => rows - 1 - i), [4]);
-  assert.deepEqual(Array.from(points.t.data), [999n, 799n, 799n, 599n, 399n, 399n, 199n]);
+  assert.deepEqual(Array.from(points.t.data as BigInt64Array), [999n, 799n, 799n, 599n, 399n, 399n, 199n]);
   assert.deepEqual(Array.from(points.y.data as BigInt64Array, Number).slice(0, 3), [10, 10, 10]);
   assert.deepEqual(Array.from((points.x.data as Float32Array).subarray(0, 4)), [-1, 0, 1, 2]);
 });
