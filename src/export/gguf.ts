@@ -1,4 +1,5 @@
 /** A language model as the parts of a GGUF file: metadata, tensors under GGUF names, and the type that each tensor takes. */
+import { defineErrors } from '../errors.ts';
 import type { GgufValue } from '../files/gguf.ts';
 import { elementCount, isBlockType, type BlockType, type TensorRef, type TensorType } from '../tensor-ref.ts';
 import { refusesWidth } from '../formats/ggml/index.ts';
@@ -23,9 +24,14 @@ export interface GgufParts {
   readonly notes: readonly string[];
 }
 
+const errors = defineErrors('ggufExport', {
+  stateSpace: (f: { model: string; family: string }) => [`${f.model}: ${f.family} models are not written as GGUF`, 'choose --to onnx'] as const,
+});
+
 /** Throws where GGUF cannot express the model. */
 export function ggufParts(model: LanguageModel): GgufParts {
   const { config, tokenizer } = model;
+  if (config.family === 'mamba2') throw errors.stateSpace({ model: model.name, family: config.family });
   const architecture = architectureOf[config.family];
   const numbers = configToGguf(config);
   const words = tokenizer === undefined

@@ -13,6 +13,7 @@ const errors = defineErrors('plan', {
   notExported: (f: { recipe: string; target: string; exports: string }) => [`recipe ${f.recipe} cannot be written as ${f.target}`, `it is written as ${f.exports}`] as const,
   needsData: (f: { recipe: string }) => [`recipe ${f.recipe} needs sample inputs`, 'give some with --data, or choose rtn, scale-search or hqq'] as const,
   onlyLanguage: (f: { target: string; model: string }) => [`${f.target} files are written of language models; ${f.model} is a plain graph`, 'choose --to onnx'] as const,
+  noStateSpace: (f: { target: string; model: string; family: string }) => [`${f.model}: ${f.family} models are not written as ${f.target}`, 'choose --to onnx'] as const,
   lowBit: (f: { model: string; count: number; first: string }) =>
     [`${f.model} is low-bit already: ${f.count} tensors, among them ${f.first}`, 'quantizing again adds error; allow it with --allow-requantize'] as const,
   saveImatrix: (_: Record<string, never>) => ['--save-imatrix measures a language model on --data, and one of the two is missing', 'give text with --data'] as const,
@@ -23,6 +24,8 @@ export function outputSpecs(model: SourceModel, settings: QuantizeSettings): Out
   if (model.lowBit.length > 0 && !settings.allowRequantize) throw errors.lowBit({ model: model.name, count: model.lowBit.length, first: model.lowBit[0] });
   const hasData = settings.data !== undefined;
   for (const target of settings.to) if (target !== 'onnx' && model.kind !== 'lm') throw errors.onlyLanguage({ target, model: model.name });
+  const family = model.language?.config.family;
+  for (const target of settings.to) if (target !== 'onnx' && family === 'mamba2') throw errors.noStateSpace({ target, model: model.name, family });
   if (settings.saveImatrix !== undefined && !(hasData && model.kind === 'lm')) throw errors.saveImatrix({});
   const names: readonly (string | undefined)[] = settings.recipe ?? [undefined];
   const specs = requestedSchemes(settings, model.kind).flatMap(({ target, scheme }) => names.map((name): OutputSpec => {

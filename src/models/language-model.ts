@@ -5,6 +5,9 @@ import type { Graph } from '../graph/graph.ts';
 import { readLlamaConfig, type LlamaConfig } from './llama-config.ts';
 import { llamaGraph } from './llama-graph.ts';
 import { checkedWeights, linearNames, llamaShapes } from './llama-weights.ts';
+import { isMamba2, readMamba2Config, type Mamba2Config } from './mamba2-config.ts';
+import { mamba2Graph } from './mamba2-graph.ts';
+import { checkedMamba2Weights, mamba2Linears, mamba2Shapes } from './mamba2-weights.ts';
 import { dequantized } from './quantized-tensors.ts';
 import { openFolderTensors } from './safetensors-folder.ts';
 import { readObject, readTokenizerFiles, type TokenizerFiles } from './tokenizer-files.ts';
@@ -12,7 +15,10 @@ import { readObject, readTokenizerFiles, type TokenizerFiles } from './tokenizer
 export type { TokenizerFiles } from './tokenizer-files.ts';
 
 export interface GraphOptions {
-  /** Key/value cache as inputs and outputs, with `attention_mask` and `position_ids`, as transformers.js names them. */
+  /**
+   * Key/value cache as inputs and outputs, with `attention_mask` and `position_ids`, as transformers.js names them.
+   * State-space models have none: their graph takes whole sequences.
+   */
   readonly cache?: boolean;
   /**
    * One more input, `num_logits_to_keep` (a scalar): logits of that many last positions only, 0 for all. Clients that
@@ -23,10 +29,12 @@ export interface GraphOptions {
   readonly tensors?: ReadonlyMap<string, TensorRef>;
 }
 
+export type LanguageConfig = LlamaConfig | Mamba2Config;
+
 export interface LanguageModel {
   /** Name of the folder or stem of the file. */
   readonly name: string;
-  readonly config: LlamaConfig;
+  readonly config: LanguageConfig;
   /** config.json as read, or rebuilt. */
   readonly rawConfig: Readonly<Record<string, unknown>>;
   /** Hugging Face names and [out, in] layout, types as stored; a tied lm_head is absent. In order of use. */
@@ -34,7 +42,7 @@ export interface LanguageModel {
   readonly tokenizer: TokenizerFiles | undefined;
   /** Weights that are low-bit in the source and decode to float when they are read. */
   readonly lowBit: readonly string[];
-  /** Names of the matrices that multiply activations (q, k, v, o, gate, up, down, an untied lm_head), in order of use. */
+  /** Names of the matrices that multiply activations (q, k, v, o, gate, up, down; in and out projections; an untied lm_head), in order of use. */
   readonly linears: readonly string[];
   /**
    * `input_ids` [batch, sequence] → `logits` [batch, sequence, vocabulary], standard operators at opset 21, float32.
@@ -54,17 +62,40 @@ export interface LanguageModelParts {
   readonly close?: () => Promise<void>;
 }
 
+/** What the rest needs to know of an architecture, with its configuration read. */
+interface Architecture {
+  readonly config: LanguageConfig;
+  readonly shapes: ReadonlyMap<string, readonly number[]>;
+  readonly linears: readonly string[];
+  checked(found: ReadonlyMap<string, TensorRef>): Map<string, TensorRef>;
+  graph(name: string, weight: (name: string) => TensorRef, options: { readonly cache: boolean; readonly lastLogits: boolean }): Graph;
+}
+
+function architectureOf(raw: Readonly<Record<string, unknown>>): Architecture {
+  if (isMamba2(raw)) {
+    const config = readMamba2Config(raw);
+    return {
+      config, shapes: mamba2Shapes(config), linears: mamba2Linears(config), checked: (found) => checkedMamba2Weights(config, found),
+      graph: (name, weight, options) => mamba2Graph(name, config, weight, options),
+    };
+  }
+  const config = readLlamaConfig(raw);
+  return {
+    config, shapes: llamaShapes(config), linears: linearNames(config), checked: (found) => checkedWeights(config, found),
+    graph: (name, weight, options) => llamaGraph(name, config, weight, options),
+  };
+}
+
 /** A model from its parts, whatever file they came from; throws where configuration and tensors disagree. */
 export function languageModel(parts: LanguageModelParts): LanguageModel {
   const { name, rawConfig, tokenizer } = parts;
-  const config = readLlamaConfig(rawConfig);
-  const tensors = checkedWeights(config, parts.tensors);
+  const { config, linears, checked, graph } = architectureOf(rawConfig);
+  const tensors = checked(parts.tensors);
   return {
-    name, config, rawConfig, tensors, tokenizer, lowBit: parts.lowBit ?? [],
-    linears: linearNames(config),
+    name, config, rawConfig, tensors, tokenizer, linears, lowBit: parts.lowBit ?? [],
     graph: ({ cache = false, lastLogits = false, tensors: others } = {}) => {
-      const used = others === undefined ? tensors : checkedWeights(config, new Map([...tensors, ...others]));
-      return llamaGraph(name, config, (weight) => used.get(weight)!, { cache, lastLogits });
+      const used = others === undefined ? tensors : checked(new Map([...tensors, ...others]));
+      return graph(name, (weight) => used.get(weight)!, { cache, lastLogits });
     },
     close: parts.close ?? (async () => {}),
   };
@@ -79,11 +110,11 @@ export async function openLanguageModel(folder: Folder): Promise<LanguageModel> 
   // Low-bit layouts are read back as float weights, and the model is then an ordinary one.
   const { quantization_config: _read, ...plain } = rawConfig;
   // Refused here, before any larger file is opened.
-  const config = readLlamaConfig(plain);
+  const { shapes } = architectureOf(plain);
   const { tensors, close } = await openFolderTensors(folder);
   try {
     const name = folder.name.split(/[\\/]/).findLast((part) => part !== '' && part !== '.') ?? 'model';
-    return languageModel({ name, rawConfig: plain, ...dequantized(rawConfig, tensors, llamaShapes(config)), tokenizer: await readTokenizerFiles(folder), close });
+    return languageModel({ name, rawConfig: plain, ...dequantized(rawConfig, tensors, shapes), tokenizer: await readTokenizerFiles(folder), close });
   } catch (error) {
     await close();
     throw error;

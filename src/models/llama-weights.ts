@@ -1,7 +1,6 @@
 /** Which tensors a model of the Llama family has, under their Hugging Face names, and the check that they are there. */
-import { defineErrors } from '../errors.ts';
-import { isBlockType, type TensorRef } from '../tensor-ref.ts';
-import { isFloatType } from '../graph/values.ts';
+import type { TensorRef } from '../tensor-ref.ts';
+import { checkedTensors } from './checked-weights.ts';
 import type { LlamaConfig } from './llama-config.ts';
 
 export const embeddingName = 'model.embed_tokens.weight';
@@ -38,30 +37,9 @@ export function llamaShapes(config: LlamaConfig): Map<string, readonly number[]>
 export const linearNames = (config: LlamaConfig): string[] =>
   [...llamaShapes(config)].filter(([name, shape]) => shape.length === 2 && name !== embeddingName).map(([name]) => name);
 
-const errors = defineErrors('weights', {
-  missing: (f: { name: string; others: number }) => `tensor ${f.name} is missing${f.others > 0 ? ` and so are ${f.others} others` : ''}`,
-  extra: (f: { name: string; others: number }) => `tensor ${f.name} has no place in the architecture${f.others > 0 ? `, nor have ${f.others} others` : ''}`,
-  shape: (f: { name: string; found: readonly number[]; expected: readonly number[] }) =>
-    `tensor ${f.name} has shape [${f.found.join(', ')}], config.json asks for [${f.expected.join(', ')}]`,
-  type: (f: { name: string; type: string }) => `tensor ${f.name} has type ${f.type}, weights must be float`,
-});
-
 /** Tensors that older files carry and nobody reads: constants of the rotary embedding, and a head beside a tied table. */
 const ignored = (name: string, config: LlamaConfig): boolean => name.endsWith('.rotary_emb.inv_freq') || (config.tied && name === headName);
 
 /** The tensors of the model in order of use; throws one `weights.*` error where the file and the configuration disagree. */
-export function checkedWeights(config: LlamaConfig, found: ReadonlyMap<string, TensorRef>): Map<string, TensorRef> {
-  const shapes = llamaShapes(config);
-  const missing = [...shapes.keys()].filter((name) => !found.has(name));
-  if (missing.length > 0) throw errors.missing({ name: missing[0], others: missing.length - 1 });
-  const extra = [...found.keys()].filter((name) => !shapes.has(name) && !ignored(name, config));
-  if (extra.length > 0) throw errors.extra({ name: extra[0], others: extra.length - 1 });
-  const weights = new Map<string, TensorRef>();
-  for (const [name, expected] of shapes) {
-    const tensor = found.get(name)!;
-    if (!isBlockType(tensor.type) && !isFloatType(tensor.type)) throw errors.type({ name, type: tensor.type });
-    if (tensor.shape.length !== expected.length || tensor.shape.some((dim, i) => dim !== expected[i])) throw errors.shape({ name, found: tensor.shape, expected });
-    weights.set(name, tensor);
-  }
-  return weights;
-}
+export const checkedWeights = (config: LlamaConfig, found: ReadonlyMap<string, TensorRef>): Map<string, TensorRef> =>
+  checkedTensors(llamaShapes(config), found, (name) => ignored(name, config));

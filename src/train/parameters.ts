@@ -26,8 +26,8 @@ export function trainableWeights(graph: Graph): Trainable {
   }
   for (const node of graph.nodes) {
     for (const index of normalisations[node.op] ?? []) others.add(node.inputs[index] ?? '');
-    // A gain or shift along channels; scalars are constants of formulas.
-    if (node.op === 'Mul' || node.op === 'Add' || node.op === 'PRelu') {
+    // A gain or shift along channels, or what one is computed from; scalars are constants of formulas.
+    if (node.op === 'Mul' || node.op === 'Add' || node.op === 'PRelu' || node.op === 'Exp' || node.op === 'Unsqueeze') {
       for (const name of node.inputs) if (isLearned(graph, name)) others.add(name);
     }
   }

@@ -36,6 +36,7 @@ function difference(found: ArrayLike<number>, expected: ArrayLike<number>): numb
 const tolerance = 5e-5;
 
 function emptyCache({ config }: LanguageModel, batch: number): Record<string, Tensor> {
+  assert.ok(config.family !== 'mamba2');
   const none = f32([batch, config.kvHeads, 0, config.headDim], new Float32Array(0));
   return Object.fromEntries(config.layers.flatMap((_, i) => [[`past_key_values.${i}.key`, none], [`past_key_values.${i}.value`, none]]));
 }
