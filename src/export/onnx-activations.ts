@@ -7,13 +7,11 @@ import type { NumberFormat } from '../formats/format.ts';
 import { isScaled } from '../formats/scaled.ts';
 import { lower } from '../graph/composite.ts';
 import type { Graph } from '../graph/graph.ts';
-import { GraphTape } from '../graph/gradient/tape.ts';
-import { linearSites, type Linear } from '../graph/linear.ts';
-import { freshNames } from '../graph/rewrite.ts';
-import { sortNodes } from '../graph/traverse.ts';
+import type { Linear } from '../graph/linear.ts';
 import type { QuantizedMatrix } from '../round/quantized-matrix.ts';
-import { appendDynamicQuantize, refusesDynamic } from '../train/composites/dynamic-quantize.ts';
+import { refusesDynamic } from '../train/composites/dynamic-quantize.ts';
 import { composites } from '../train/composites/index.ts';
+import { quantizeInputs } from '../train/quantize-inputs.ts';
 import { note } from './onnx-note.ts';
 import { exportWeightOnly, type WeightOnlyResult } from './onnx-weight-only.ts';
 
@@ -30,26 +28,6 @@ export function refuseInput(format: NumberFormat): void {
 /** Whether the input of a site has the axis that the format's scales lie along; of images only scales per tensor make sense. */
 export const quantizesInput = (site: Linear, format: NumberFormat): boolean =>
   site.kind !== 'Gather' && (site.kernel.length === 0 || (isScaled(format) && format.granularity.kind === 'tensor'));
-
-/** The graph with inputs of sites seen through formats, by the site's output; sites that share both share the rounding. Composites stay in it. */
-export function quantizeInputs(graph: Graph, formats: ReadonlyMap<string, NumberFormat>): Graph {
-  const tape = new GraphTape(freshNames(graph));
-  const made = new Map<string, string>();
-  const replaced = new Map<string, string>();
-  for (const site of linearSites(graph)) {
-    const format = formats.get(site.output);
-    if (format === undefined) continue;
-    const key = `${site.input}\n${format.name}`;
-    if (!made.has(key)) made.set(key, appendDynamicQuantize(tape, site.input, format.name, site.cols));
-    replaced.set(site.output, made.get(key)!);
-  }
-  const nodes = graph.nodes.map((node) => {
-    const rounded = replaced.get(node.outputs[0]);
-    return rounded === undefined ? node : { ...node, inputs: [rounded, ...node.inputs.slice(1)] };
-  });
-  const next: Graph = { ...graph, nodes: [...nodes, ...tape.take()], weights: new Map([...graph.weights, ...tape.weights]), opset: new Map([...graph.opset, ...tape.opset]) };
-  return { ...next, nodes: sortNodes(next) };
-}
 
 /** Weights in codes, inputs rounded on the way in. */
 export async function exportWithInputs(graph: Graph, weights: ReadonlyMap<string, QuantizedMatrix>, formats: ReadonlyMap<string, NumberFormat>): Promise<WeightOnlyResult> {
