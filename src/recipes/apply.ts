@@ -37,7 +37,7 @@ export async function applyRecipe(recipe: Recipe, float: Graph, options: ApplyOp
     activationOf: (state, site) => state.activations.get(site.output) ?? options.activationOf?.(site),
   };
   let state: RecipeState = untouched(float);
-  for (const step of recipe.steps) state = await (steps[step.step] as StepRunner<Step['step']>)(state, step, context);
+  for (const step of recipe.steps) state = await (steps[step.step].run as StepRunner<Step['step']>)(state, step, context);
   return { ...state, activations: withAsked(state, context) };
 }
 

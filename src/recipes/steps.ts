@@ -1,20 +1,36 @@
 /** What carries out each step of a recipe. Adding a step touches its own file, its type in `recipe.ts`, and one row here. */
 import { equalizeLayers } from '../transform/cross-layer-equalization.ts';
 import { foldBatchNorm } from '../transform/fold-batchnorm.ts';
-import type { Step } from './recipe.ts';
+import type { Need, Step } from './recipe.ts';
 import type { StepRunner } from './state.ts';
 import { distil } from './steps/distil.ts';
 import { correctBias, observeActivationRanges, smooth } from './steps/observe.ts';
 import { reconstruct } from './steps/reconstruct.ts';
 import { round } from './steps/round.ts';
 
-export const steps: { readonly [K in Step['step']]: StepRunner<K> } = {
-  'fold-batchnorm': async (state) => ({ ...state, graph: foldBatchNorm(state.graph) }),
-  equalize: async (state) => ({ ...state, graph: (await equalizeLayers(state.graph)).graph }),
-  smooth,
-  'observe-ranges': observeActivationRanges,
-  distil,
-  round,
-  reconstruct,
-  'correct-bias': correctBias,
+/** Where a step stands when recipes are joined: data are made, the float network is reshaped, formats are chosen, ranges are found, weights become codes, what codes lost is restored. */
+export type Stage = 'data' | 'transform' | 'allocate' | 'observe' | 'round' | 'restore';
+
+export interface StepRow<K extends Step['step'] = Step['step']> {
+  readonly run: StepRunner<K>;
+  readonly stage: Stage;
+  /** What it must be given; default nothing. */
+  readonly needs?: (step: Extract<Step, { step: K }>) => readonly Need[];
+  /** Steps that cannot stand in the same recipe, each with the reason. */
+  readonly excludes?: Partial<Record<Step['step'], string>>;
+  /** Its settings where it is named by itself, as in `rotate+gptq`; absent where it cannot be. */
+  readonly alone?: Extract<Step, { step: K }>;
+}
+
+const samples = (): readonly Need[] => ['sample inputs'];
+
+export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
+  'fold-batchnorm': { run: async (state) => ({ ...state, graph: foldBatchNorm(state.graph) }), stage: 'transform', alone: { step: 'fold-batchnorm' } },
+  equalize: { run: async (state) => ({ ...state, graph: (await equalizeLayers(state.graph)).graph }), stage: 'transform', alone: { step: 'equalize' } },
+  smooth: { run: smooth, stage: 'transform', needs: samples, alone: { step: 'smooth', alpha: 0.5 } },
+  'observe-ranges': { run: observeActivationRanges, stage: 'observe', needs: samples, alone: { step: 'observe-ranges', method: 'minmax' } },
+  distil: { run: distil, stage: 'data', needs: () => ['batch normalization'] },
+  round: { run: round, stage: 'round', needs: ({ rounder }) => (rounder === 'gptq' || rounder === 'awq' || rounder === 'importance' ? ['sample inputs'] : []) },
+  reconstruct: { run: reconstruct, stage: 'round', needs: samples },
+  'correct-bias': { run: correctBias, stage: 'restore', needs: samples, alone: { step: 'correct-bias' } },
 };
