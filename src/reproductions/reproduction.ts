@@ -20,13 +20,24 @@ export interface Check {
   readonly expected: string;
   readonly measured: string;
   readonly holds: boolean;
+  /** The paper's own figure, where there is one to set beside it. */
+  readonly paper?: string;
   /** Why it does not hold, as far as is known. */
   readonly finding?: string;
+}
+
+/** An arm of the claim that these hosts cannot show: neither a pass nor a failure. */
+export interface NotApplicable {
+  readonly arm: string;
+  readonly reason: string;
 }
 
 export interface Outcome {
   readonly arms: readonly Arm[];
   readonly checks: readonly Check[];
+  readonly notApplicable?: readonly NotApplicable[];
+  /** What was run of the paper's protocol, by name: images, steps, iterations. */
+  readonly protocol?: Readonly<Record<string, number | string>>;
   /** Model, data and settings, one line each. */
   readonly notes: readonly string[];
 }
@@ -36,6 +47,8 @@ export interface ReproductionContext {
   asset(path: string): string;
   readonly seeds: readonly number[];
   readonly threads: number;
+  /** The protocol of the paper as far as the hosts allow, instead of the one that takes minutes. */
+  readonly full: boolean;
   /** One line about what is going on. */
   say(line: string): void;
 }
@@ -60,7 +73,9 @@ export interface ReproductionReport extends Outcome {
   readonly paper: Reproduction['paper'];
   readonly claim: string;
   readonly experiment: string;
+  readonly full: boolean;
   readonly seeds: readonly number[];
+  readonly threads: number;
   readonly seconds: number;
 }
 
@@ -76,5 +91,5 @@ export async function reproduce(reproduction: Reproduction, context: Reproductio
   const started = performance.now();
   const { recipe, paper, claim, experiment } = reproduction;
   const outcome = await reproduction.run(context);
-  return { recipe, paper, claim, experiment, ...outcome, seeds: context.seeds, seconds: (performance.now() - started) / 1000 };
+  return { recipe, paper, claim, experiment, ...outcome, full: context.full, seeds: context.seeds, threads: context.threads, seconds: (performance.now() - started) / 1000 };
 }

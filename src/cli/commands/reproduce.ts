@@ -19,6 +19,7 @@ export const reproduceCommand: CliCommand = {
   options(command) {
     command
       .option('--assets <folder>', 'folder with the models and data (or the variable FEWBIT_ASSETS)', process.env.FEWBIT_ASSETS)
+      .option('--full', 'the protocol of the paper, as far as the models here allow, however long it takes')
       .option('--seeds <n>', 'runs of what is random', '3')
       .option('--threads <n>', 'threads that work', '2')
       .option('--json', 'one JSON document on standard output');
@@ -38,7 +39,7 @@ export const reproduceCommand: CliCommand = {
       return exitCodes.gate;
     }
     const report = await reproduce(found, {
-      asset: (path) => join(assets!, path), threads: Number(options.threads),
+      asset: (path) => join(assets!, path), threads: Number(options.threads), full: options.full === true,
       seeds: Array.from({ length: Number(options.seeds) }, (_, i) => i), say: (line) => process.stderr.write(`${line}\n`),
     });
     if (options.json === true) printJson(report);
