@@ -1,3 +1,10 @@
+import type { NumberFormat } from '../formats/format.ts';
+import type { Linear } from '../graph/linear.ts';
+
+/** Taps of a depthwise convolution over time whose codes would take less space than the scale they need; they stay float. */
+export const isTooShort = (site: Linear, { bits }: Pick<NumberFormat, 'bits'>): boolean =>
+  site.kind === 'Conv' && site.kernel.length === 1 && site.groups === site.rows && site.cols * bits < 32;
+
 /** Layers that a user wants left float: names, or patterns in which `*` stands for anything. */
 export const keepsFloat = (id: string, node: string, keep: readonly string[]): boolean =>
   keep.some((pattern) => matches(pattern, id) || (node !== '' && matches(pattern, node)));

@@ -10,7 +10,7 @@ import { observeExtremes } from '../observe/extremes.ts';
 import type { Batches } from '../observe/taps.ts';
 import { applyRecipe, untouched, type Applied } from '../recipes/apply.ts';
 import { floatEnds } from './float-ends.ts';
-import { keepsFloat } from './keep.ts';
+import { isTooShort, keepsFloat } from './keep.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import { betterRanges } from './range-choice.ts';
 import { inputFormat } from './schemes.ts';
@@ -57,7 +57,7 @@ export function recipeRunner(
         // An activation without a range stays float.
         activationValues: (graph) => activationValues(graph).filter((value) => !keepsFloat(value, '', settings.keep)),
         // Asked of the transformed graph, whose weights may have new names; refusals have stopped the plan or been allowed.
-        formatOf: (site) => (site.kind === 'Gather' || keepsFloat(site.id, site.node.name, settings.keep) || format.refuses(site.rows, site.cols) !== undefined ? undefined : format),
+        formatOf: (site) => (site.kind === 'Gather' || isTooShort(site, format) || keepsFloat(site.id, site.node.name, settings.keep) || format.refuses(site.rows, site.cols) !== undefined ? undefined : format),
         activationOf: (site) => (inputs !== undefined && quantizesInput(site, inputs) ? inputs : undefined),
         ...(batches === undefined ? {} : { batches }),
         ...(settings.seed === undefined ? {} : { seed: settings.seed }), ...(settings.threads === undefined ? {} : { threads: settings.threads }),

@@ -3,7 +3,7 @@ import { parseFormat } from '../../formats/registry.ts';
 import { elementTypes, isBlockType, type TensorRef } from '../../tensor-ref.ts';
 import { linearSites, type Linear } from '../../graph/linear.ts';
 import { isFloatType } from '../../graph/values.ts';
-import { keepsFloat } from '../keep.ts';
+import { isTooShort, keepsFloat } from '../keep.ts';
 import type { TensorLine } from '../result.ts';
 import type { Scheme } from '../schemes.ts';
 import type { SourceModel } from '../source.ts';
@@ -19,7 +19,7 @@ export function choices(model: SourceModel, scheme: Scheme, settings: { readonly
   const refusals: string[] = [];
   if (format.family === 'float') return { chosen, refusals };
   for (const site of linearSites(model.graph)) {
-    if (chosen.has(site.id) || keepsFloat(site.id, site.node.name, settings.keep)) continue;
+    if (chosen.has(site.id) || isTooShort(site, format) || keepsFloat(site.id, site.node.name, settings.keep)) continue;
     const why = format.refuses(site.rows, site.cols);
     if (why === undefined) chosen.set(site.id, { site, format: format.name });
     else if (settings.allowFallback) chosen.set(site.id, { site, format: scheme.compute, fallback: why });
