@@ -22,7 +22,7 @@ const errors = defineErrors('recipe', {
 
 /** A graph before any step. */
 export const untouched = (graph: Graph): RecipeState => ({
-  graph, weights: new Map(), ranges: new Map(), importance: new Map(), formats: new Map(), activations: new Map(), notes: [],
+  graph, weights: new Map(), ranges: new Map(), importance: new Map(), formats: new Map(), activations: new Map(), kept: new Set(), notes: [],
 });
 
 export async function applyRecipe(recipe: Recipe, float: Graph, options: ApplyOptions): Promise<Applied> {
@@ -33,7 +33,7 @@ export async function applyRecipe(recipe: Recipe, float: Graph, options: ApplyOp
       if (found === undefined) throw errors.needsData({ recipe: recipe.name, step });
       return found;
     },
-    formatOf: (state, site) => (options.formatOf(site) === undefined ? undefined : state.formats.get(site.id) ?? options.formatOf(site)),
+    formatOf: (state, site) => (state.kept.has(site.id) || options.formatOf(site) === undefined ? undefined : state.formats.get(site.id) ?? options.formatOf(site)),
     activationOf: (state, site) => state.activations.get(site.output) ?? options.activationOf?.(site),
   };
   let state: RecipeState = untouched(float);

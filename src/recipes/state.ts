@@ -41,6 +41,8 @@ export interface RecipeState {
   readonly formats: ReadonlyMap<string, NumberFormat>;
   /** Formats that inputs of sites take as they are multiplied, measured on each input, by the site's output. */
   readonly activations: ReadonlyMap<string, NumberFormat>;
+  /** Weights by id that steps put into the graph and that stay float: rotations, low-rank branches. */
+  readonly kept: ReadonlySet<string>;
   /** What the manifest should say of the run. */
   readonly notes: readonly string[];
   /** The sample inputs that the recipe made for itself, if it did; they take the place of real ones. */
