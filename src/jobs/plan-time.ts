@@ -32,6 +32,7 @@ export function secondsOf({ parameters }: SourceModel, specs: readonly OutputSpe
 function rateOf({ target, scheme, recipe }: OutputSpec, threads: number): number {
   if (recipe === undefined) return copied;
   const { blockType } = parseFormat(scheme.weights, target === 'gguf' ? 'ggml' : undefined);
-  if (blockType === undefined) return byRecipe[recipe.name] ?? otherRecipe;
+  // Parts that were joined take their turns.
+  if (blockType === undefined) return 1 / recipe.name.split('+').reduce((seconds, part) => seconds + 1 / (byRecipe[part] ?? otherRecipe), 0);
   return (byBlockType[blockType] ?? simpleBlocks) * (recipe.name === 'importance' ? underImportance : 1) * threads;
 }

@@ -4,18 +4,23 @@ import { adaround, brecq } from './adaround.ts';
 import { awq, gptq, hqq, importance, rtn, scaleSearch } from './baselines.ts';
 import { genie } from './genie.ts';
 import { krishnamoorthiInt8 } from './krishnamoorthi-int8.ts';
+import { joined, stepAlone } from './join.ts';
 import type { Recipe } from './recipe.ts';
+import { steps } from './steps.ts';
 import { zeroq } from './zeroq.ts';
 
 export const recipes: readonly Recipe[] = [rtn, scaleSearch, importance, gptq, awq, hqq, adaround, brecq, krishnamoorthiInt8, zeroq, genie];
 
 const errors = defineErrors('recipes', {
-  unknown: (f: { name: string }) => [`unknown recipe: ${f.name}`, `known recipes: ${recipes.map((recipe) => recipe.name).join(', ')}`],
+  unknown: (f: { name: string }) => [`unknown recipe: ${f.name}`, `known recipes: ${recipes.map((recipe) => recipe.name).join(', ')}; steps to join with + before one of them: ${Object.keys(steps).filter((name) => stepAlone(name) !== undefined).join(', ')}`],
 });
 
-export function findRecipe(name: string): Recipe {
+/** A recipe by its name, or several recipes and steps joined by `+`, such as `smooth+gptq`. */
+export const findRecipe = (name: string): Recipe => joined(name.split('+').map(partNamed));
+
+function partNamed(name: string): Recipe {
   const wanted = name.trim().toLowerCase().replaceAll('_', '-');
-  const recipe = recipes.find((candidate) => candidate.name === wanted);
-  if (recipe === undefined) throw errors.unknown({ name });
-  return recipe;
+  const part = recipes.find((candidate) => candidate.name === wanted) ?? stepAlone(wanted);
+  if (part === undefined) throw errors.unknown({ name });
+  return part;
 }

@@ -8,8 +8,8 @@ import { correctBias, observeActivationRanges, smooth } from './steps/observe.ts
 import { reconstruct } from './steps/reconstruct.ts';
 import { round } from './steps/round.ts';
 
-/** Where a step stands when recipes are joined: data are made, the float network is reshaped, formats are chosen, ranges are found, weights become codes, what codes lost is restored. */
-export type Stage = 'data' | 'transform' | 'allocate' | 'observe' | 'round' | 'restore';
+/** Where a step stands when recipes are joined: data are made, the float network is reshaped, formats are chosen, weights become codes, ranges are found, what codes lost is restored. */
+export type Stage = 'data' | 'transform' | 'allocate' | 'round' | 'observe' | 'restore';
 
 export interface StepRow<K extends Step['step'] = Step['step']> {
   readonly run: StepRunner<K>;
@@ -18,6 +18,8 @@ export interface StepRow<K extends Step['step'] = Step['step']> {
   readonly needs?: (step: Extract<Step, { step: K }>) => readonly Need[];
   /** Steps that cannot stand in the same recipe, each with the reason. */
   readonly excludes?: Partial<Record<Step['step'], string>>;
+  /** Steps that it must come before where both are there, each with the reason. */
+  readonly precedes?: Partial<Record<Step['step'], string>>;
   /** Its settings where it is named by itself, as in `rotate+gptq`; absent where it cannot be. */
   readonly alone?: Extract<Step, { step: K }>;
 }
