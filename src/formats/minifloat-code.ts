@@ -114,6 +114,12 @@ export function encodeMiniFloat(x: number, type: MiniFloat, rounding: Rounding =
 /** Value of a code. */
 export const decodeMiniFloat = (code: number, type: MiniFloat): number => type.values[code & 0xff];
 
+/** Distance between the numbers of the type around `x`: of its binade, of the subnormals below the first; `x` within ±max. */
+export function stepAround(x: number, { bias, mantissaBits }: MiniFloat): number {
+  const size = Math.abs(x);
+  return powerOfTwo((size < powerOfTwo(1 - bias) ? 1 - bias : exponentOf(size)) - mantissaBits);
+}
+
 /** Codes of `values[i] / scale`, float32 division, written to `codes` from `at` on. */
 export function encodeMiniFloats(
   values: Float32Array, begin: number, end: number, scale: number, type: MiniFloat, rounding: Rounding,

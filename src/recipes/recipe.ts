@@ -29,6 +29,10 @@ export type Step =
   | {
     readonly step: 'reconstruct'; readonly unit: 'layer' | 'block'; readonly scales: 'fixed' | 'learned'; readonly drop: boolean;
     readonly iterations: number; readonly push: number;
+    /** How the first weight scales are found; `p2.4` unless given. */
+    readonly search?: 'amax' | 'mse' | 'p2.4';
+    /** Roundings move in units of the weight's own step. */
+    readonly scaleAware?: boolean;
   }
   /** Output means are restored through the bias. */
   | { readonly step: 'correct-bias' };

@@ -21,8 +21,10 @@ export interface Block {
   readonly sites: readonly Linear[];
 }
 
-/** Parts with more layers than this are taken layer by layer: long skips tie a whole network into one. */
+/** Parts with more layers than this are taken layer by layer. */
 const mostSites = 12;
+/** A condition that every block reads, and long skips, tie a whole network into one part: so many of them are looked past. */
+const mostTies = 4;
 
 /** Functions behind a layer that belong to it: they keep every element apart. */
 const absorbed = new Set([
@@ -46,7 +48,7 @@ export function blocksOf(graph: Graph, unit: BlockUnit): Block[] {
   }
   const hasSite = (part: readonly Node[]): boolean => part.some((node) => siteOf.has(node));
   const sitesIn = (part: readonly Node[]): Linear[] => part.flatMap((node) => siteOf.get(node) ?? []);
-  let parts = attach(segments(nodes, trunk), hasSite);
+  let parts = attach(untied(nodes, trunk, (part) => sitesIn(part).length), hasSite);
   parts = parts.flatMap((part) => (sitesIn(part).length > 1 && (unit === 'layer' || sitesIn(part).length > mostSites) ? byLayer(part, siteOf) : [part]));
   if (unit === 'block') parts = joinDepthwise(parts, sitesIn);
   if (before.length > 0) parts.unshift(before);
@@ -55,6 +57,28 @@ export function blocksOf(graph: Graph, unit: BlockUnit): Block[] {
 
 /** A table lookup starts the trunk as a layer does. */
 const looksUp = ({ op, domain, inputs }: Node, { weights }: Graph): boolean => op === 'Gather' && domain === '' && weights.get(inputs[0])?.shape.length === 2;
+
+/** Segments; as long as one has too many layers, what lives longest in it is looked past. */
+function untied(nodes: readonly Node[], trunk: ReadonlySet<string>, layers: (part: readonly Node[]) => number): Node[][] {
+  const flow = new Set(trunk);
+  let parts = segments(nodes, flow);
+  for (let tie = 0; tie < mostTies; tie++) {
+    const tied = parts.find((part) => layers(part) > mostSites);
+    if (tied === undefined) break;
+    const born = new Map(tied.flatMap((node, i) => node.outputs.map((name) => [name, i] as const)));
+    let longest: { readonly name: string; readonly life: number } | undefined;
+    for (const [i, node] of tied.entries()) {
+      for (const name of usedNames(node)) {
+        const life = i - (born.get(name) ?? -1);
+        if (flow.has(name) && (longest === undefined || life > longest.life)) longest = { name, life };
+      }
+    }
+    if (longest === undefined) break;
+    flow.delete(longest.name);
+    parts = segments(nodes, flow);
+  }
+  return parts;
+}
 
 /** Cut wherever at most one value of the trunk is still to be read. */
 function segments(nodes: readonly Node[], trunk: ReadonlySet<string>): Node[][] {

@@ -86,3 +86,14 @@ export const lazy = (optimizer: Optimizer): Optimizer => ({
     });
   },
 });
+
+/** Steps as though each element were counted in its own unit: those of an optimizer that is blind to the size of gradients, divided by the unit. */
+export const inUnits = (optimizer: Optimizer, units: Float32Array): Optimizer => ({
+  ...optimizer,
+  name: `${optimizer.name} in units`,
+  update(parameter, gradient, state, step) {
+    const before = parameter.slice();
+    optimizer.update(parameter, gradient, state, step);
+    for (let i = 0; i < parameter.length; i++) parameter[i] = before[i] + (parameter[i] - before[i]) / units[i];
+  },
+});

@@ -15,7 +15,7 @@ import { appendFakeQuantize } from './composites/fake-quantize.ts';
 import { roundingRegulariser } from './composites/rounding-regulariser.ts';
 import { batchOrder } from './fit.ts';
 import { channelSquare } from './losses.ts';
-import { adam } from './optimizers.ts';
+import { adam, inUnits } from './optimizers.ts';
 import type { BlockContext, ReconstructOptions } from './reconstruct.ts';
 import { drawRows, mixed } from './samples.ts';
 import { cosine } from './schedules.ts';
@@ -57,13 +57,13 @@ export const roundingRate = (iterations: number): number => Math.min(0.1, Math.m
 /** Trains one block. Whatever came out worse than rounding to nearest is dropped for it. */
 export async function trainBlock(context: BlockContext, options: ReconstructOptions, index: number): Promise<TrainedBlock> {
   const { iterations = 1000, batch: wanted = 32, seed = 0, push = 1, threads = 1 } = options;
-  const { graph, soft, steps, masks, loss } = await lossGraph(context, options.drop);
+  const { graph, soft, steps, masks, loss } = await lossGraph(context, options);
   const rounding = soft.map((weight) => weight.rounding);
   const single = (name: string, rate: number): ParameterGroup => ({ names: [name], optimizer: adam(), rate, schedule: cosine(iterations) });
   const trainer = await Trainer.open(graph, {
     engine: options.engine, loss, session: { threads },
     groups: [
-      ...(rounding.length === 0 ? [] : [{ names: rounding, optimizer: adam(), rate: roundingRate(iterations) }]),
+      ...soft.map(({ rounding: name, steps: own }) => ({ names: [name], optimizer: options.scaleAware === true ? inUnits(adam(), own) : adam(), rate: roundingRate(iterations) })),
       ...(options.scales === 'learned' ? soft.map(({ scale, unit }) => single(scale, scaleRate * unit)) : []),
       ...[...steps].map(([value, name]) => single(name, stepRate * context.starts.get(value)!.scale)),
     ],
@@ -127,7 +127,7 @@ interface LossGraph {
   readonly loss: string;
 }
 
-async function lossGraph({ graph, block, learned, starts, fixed }: BlockContext, drop: boolean): Promise<LossGraph> {
+async function lossGraph({ graph, block, learned, starts, fixed }: BlockContext, { drop, search }: Pick<ReconstructOptions, 'drop' | 'search'>): Promise<LossGraph> {
   const fresh = freshNames(graph);
   const tape = new GraphTape(fresh);
   const view = viewOf(graph);
@@ -146,7 +146,7 @@ async function lossGraph({ graph, block, learned, starts, fixed }: BlockContext,
   const replaced = new Map<string, string>();
   const soft: SoftWeight[] = [];
   for (const { site, format } of learned.values()) {
-    const weight = await appendSoftWeight(tape, site, format);
+    const weight = await appendSoftWeight(tape, site, format, search);
     soft.push(weight);
     note(weight.h, [site.rows, site.cols]);
     replaced.set(site.id, weight.value);

@@ -8,7 +8,7 @@ import type { Engine, Feeds, Session } from '../engine/session.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { defineErrors } from '../errors.ts';
 import { floatTensor } from '../tensor-ref.ts';
-import type { NumberFormat } from '../formats/format.ts';
+import type { EncodeOptions, NumberFormat } from '../formats/format.ts';
 import { bindToShapes } from '../graph/bind.ts';
 import { lower } from '../graph/composite.ts';
 import { foldConstants } from '../graph/constant-fold.ts';
@@ -29,7 +29,7 @@ import { refusesSoftRounding } from './soft-rounding.ts';
 
 export interface ReconstructOptions {
   readonly engine: Engine;
-  /** Format of each weight, an integer format; undefined leaves it float. */
+  /** Format of each weight, of integers or floating-point codes; undefined leaves it float. */
   formatOf(site: Linear): NumberFormat | undefined;
   /** Bits of what enters a layer; without it, or where undefined, activations stay float. */
   activationBits?(site: Linear): number | undefined;
@@ -44,6 +44,10 @@ export interface ReconstructOptions {
   readonly batch?: number;
   /** Weight of the regulariser that pushes roundings apart; default 1. */
   readonly push?: number;
+  /** How the first weight scales are found; default `p2.4`. */
+  readonly search?: EncodeOptions['search'];
+  /** Roundings move in the weight's own unit, so that those between close levels turn first (FP4DiT, arXiv:2503.15465); default false. */
+  readonly scaleAware?: boolean;
   readonly seed?: number;
   readonly threads?: number;
   onBlock?(result: BlockResult, done: number, total: number): void;
@@ -58,7 +62,7 @@ export interface Reconstructed {
 }
 
 const errors = defineErrors('reconstruct', {
-  format: (f: { id: string; format: string; why: string }) => [`${f.id}: rounding cannot be learned in ${f.format}: ${f.why}`, 'choose an integer format such as int4/channel or uint4/g32, or leave the layer float with --keep'],
+  format: (f: { id: string; format: string; why: string }) => [`${f.id}: rounding cannot be learned in ${f.format}: ${f.why}`, 'choose a format such as int4/channel, uint4/g32 or e2m1/g128, or leave the layer float with --keep'],
   type: (f: { id: string; type: string }) => [`${f.id}: rounding is learned from float32 weights, these are ${f.type}`, 'convert the model to float32 first, or choose gptq'],
 });
 

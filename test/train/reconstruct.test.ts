@@ -7,6 +7,7 @@ import { ortNode } from '../../src/engine/ort-node.ts';
 import { f32 } from '../../src/engine/tensor.ts';
 import { onnxBytes } from '../../src/files/onnx.ts';
 import { floatTensor } from '../../src/tensor-ref.ts';
+import { miniFloat } from '../../src/formats/minifloat-code.ts';
 import { parseFormat } from '../../src/formats/registry.ts';
 import { GraphBuilder } from '../../src/graph/build.ts';
 import { compositeDomain, lower } from '../../src/graph/composite.ts';
@@ -21,6 +22,7 @@ import { readNpy } from '../../src/observe/data/npy.ts';
 import { arrayDataset, subset } from '../../src/observe/data/index.ts';
 import { accuracyOf } from '../../src/reproductions/data/accuracy.ts';
 import { blocksOf } from '../../src/train/blocks.ts';
+import { adam, inUnits } from '../../src/train/optimizers.ts';
 import { composites } from '../../src/train/composites/index.ts';
 import { startStep } from '../../src/train/activation-steps.ts';
 import { reconstruct, simulateReconstructed, type ReconstructOptions } from '../../src/train/reconstruct.ts';
@@ -99,6 +101,45 @@ test('scales from extremes have the published scores, and searched ones are no w
   }
 });
 
+test('floating-point grids with a real maximum are formats with a real scale', () => {
+  const shown = (spelling: string, c: number, x: readonly number[]): number[] => {
+    const format = parseFormat(spelling);
+    return [...format.decode(format.encode(Float32Array.of(c, ...x), 1, x.length + 1)).subarray(1)];
+  };
+  assert.deepEqual(shown('e2m1/tensor', 6, [6, 5, 3.6, 2.5, 1.25, 0.75, 0.3, 0.25, -0.2]), [6, 4, 4, 2, 1, 1, 0.5, 0, -0]);
+  for (const [i, value] of shown('e2m1/tensor', 5, [5, 4, 3, 2.2, 1, 0.4]).entries()) near(value, [5, 10 / 3, 10 / 3, 2.5, 5 / 6, 5 / 12][i], 1e-6);
+  const levels = (spelling: string, c: number): number[] => [...new Set(shown(spelling, c, Array.from({ length: 4001 }, (_, i) => (i * c) / 4000)))];
+  assert.deepEqual(levels('e3m0/tensor', 16), [0, 0.25, 0.5, 1, 2, 4, 8, 16]);
+  assert.deepEqual(levels('e1m2/tensor', 3.5), [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5]);
+  assert.equal(levels('e2m3/tensor', 7.5).length, 32);
+  // The paper's form: s = 2^(max(⌊log2|x| + b⌋, 1) − M − b) with a real bias b; values that close to a binade's end round to it from either side.
+  for (const [exponent, mantissa, c] of [[2, 1, 0.37], [2, 3, 1.9], [3, 4, 11.3]]) {
+    const bias = 2 ** exponent - Math.log2(c) + Math.log2(2 - 2 ** -mantissa) - 1;
+    const x = Array.from({ length: 500 }, (_, i) => c * Math.sin(i + 1) ** 3);
+    shown(`e${exponent}m${mantissa}/tensor`, c, x).forEach((value, i) => {
+      const step = 2 ** (Math.max(Math.floor(Math.log2(Math.abs(x[i])) + bias), 1) - mantissa - bias);
+      near(value, step * Math.round(x[i] / step), 1e-6 * c);
+    });
+  }
+});
+
+test('roundings of floating-point weights start at the weight itself, between the levels of its own binade', () => {
+  const w = Float32Array.of(0, 0.125, -0.3, 1.25, -3.4, 5, -6, 8);
+  const { base, start, units } = softStart(w, new Float32Array(8).fill(1), new Float32Array(8), miniFloat(2, 1));
+  assert.deepEqual([...units], [0.5, 0.5, 0.5, 0.5, 1, 2, 2, 2]);
+  start.forEach((v, i) => near(units[i] * (base[i] + softRound(v)), Math.min(6, w[i]), 1e-6));
+  near(start[1], -0.887303, 1e-6);
+});
+
+test('in units of its own step, a rounding between close levels moves further', () => {
+  const [plain, own] = [new Float32Array(2), new Float32Array(2)];
+  const state = () => [new Float32Array(2), new Float32Array(2)];
+  adam().update(plain, Float32Array.of(0.3, -0.01), state(), { rate: 0.1, decay: 0, step: 1 });
+  inUnits(adam(), Float32Array.of(0.5, 2)).update(own, Float32Array.of(0.3, -0.01), state(), { rate: 0.1, decay: 0, step: 1 });
+  plain.forEach((moved) => near(Math.abs(moved), 0.1, 1e-6));
+  own.forEach((moved, i) => near(moved, [-0.2, 0.05][i], 1e-6));
+});
+
 test('steps of activations start unsigned where nothing is negative, and cut the tail of an outlier', () => {
   const rectified = Float32Array.from({ length: 1000 }, (_, i) => i / 1000);
   assert.deepEqual([startStep(rectified, 4).low, startStep(rectified, 4).high], [0, 15]);
@@ -125,6 +166,17 @@ test('blocks are residual units, separable layers, else layers; every node is in
   assert.deepEqual(blocksOf(g.graph(), 'layer').map(({ nodes }) => nodes.map(({ op }) => op).join(' ')), ['MatMul Relu', 'MatMul Relu', 'MatMul Add Relu', 'MatMul']);
 });
 
+test('what every block reads does not tie them together', () => {
+  const g = new GraphBuilder('conditioned');
+  const [x, c] = [g.input('x', 'f32', ['n', 4]), g.input('c', 'f32', ['n', 4])];
+  const layer = (from: string) => g.op('MatMul', [from, g.weight(floatTensor('w', [4, 4], new Float32Array(16)))]);
+  const condition = g.op('Sigmoid', [layer(c)]);
+  let h = layer(x);
+  for (let block = 0; block < 7; block++) h = g.op('Add', [h, g.op('Mul', [layer(g.op('Mul', [h, layer(condition)])), layer(condition)])]);
+  g.output(h, 'y', 'f32', ['n', 4]);
+  assert.deepEqual(blocksOf(g.graph(), 'block').map(({ sites }) => sites.length).slice(-7), Array(7).fill(3));
+});
+
 test('blocks of a language model are attention and feed-forward parts', async () => {
   const model = await openModern(join(keywords, '../host-llama-shakespeare'));
   const blocks = blocksOf(model.graph, 'block').filter(({ sites }) => sites.length > 0);
@@ -140,7 +192,7 @@ test('transposed weights and groups come back as codes of the format', async () 
   g.output(g.op('MatMul', [x, g.weight(floatTensor('w', [4, 3], values))]), 'y', 'f32', ['n', 3]);
   const [site] = linearSites(g.graph());
   const matrix = await site.weightMatrix();
-  for (const spelling of ['int4/channel', 'uint4/g2', 'uint3/tensor', 'int4-full/g4']) {
+  for (const spelling of ['int4/channel', 'uint4/g2', 'uint3/tensor', 'int4-full/g4', 'int4/g3', 'e2m1/g3', 'e2m1/channel', 'e3m0/tensor', 'nvfp4', 'mxfp4']) {
     const format = parseFormat(spelling);
     const nearest = format.encode(matrix, 3, 4, { search: 'p2.4' });
     const tape = new GraphTape(freshNames(g.graph()));
@@ -153,7 +205,7 @@ test('transposed weights and groups come back as codes of the format', async () 
     const inside = format.decode(nearest);
     [...values].forEach((value, i) => assert.ok(Math.abs(found[soft.value][i] - value) <= Math.abs(inside[(i % 3) * 4 + Math.floor(i / 3)] - value) + 1e-6, spelling));
   }
-  assert.match(refusesSoftRounding(site, parseFormat('nf4'))!, /not an integer format/);
+  assert.match(refusesSoftRounding(site, parseFormat('nf4'))!, /neither an integer nor a floating-point format/);
   const batches = [{ x: f32([2, 4], new Float32Array(8).fill(1)) }];
   const options = { engine: ortNode, unit: 'layer', scales: 'fixed', drop: false } as const;
   await assert.rejects(reconstruct(g.graph(), batches, { ...options, formatOf: () => parseFormat('nf4') }), /w: rounding cannot be learned in nf4/);

@@ -3,12 +3,12 @@ import { linearSites } from '../../graph/linear.ts';
 import { quantizedLazily } from '../../round/quantized-matrix.ts';
 import type { StepRunner } from '../state.ts';
 
-export const reconstruct: StepRunner<'reconstruct'> = async (state, { step, unit, scales, drop, iterations, push }, context) => {
+export const reconstruct: StepRunner<'reconstruct'> = async (state, { step, ...settings }, context) => {
   const { graph } = state;
   const { engine, seed = 0, threads = 1, onSite, onLine } = context.options;
   const { reconstruct: learn } = await import('../../train/reconstruct.ts');
   const { weights } = await learn(graph, context.batches(state, step)(), {
-    engine, formatOf: (site) => context.formatOf(state, site), unit, scales, drop, iterations, push, seed, threads,
+    engine, formatOf: (site) => context.formatOf(state, site), ...settings, seed, threads,
     onBlock: ({ name, nearest, hard }, done, total) => onLine?.(`block ${done} of ${total}, ${name}: ${nearest.toPrecision(3)} to ${hard.toPrecision(3)}`),
   });
   const all = new Map(weights);
