@@ -14,6 +14,12 @@ export const { noBatches, notFloat } = errors;
 
 export type Batches = AsyncIterable<Feeds> | Iterable<Feeds>;
 
+/** The first of some batches. */
+export async function firstBatch(batches: Batches): Promise<Feeds> {
+  for await (const feeds of batches as AsyncIterable<Feeds>) return feeds;
+  throw noBatches({});
+}
+
 /** Weights up to this size pass to the engine in memory; more would be held twice, and one message ends at 2 GB. */
 const inMemoryBytes = 64 * 1024 * 1024;
 

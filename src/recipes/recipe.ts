@@ -19,8 +19,12 @@ export type Step =
   | { readonly step: 'equalize' }
   /** Moves activation outliers into the weights (SmoothQuant), `alpha` of them. */
   | { readonly step: 'smooth'; readonly alpha: number }
+  /** Hadamard rotations of what layers read: in the residual stream, as the network runs, or the one where the other cannot be. */
+  | { readonly step: 'rotate'; readonly where: 'residual' | 'online' | 'both' }
   /** Ranges of activations, per tensor. */
   | { readonly step: 'observe-ranges'; readonly method: RangeMethod }
+  /** Weights of layers that a GELU follows take another floating-point element, with the scales that were asked for. */
+  | { readonly step: 'before-gelu'; readonly element: string }
   /** Weights become codes. */
   | { readonly step: 'round'; readonly rounder: Rounder }
   /** Sample inputs are made from the statistics of batch normalization, and take the place of real ones in what follows. */

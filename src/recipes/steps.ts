@@ -3,9 +3,11 @@ import { equalizeLayers } from '../transform/cross-layer-equalization.ts';
 import { foldBatchNorm } from '../transform/fold-batchnorm.ts';
 import type { Need, Step } from './recipe.ts';
 import type { StepRunner } from './state.ts';
+import { beforeGelu } from './steps/before-gelu.ts';
 import { distil } from './steps/distil.ts';
 import { correctBias, observeActivationRanges, smooth } from './steps/observe.ts';
 import { reconstruct } from './steps/reconstruct.ts';
+import { rotate } from './steps/rotate.ts';
 import { round } from './steps/round.ts';
 
 /** Where a step stands when recipes are joined: data are made, the float network is reshaped, formats are chosen, weights become codes, ranges are found, what codes lost is restored. */
@@ -30,6 +32,7 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   'fold-batchnorm': { run: async (state) => ({ ...state, graph: foldBatchNorm(state.graph) }), stage: 'transform', alone: { step: 'fold-batchnorm' } },
   equalize: { run: async (state) => ({ ...state, graph: (await equalizeLayers(state.graph)).graph }), stage: 'transform', alone: { step: 'equalize' } },
   smooth: { run: smooth, stage: 'transform', needs: samples, alone: { step: 'smooth', alpha: 0.5 } },
+  rotate: { run: rotate, stage: 'transform', alone: { step: 'rotate', where: 'both' } },
   'observe-ranges': { run: observeActivationRanges, stage: 'observe', needs: samples, alone: { step: 'observe-ranges', method: 'minmax' } },
   distil: { run: distil, stage: 'data', needs: () => ['batch normalization'] },
   round: { run: round, stage: 'round', needs: ({ rounder }) => (rounder === 'gptq' || rounder === 'awq' || rounder === 'importance' ? ['sample inputs'] : []) },
