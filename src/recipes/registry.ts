@@ -2,7 +2,7 @@
 import { defineErrors } from '../errors.ts';
 import { adaround, brecq } from './adaround.ts';
 import { awq, gptq, hqq, importance, rtn, scaleSearch } from './baselines.ts';
-import { fp4dit, fp4ditE3m0 } from './fp4dit.ts';
+import { fp4dit } from './fp4dit.ts';
 import { genie } from './genie.ts';
 import { krishnamoorthiInt8 } from './krishnamoorthi-int8.ts';
 import { joined, stepAlone } from './join.ts';
@@ -10,7 +10,7 @@ import type { Recipe } from './recipe.ts';
 import { steps } from './steps.ts';
 import { zeroq } from './zeroq.ts';
 
-export const recipes: readonly Recipe[] = [rtn, scaleSearch, importance, gptq, awq, hqq, adaround, brecq, krishnamoorthiInt8, zeroq, genie, fp4dit, fp4ditE3m0];
+export const recipes: readonly Recipe[] = [rtn, scaleSearch, importance, gptq, awq, hqq, adaround, brecq, krishnamoorthiInt8, zeroq, genie, fp4dit];
 
 const errors = defineErrors('recipes', {
   unknown: (f: { name: string }) => [`unknown recipe: ${f.name}`, `known recipes: ${recipes.map((recipe) => recipe.name).join(', ')}; steps to join with + before one of them: ${Object.keys(steps).filter((name) => stepAlone(name) !== undefined).join(', ')}`],

@@ -35,6 +35,7 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   rotate: { run: rotate, stage: 'transform', alone: { step: 'rotate', where: 'both' } },
   'observe-ranges': { run: observeActivationRanges, stage: 'observe', needs: samples, alone: { step: 'observe-ranges', method: 'minmax' } },
   distil: { run: distil, stage: 'data', needs: () => ['batch normalization'] },
+  'before-gelu': { run: beforeGelu, stage: 'allocate', alone: { step: 'before-gelu', element: 'e3m0' } },
   round: { run: round, stage: 'round', needs: ({ rounder }) => (rounder === 'gptq' || rounder === 'awq' || rounder === 'importance' ? ['sample inputs'] : []) },
   reconstruct: { run: reconstruct, stage: 'round', needs: samples },
   'correct-bias': { run: correctBias, stage: 'restore', needs: samples, alone: { step: 'correct-bias' } },
