@@ -12,19 +12,19 @@ export interface ParetoPoint {
   readonly choice: readonly number[];
 }
 
-/** States kept per layer: beyond it neighbours are merged, keeping the better loss of each bin of cost. */
-const maxStates = 20_000;
+/** States kept per layer where nothing else is asked for: beyond it neighbours are merged, keeping the better loss of each bin of cost. */
+const defaultStates = 20_000;
 
 interface State { readonly cost: number; readonly loss: number; readonly option: number; readonly before: State | undefined }
 
 /** The front by ascending cost; `layers[i]` lists what layer i may take. */
-export function paretoFront(layers: readonly (readonly Option[])[]): ParetoPoint[] {
+export function paretoFront(layers: readonly (readonly Option[])[], maxStates = defaultStates): ParetoPoint[] {
   let states: State[] = [{ cost: 0, loss: 0, option: -1, before: undefined }];
   for (const options of layers) {
     const extended: State[] = [];
     for (const before of states) options.forEach(({ cost, loss }, option) => extended.push({ cost: before.cost + cost, loss: before.loss + loss, option, before }));
     extended.sort((a, b) => a.cost - b.cost || a.loss - b.loss);
-    states = thinned(undominated(extended));
+    states = thinned(undominated(extended), maxStates);
   }
   return states.map((state) => ({ cost: state.cost, loss: state.loss, choice: choices(state, layers.length) }));
 }
@@ -47,7 +47,7 @@ function undominated(sorted: readonly State[]): State[] {
   return kept;
 }
 
-function thinned(states: readonly State[]): State[] {
+function thinned(states: readonly State[], maxStates: number): State[] {
   if (states.length <= maxStates) return [...states];
   const [first, last] = [states[0].cost, states.at(-1)!.cost];
   const bins = new Map<number, State>();

@@ -10,6 +10,23 @@ export function logSoftmax(logits: ArrayLike<number>, offset: number, width: num
   return Float64Array.from({ length: width }, (_, i) => logits[offset + i] - shift);
 }
 
+/** Whether the first row holds probabilities already (a model that ends in Softmax): non-negative and adding up to 1. */
+export function areProbabilities(values: ArrayLike<number>, width: number): boolean {
+  let sum = 0;
+  for (let i = 0; i < width; i++) {
+    if (values[i] < 0) return false;
+    sum += values[i];
+  }
+  return Math.abs(sum - 1) < 1e-2;
+}
+
+/** Below this a probability is rounding noise; keeps logarithms finite. */
+const smallest = 1e-12;
+
+/** Natural log of a row of probabilities. */
+export const logProbabilities = (values: ArrayLike<number>, offset: number, width: number): Float64Array =>
+  Float64Array.from({ length: width }, (_, i) => Math.log(Math.max(values[offset + i], smallest)));
+
 /** KL(reference ‖ other) in nats from two rows of log-probabilities; never below 0. */
 export function klDivergence(reference: Float64Array, other: Float64Array): number {
   let sum = 0;

@@ -1,7 +1,7 @@
 /** One distribution per sample: KL and agreement with the float model, accuracy where classes are known. */
 import { defineErrors } from '../../errors.ts';
 import { numbersOf } from '../feeds.ts';
-import { argMax, inTopK, klDivergence, logSoftmax } from '../../numeric/distribution.ts';
+import { argMax, areProbabilities, inTopK, klDivergence, logProbabilities, logSoftmax } from '../../numeric/distribution.ts';
 import { cosine, sqnr } from '../metrics/signal.ts';
 import { pairedDifference, summarize } from '../metrics/summary.ts';
 import { metric, type Metric } from '../score.ts';
@@ -11,21 +11,6 @@ const errors = defineErrors('classify', {
   differentShapes: (f: { float: string; candidate: string }) => `outputs differ in shape: float [${f.float}], candidate [${f.candidate}]`,
   badLabel: (f: { label: number; width: number }) => `label ${f.label} is not one of the model's ${f.width} classes`,
 });
-
-/** Rows that are already probabilities (a model that ends in Softmax): non-negative and adding up to 1. */
-function areProbabilities(values: ArrayLike<number>, width: number): boolean {
-  let sum = 0;
-  for (let i = 0; i < width; i++) {
-    if (values[i] < 0) return false;
-    sum += values[i];
-  }
-  return Math.abs(sum - 1) < 1e-2;
-}
-
-/** Below this a probability is rounding noise; keeps logarithms finite. */
-const smallest = 1e-12;
-const logOf = (values: ArrayLike<number>, offset: number, width: number) =>
-  Float64Array.from({ length: width }, (_, i) => Math.log(Math.max(values[offset + i], smallest)));
 
 export const classify: Task = {
   name: 'classify',
@@ -46,7 +31,7 @@ export const classify: Task = {
         const rows = a.shape.length > 1 ? a.shape[0] : 1;
         const width = a.data.length / rows;
         const [x, y] = [numbersOf(a), numbersOf(b)];
-        const logs = areProbabilities(x, width) ? logOf : logSoftmax;
+        const logs = areProbabilities(x, width) ? logProbabilities : logSoftmax;
         classes = width;
         for (let row = 0; row < rows; row++) {
           const at = row * width;
