@@ -17,7 +17,10 @@ export interface Windows { readonly input: string; readonly ranges: readonly (re
 export interface MaximaOptions {
   /** Default one window that holds every sample. */
   readonly windows?: Windows;
-  /** Share of the old mean that stays as a batch comes. Default 0.95. */
+  /**
+   * Share of the old mean that stays as a batch comes (the paper's 0.95 over hundreds of batches). Default: the plain mean of
+   * all samples, which does not depend on their order.
+   */
   readonly momentum?: number;
 }
 
@@ -38,13 +41,15 @@ export function windowOf(value: number, { input, ranges }: Windows): number {
 export const movingMean = (old: Float64Array | undefined, now: Float64Array, momentum: number): Float64Array =>
   (old === undefined ? now : old.map((value, i) => momentum * value + (1 - momentum) * now[i]));
 
+interface Mean { readonly value: Float64Array | undefined; readonly count: number }
+
 /** Per input value: one row of channel maxima per window. Samples are the first axis of the graph's first input. */
 export async function observeChannelMaxima(graph: Graph, engine: Engine, batches: Batches, sites: readonly Linear[], options: MaximaOptions = {}): Promise<Map<string, Float32Array[]>> {
-  const { windows, momentum = 0.95 } = options;
+  const { windows, momentum } = options;
   const { graph: probed, outputs } = probe(graph, sites);
   const names = [...outputs.values()];
   const session = await openGraph(await withOutputs(probed, names), engine);
-  const means = new Map([...outputs.keys()].map((value) => [value, Array.from({ length: windows?.ranges.length ?? 1 }, (): Float64Array | undefined => undefined)]));
+  const means = new Map([...outputs.keys()].map((value) => [value, Array.from({ length: windows?.ranges.length ?? 1 }, (): Mean => ({ value: undefined, count: 0 }))]));
   let seen = 0;
   try {
     for await (const feeds of batches as AsyncIterable<Feeds>) {
@@ -58,7 +63,8 @@ export async function observeChannelMaxima(graph: Graph, engine: Engine, batches
           if (mine.length === 0) return;
           const now = new Float64Array(channels);
           for (const i of mine) for (let c = 0; c < channels; c++) now[c] += (data as Float32Array)[i * channels + c] / mine.length;
-          list[window] = movingMean(old, now, momentum);
+          const count = old.count + mine.length;
+          list[window] = { value: movingMean(old.value, now, momentum ?? old.count / count), count };
         });
       }
       seen++;
@@ -67,7 +73,7 @@ export async function observeChannelMaxima(graph: Graph, engine: Engine, batches
     await session.dispose();
   }
   if (seen === 0) throw noBatches({});
-  return new Map([...means].map(([value, list]) => [value, list.map((found, window) => {
+  return new Map([...means].map(([value, list]) => [value, list.map(({ value: found }, window) => {
     if (found === undefined) throw errors.unseen({ window: windows!.ranges[window].join('–') });
     return Float32Array.from(found);
   })]));

@@ -12,6 +12,15 @@ export type Rounder = 'nearest' | 'scale-search' | 'importance' | 'gptq' | 'awq'
 /** How the range of an activation is found. */
 export type RangeMethod = 'minmax' | 'ema' | 'percentile' | 'entropy' | 'mse';
 
+/** Layers that one measure judges, as words of their names (an empty word: all that are left). */
+export interface LayerGroup {
+  readonly name: string;
+  readonly layers: readonly string[];
+  readonly measure: 'sqnr' | 'ssim';
+  /** Bits that its weights may take, ascending. */
+  readonly widths: readonly number[];
+}
+
 export type Step =
   /** Batch normalization goes into the weights before it. */
   | { readonly step: 'fold-batchnorm' }
@@ -21,6 +30,14 @@ export type Step =
   | { readonly step: 'smooth'; readonly alpha: number }
   /** Hadamard rotations of what layers read: in the residual stream, as the network runs, or the one where the other cannot be. */
   | { readonly step: 'rotate'; readonly where: 'residual' | 'online' | 'both' }
+  /** Layers whose names hold one of the words stay float. */
+  | { readonly step: 'protect'; readonly layers: readonly string[] }
+  /** Channels of inputs are divided by a^α / w^(1−α) of their maxima, the weights multiplied; of the strengths, or none, that with the least error of the outputs. */
+  | { readonly step: 'balance'; readonly alphas: readonly number[] }
+  /** Inputs of layers on fixed 8-bit grids, ranges averaged over batches; the share of inputs that loses most stays float. */
+  | { readonly step: 'round-inputs'; readonly momentum: number; readonly protect: number }
+  /** Bits of weights by groups with measures of their own; the mean is that of the format asked for and so many more. */
+  | { readonly step: 'allocate-decoupled'; readonly groups: readonly LayerGroup[]; readonly extraBits: number; readonly points: number }
   /** Ranges of activations, per tensor. */
   | { readonly step: 'observe-ranges'; readonly method: RangeMethod }
   /** Weights of layers that a GELU follows take another floating-point element, with the scales that were asked for. */

@@ -3,12 +3,16 @@ import { equalizeLayers } from '../transform/cross-layer-equalization.ts';
 import { foldBatchNorm } from '../transform/fold-batchnorm.ts';
 import type { Need, Step } from './recipe.ts';
 import type { StepRunner } from './state.ts';
+import { allocateDecoupled } from './steps/allocate-decoupled.ts';
+import { balance } from './steps/balance.ts';
 import { beforeGelu } from './steps/before-gelu.ts';
 import { distil } from './steps/distil.ts';
 import { correctBias, observeActivationRanges, smooth } from './steps/observe.ts';
+import { protect } from './steps/protect.ts';
 import { reconstruct } from './steps/reconstruct.ts';
 import { rotate } from './steps/rotate.ts';
 import { round } from './steps/round.ts';
+import { roundInputs } from './steps/round-inputs.ts';
 
 /** Where a step stands when recipes are joined: data are made, the float network is reshaped, formats are chosen, weights become codes, ranges are found, what codes lost is restored. */
 export type Stage = 'data' | 'transform' | 'allocate' | 'round' | 'observe' | 'restore';
@@ -33,6 +37,10 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   equalize: { run: async (state) => ({ ...state, graph: (await equalizeLayers(state.graph)).graph }), stage: 'transform', alone: { step: 'equalize' } },
   smooth: { run: smooth, stage: 'transform', needs: samples, alone: { step: 'smooth', alpha: 0.5 } },
   rotate: { run: rotate, stage: 'transform', alone: { step: 'rotate', where: 'both' } },
+  protect: { run: protect, stage: 'transform' },
+  balance: { run: balance, stage: 'transform', needs: samples, alone: { step: 'balance', alphas: [0.1, 0.2, 0.3, 0.5, 0.7] } },
+  'round-inputs': { run: roundInputs, stage: 'observe', needs: samples },
+  'allocate-decoupled': { run: allocateDecoupled, stage: 'allocate', needs: samples },
   'observe-ranges': { run: observeActivationRanges, stage: 'observe', needs: samples, alone: { step: 'observe-ranges', method: 'minmax' } },
   distil: { run: distil, stage: 'data', needs: () => ['batch normalization'] },
   'before-gelu': { run: beforeGelu, stage: 'allocate', alone: { step: 'before-gelu', element: 'e3m0' } },
