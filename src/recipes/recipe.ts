@@ -38,6 +38,8 @@ export type Step =
   | { readonly step: 'round-inputs'; readonly momentum: number; readonly protect: number }
   /** Bits of weights by groups with measures of their own; the mean is that of the format asked for and so many more. */
   | { readonly step: 'allocate-decoupled'; readonly groups: readonly LayerGroup[]; readonly extraBits: number; readonly points: number }
+  /** A format per layer, chosen among these by measurement so that the file has so many bits per weight, everything counted. */
+  | { readonly step: 'allocate'; readonly bits: number; readonly formats: readonly string[] }
   /** Ranges of activations, per tensor. */
   | { readonly step: 'observe-ranges'; readonly method: RangeMethod }
   /** Weights of layers that a GELU follows take another floating-point element, with the scales that were asked for. */

@@ -1,12 +1,14 @@
 /** What the steps of a recipe pass on to each other, and what every step may use. */
+import type { Allocation } from '../allocate/allocation.ts';
 import type { Engine } from '../engine/session.ts';
 import type { NumberFormat } from '../formats/format.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { Linear } from '../graph/linear.ts';
+import type { Distance } from '../observe/output-distance.ts';
 import type { ObservedRange } from '../observe/ranges.ts';
 import type { Batches } from '../observe/taps.ts';
 import type { QuantizedMatrix } from '../round/quantized-matrix.ts';
-import type { Step } from './recipe.ts';
+import type { Recipe, Step } from './recipe.ts';
 
 export interface ApplyOptions {
   /** Format of each site's weight; undefined leaves it float. */
@@ -23,9 +25,32 @@ export interface ApplyOptions {
   readonly threads?: number;
   /** Second moments held at a time, bytes; sites are observed in several passes beyond it. */
   readonly momentBytes?: number;
+  /** How far outputs lie from the float ones where formats are chosen by measurement. Default `noise`. */
+  readonly distance?: Distance;
+  /** Default: what formats say of themselves. */
+  readonly storage?: StorageCost;
+  readonly measurements?: Measurements;
   onSite?(site: Linear, done: number, total: number): void;
   /** One line about what takes long. */
   onLine?(line: string): void;
+}
+
+/** What weights cost in the file that is written. */
+export interface StorageCost {
+  /** Weights of the model: what bits per weight are counted over. */
+  readonly weights: number;
+  /** What is counted, in words. */
+  readonly counted: string;
+  /** Bits of a site's weight in a format: codes, scales, zero points. */
+  bitsOf(site: Linear, format: NumberFormat): Promise<number>;
+  /** Bits of everything else that the file of a graph holds. */
+  rest(graph: Graph, without: ReadonlySet<string>): Promise<number>;
+}
+
+/** Figures that earlier runs measured on the same model, data and settings, by what was measured. */
+export interface Measurements {
+  read(name: string): Promise<Readonly<Record<string, number>> | undefined>;
+  write(name: string, values: Readonly<Record<string, number>>): Promise<void>;
 }
 
 /** Every step takes a state and returns the next; none changes what it was given. */
@@ -43,6 +68,8 @@ export interface RecipeState {
   readonly activations: ReadonlyMap<string, NumberFormat>;
   /** Weights by id that steps put into the graph and that stay float: rotations, low-rank branches. */
   readonly kept: ReadonlySet<string>;
+  /** How formats were chosen by measurement, where they were. */
+  readonly allocation?: Allocation;
   /** What the manifest should say of the run. */
   readonly notes: readonly string[];
   /** The sample inputs that the recipe made for itself, if it did; they take the place of real ones. */
@@ -50,6 +77,7 @@ export interface RecipeState {
 }
 
 export interface StepContext {
+  readonly recipe: Recipe;
   readonly options: ApplyOptions;
   /** Sample inputs, made or given. Throws, naming the step, where there are none. */
   batches(state: RecipeState, step: string): () => Batches;

@@ -3,6 +3,7 @@ import { equalizeLayers } from '../transform/cross-layer-equalization.ts';
 import { foldBatchNorm } from '../transform/fold-batchnorm.ts';
 import type { Need, Step } from './recipe.ts';
 import type { StepRunner } from './state.ts';
+import { allocate } from './steps/allocate.ts';
 import { allocateDecoupled } from './steps/allocate-decoupled.ts';
 import { balance } from './steps/balance.ts';
 import { beforeGelu } from './steps/before-gelu.ts';
@@ -42,9 +43,12 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   'round-inputs': { run: roundInputs, stage: 'observe', needs: samples },
   'allocate-decoupled': { run: allocateDecoupled, stage: 'allocate', needs: samples },
   'observe-ranges': { run: observeActivationRanges, stage: 'observe', needs: samples, alone: { step: 'observe-ranges', method: 'minmax' } },
+  allocate: { run: allocate, stage: 'allocate' },
   distil: { run: distil, stage: 'data', needs: () => ['batch normalization'] },
   'before-gelu': { run: beforeGelu, stage: 'allocate', alone: { step: 'before-gelu', element: 'e3m0' } },
   round: { run: round, stage: 'round', needs: ({ rounder }) => (rounder === 'gptq' || rounder === 'awq' || rounder === 'importance' ? ['sample inputs'] : []) },
+  'search-splits': { run: searchSplits, stage: 'allocate', alone: { step: 'search-splits' } },
+  'fix-float-inputs': { run: fixInputs, stage: 'observe', needs: samples, alone: { step: 'fix-float-inputs', bits: 8 } },
   reconstruct: { run: reconstruct, stage: 'round', needs: samples },
   'correct-bias': { run: correctBias, stage: 'restore', needs: samples, alone: { step: 'correct-bias' } },
 };

@@ -1,0 +1,175 @@
+/**
+ * Formats per layer for a budget of bits, chosen by what each format costs in each layer on sample inputs, all other layers
+ * float; without inputs by the error of the weights alone. Of the choice and of single formats within the budget, the one
+ * that is nearest to the float network with all layers low-bit is taken.
+ */
+import {
+  chooseFormats, frontOf, pointOf, uniformChoice, type Allocation, type AllocationBudget, type FormatOption, type LayerOptions,
+} from '../../allocate/allocation.ts';
+import type { Feeds } from '../../engine/session.ts';
+import type { NumberFormat } from '../../formats/format.ts';
+import { parseFormat } from '../../formats/registry.ts';
+import { linearSites, type Linear } from '../../graph/linear.ts';
+import type { Distance } from '../../observe/output-distance.ts';
+import type { Batches } from '../../observe/taps.ts';
+import { weightTrials, type WeightTrials } from '../../observe/weight-trials.ts';
+import { encodeMatrix } from '../../round/encode-matrix.ts';
+import { sumOfSquares } from '../../round/quantized-matrix.ts';
+import type { RecipeState, StepContext, StepRunner, StorageCost } from '../state.ts';
+
+/** Samples that measure a layer, and tokens where the input is tokens. */
+const most = { samples: 64, tokens: 2048 } as const;
+/** What a network is said to lose whose outputs are no numbers any more. */
+const ruined = 1e9;
+
+const measures: Readonly<Record<Distance | 'weights', string>> = {
+  kl: 'mean KL to the float model, nats', noise: 'power of the outputs\' error by that of the outputs', weights: 'squared error of the weights by their squares, summed over layers',
+};
+
+export const allocate: StepRunner<'allocate'> = async (state, { bits, formats }, context) => {
+  const { options } = context;
+  const { onLine, storage = ownStorage(linearSites(state.graph)) } = options;
+  const candidates = formats.map((name) => parseFormat(name));
+  const sites = [...new Map(linearSites(state.graph).map((site) => [site.id, site])).values()]
+    .filter((site) => context.formatOf(state, site) !== undefined && candidates.some((format) => format.refuses(site.rows, site.cols) === undefined));
+  const losses = await formatLosses(state, sites, candidates, context);
+  const layers: LayerOptions[] = [];
+  for (const site of sites) {
+    const own: FormatOption[] = [];
+    for (const format of candidates) {
+      if (format.refuses(site.rows, site.cols) === undefined) own.push({ format: format.name, bits: await storage.bitsOf(site, format), loss: losses.values.get(key(site.id, format))! });
+    }
+    layers.push({ id: site.id, weights: site.rows * site.cols, options: own });
+  }
+  const budget: AllocationBudget = { bitsPerWeight: bits, weights: storage.weights, rest: await storage.rest(state.graph, new Set(sites.map(({ id }) => id))) };
+  const uniform = candidates.flatMap((format) => {
+    const same = uniformChoice(layers, format.name);
+    return same === undefined ? [] : [{ format: format.name, choice: same, ...pointOf(layers, same, budget) }];
+  });
+  const together = new Map<string, number>();
+  let choice: readonly number[];
+  try {
+    choice = await chooseFormats(layers, budget);
+    if (losses.distance !== undefined) {
+      const rivals = uniform.filter(({ bitsPerWeight }) => bitsPerWeight <= bits);
+      for (const one of [choice, ...rivals.map((rival) => rival.choice)]) together.set(one.join(), await losses.together(one, layers));
+      for (const rival of rivals) if (together.get(rival.choice.join())! < together.get(choice.join())!) ({ choice } = rival);
+    }
+  } finally {
+    await losses.close();
+  }
+  const reached = pointOf(layers, choice, budget);
+  const allocation: Allocation = {
+    budget: bits, bitsPerWeight: reached.bitsPerWeight, counted: storage.counted, measure: measures[losses.distance ?? 'weights'], loss: reached.loss,
+    ...measuredOf(together, choice), front: frontOf(layers, budget),
+    uniform: uniform.map(({ choice: same, ...point }) => ({ ...point, ...measuredOf(together, same) })),
+    layers: layers.map(({ id, weights, options: own }, i) => ({ id, weights, ...own[choice[i]] })),
+  };
+  const note = `formats for ${bits} bits per weight chosen by ${losses.distance === undefined ? 'the error of the weights alone, because no data were given' : allocation.measure}: ${reached.bitsPerWeight.toFixed(3)} bits, ${spelled(allocation)}`;
+  onLine?.(losses.measured === 0 ? `${note}; every figure was measured before` : note);
+  const chosen = new Map(allocation.layers.map(({ id, format }) => [id, parseFormat(format)]));
+  return { ...state, formats: new Map([...state.formats, ...chosen]), allocation, notes: [...state.notes, note] };
+};
+
+const key = (id: string, { name }: Pick<NumberFormat, 'name'>): string => `${id} ${name}`;
+const measuredOf = (together: ReadonlyMap<string, number>, choice: readonly number[]): { measured?: number } => {
+  const measured = together.get(choice.join());
+  return measured === undefined ? {} : { measured };
+};
+
+interface Losses {
+  /** Undefined where the weights alone were looked at. */
+  readonly distance: Distance | undefined;
+  /** By weight id and format. */
+  readonly values: ReadonlyMap<string, number>;
+  /** How many of them were not known from an earlier run. */
+  readonly measured: number;
+  /** Of a choice for all layers at once. */
+  together(choice: readonly number[], layers: readonly LayerOptions[]): Promise<number>;
+  /** Keeps what was measured for later runs. */
+  close(): Promise<void>;
+}
+
+/** What every site loses at every format. What an earlier run measured on the same network and data is taken from it. */
+async function formatLosses(state: RecipeState, sites: readonly Linear[], candidates: readonly NumberFormat[], context: StepContext): Promise<Losses> {
+  const { engine, threads, measurements, onLine, distance: asked = 'noise' } = context.options;
+  const batches = state.batches ?? context.options.batches;
+  const distance = batches === undefined ? undefined : asked;
+  const before = context.recipe.steps.slice(0, context.recipe.steps.findIndex(({ step }) => step === 'allocate'));
+  const name = JSON.stringify(['losses of formats', before, distance ?? 'weights', most, spelledSites(sites)]);
+  const values = new Map(Object.entries(await measurements?.read(name) ?? {}));
+  const known = values.size;
+  const decoded = async (site: Linear, format: NumberFormat): Promise<{ matrix: Float32Array; error: number }> => {
+    const matrix = await site.weightMatrix();
+    const codes = encodeMatrix(format, matrix, site.rows, site.cols, { name: site.id, search: 'mse' });
+    return { matrix: format.decode(codes), error: codes.squaredError / Math.max(sumOfSquares(matrix), Number.MIN_VALUE) };
+  };
+  let trials: Promise<WeightTrials> | undefined;
+  const measure = async (replaced: ReadonlyMap<string, Float32Array>): Promise<number> => {
+    trials ??= firstBatches(batches!()).then((few) => weightTrials(state.graph, engine, few, sites, distance!, threads));
+    const found = await (await trials).measure(replaced);
+    return Number.isFinite(found) ? found : ruined;
+  };
+  const close = async (): Promise<void> => {
+    await (await trials)?.dispose();
+    if (values.size > known) await measurements?.write(name, Object.fromEntries(values));
+  };
+  const byId = new Map(sites.map((site) => [site.id, site]));
+  try {
+    for (const [at, site] of sites.entries()) {
+      const missing = candidates.filter((format) => !values.has(key(site.id, format)) && format.refuses(site.rows, site.cols) === undefined);
+      for (const format of missing) {
+        const { matrix, error } = await decoded(site, format);
+        values.set(key(site.id, format), distance === undefined ? error : await measure(new Map([[site.id, matrix]])));
+      }
+      if (missing.length > 0) onLine?.(`[${String(at + 1).padStart(4)}/${sites.length}] ${site.id} measured in ${missing.length} formats`);
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return {
+    distance, values, measured: values.size - known, close,
+    async together(choice, layers) {
+      const formats = layers.map(({ options }, i) => options[choice[i]].format);
+      const all = `together ${formats.join(' ')}`;
+      if (!values.has(all)) {
+        const replaced = new Map<string, Float32Array>();
+        for (const [i, { id }] of layers.entries()) replaced.set(id, (await decoded(byId.get(id)!, parseFormat(formats[i]))).matrix);
+        values.set(all, await measure(replaced));
+      }
+      return values.get(all)!;
+    },
+  };
+}
+
+/** What the names of sites stand for: the same name with another shape is another site. */
+const spelledSites = (sites: readonly Linear[]): string[] => sites.map(({ id, rows, cols }) => `${id} ${rows}x${cols}`);
+
+async function firstBatches(batches: Batches): Promise<Feeds[]> {
+  const taken: Feeds[] = [];
+  let samples = 0, tokens = 0;
+  for await (const feeds of batches as AsyncIterable<Feeds>) {
+    taken.push(feeds);
+    const [first] = Object.values(feeds);
+    samples += first.shape[0] ?? 1;
+    if (first.type === 'i64' || first.type === 'i32') tokens += first.data.length;
+    if (samples >= most.samples || tokens >= most.tokens) break;
+  }
+  return taken;
+}
+
+/** Formats' own bits, and nothing beside the layers. */
+const ownStorage = (sites: readonly Linear[]): StorageCost => ({
+  weights: [...new Map(sites.map((site) => [site.id, site.rows * site.cols])).values()].reduce((sum, count) => sum + count, 0),
+  counted: 'codes, scales and zero points of the layers',
+  bitsOf: async ({ rows, cols }, format) => rows * cols * format.bitsPerWeight(rows, cols),
+  rest: async () => 0,
+});
+
+/** `int8/channel in 2 layers, int4/g32 in 20`. */
+function spelled({ layers }: Allocation): string {
+  const counts = new Map<string, number>();
+  for (const { format } of layers) counts.set(format, (counts.get(format) ?? 0) + 1);
+  return [...counts].sort(([, a], [, b]) => b - a).map(([format, count]) => `${format} in ${count}`).join(', ');
+}
