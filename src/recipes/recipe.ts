@@ -44,6 +44,10 @@ export type Step =
   | { readonly step: 'observe-ranges'; readonly method: RangeMethod }
   /** Weights of layers that a GELU follows take another floating-point element, with the scales that were asked for. */
   | { readonly step: 'before-gelu'; readonly element: string }
+  /** Of floating-point weights: bits of exponent and mantissa as they lose least, per tensor. */
+  | { readonly step: 'search-splits' }
+  /** Inputs of rounded layers on fixed floating-point grids of so many bits, split and scale searched per tensor. */
+  | { readonly step: 'fix-float-inputs'; readonly bits: number }
   /** Weights become codes. */
   | { readonly step: 'round'; readonly rounder: Rounder }
   /** Sample inputs are made from the statistics of batch normalization, and take the place of real ones in what follows. */
@@ -54,6 +58,8 @@ export type Step =
     readonly iterations: number; readonly push: number;
     /** How the first weight scales are found; `p2.4` unless given. */
     readonly search?: 'amax' | 'mse' | 'p2.4';
+    /** Samples per step; 32 unless given. */
+    readonly batch?: number;
     /** Roundings move in units of the weight's own step. */
     readonly scaleAware?: boolean;
   }

@@ -8,6 +8,7 @@ import { allocateDecoupled } from './steps/allocate-decoupled.ts';
 import { balance } from './steps/balance.ts';
 import { beforeGelu } from './steps/before-gelu.ts';
 import { distil } from './steps/distil.ts';
+import { fixInputs, searchSplits } from './steps/float-formats.ts';
 import { correctBias, observeActivationRanges, smooth } from './steps/observe.ts';
 import { protect } from './steps/protect.ts';
 import { reconstruct } from './steps/reconstruct.ts';
