@@ -11,6 +11,7 @@ const kernels = {
   ggml: { what: 'encoders of ggml block types' },
   nested: { what: 'narrowing of integers' },
   scales: { what: 'scale searches of integer formats' },
+  trellis: { what: 'search of trellis codes' },
 };
 
 const here = fileURLToPath(new URL('.', import.meta.url));

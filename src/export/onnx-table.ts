@@ -1,15 +1,21 @@
 /**
  * Codes of any width as a table lookup in standard operators: eight codes lie in as many bytes as a code has bits, low
- * bits first; bytes become codes by division, codes become levels by Gather, levels become weights by their scale.
+ * bits first; bytes become codes by division, codes become levels by Gather, levels become weights by their scale. Vectors,
+ * trellis codes and what is rotated begin with the operators of their own files.
  */
 import { float32Tensor, int, int64Tensor } from '../graph/build.ts';
 import type { Linear } from '../graph/linear.ts';
 import { numberTensor } from '../graph/values.ts';
 import { packing } from '../formats/index.ts';
+import { isBlockFormat } from '../formats/column-blocks.ts';
+import type { NumberFormat } from '../formats/format.ts';
+import { isRotated } from '../formats/rotated.ts';
 import { isScaled, type ScaledFormat } from '../formats/scaled.ts';
 import { defineErrors } from '../errors.ts';
 import { storedShape } from './onnx-dequantize.ts';
+import { turnedBack } from './onnx-rotated.ts';
 import { floatBytes, tiledTensor, type Tiles } from './onnx-tiles.ts';
+import { blockCodes } from './onnx-trellis.ts';
 import type { Emit } from './onnx-weight-only.ts';
 
 const errors = defineErrors('onnxTable', {
@@ -19,9 +25,14 @@ const errors = defineErrors('onnxTable', {
 /** Codes unpacked together: as many as fit whole bytes whatever their width. */
 const run = 8;
 
-export function tableLookup(site: Linear, tiles: Tiles, emit: Emit): string {
+/** The weight as the site's operator wants it. */
+export const tableLookup = (site: Linear, tiles: Tiles, emit: Emit): string => storedShape(site, matrixOf(site, tiles, tiles.matrix.format, emit), emit);
+
+/** The float matrix [rows, cols] of a quantized one. */
+function matrixOf(site: Linear, tiles: Tiles, format: NumberFormat, emit: Emit): string {
   const { rows, cols, id } = site;
-  const { format } = tiles.matrix;
+  if (isRotated(format)) return turnedBack(matrixOf(site, tiles, format.inner, emit), rows, cols, emit);
+  if (isBlockFormat(format)) return blockCodes(id, tiles, format, emit);
   if (!isScaled(format)) throw errors.format({ id, format: format.name });
   const bits = Math.ceil(format.bits);
   /** One bit holds a sign: 0 for +1, 1 for −1. */
@@ -58,7 +69,7 @@ export function tableLookup(site: Linear, tiles: Tiles, emit: Emit): string {
     grouped = emit.node('Sub', [grouped, zeros]);
   }
   const scaled = emit.node('Reshape', [emit.node('Mul', [grouped, scales]), shape([rows, groups * width])]);
-  return storedShape(site, groups * width === cols ? scaled : slice(scaled, cols, emit), emit);
+  return groups * width === cols ? scaled : slice(scaled, cols, emit);
 }
 
 const slice = (value: string, end: number, emit: Emit): string => {

@@ -10,12 +10,17 @@ import type { NumberFormat } from './format.ts';
 import type { Granularity } from './granularity.ts';
 import { integerFormat } from './integer.ts';
 import { kmeansFormat } from './kmeans.ts';
+import { lloydMaxFormat } from './lloyd-max.ts';
 import { microscalingFormats } from './microscaling.ts';
 import { miniFloat } from './minifloat-code.ts';
 import { miniFloatFormat } from './minifloat.ts';
 import { nf4Format } from './normal-float.ts';
+import { rotatedFormat } from './rotated.ts';
 import { scaleTypes, type ScaleType } from './scale-type.ts';
 import { ternaryFormat } from './ternary.ts';
+import { weightsPerState, type TrellisCode } from './trellis/codes.ts';
+import { defaultCode, defaultStateBits, refusedWidth, trellisFormat } from './trellis/trellis.ts';
+import { vectorFormat } from './vector.ts';
 
 /** A spelling cut at its marks; parts are absent where the user left them out. */
 interface Parts {
@@ -50,6 +55,10 @@ const examples: readonly (readonly [spelling: string, meaning: string])[] = [
   ['nf4/b64', 'the 4-bit normal table of bitsandbytes, blocks of 64'],
   ['nf4/b64+dq', 'the same with 8-bit block scales'],
   ['kmeans4/tensor', 'a codebook of 16 learned levels (kmeans1 … kmeans8), per tensor or channel'],
+  ['lloydmax3/channel', 'levels of least error for a normal (lloydmax2 … lloydmax8), one scale per row'],
+  ['vq2.5', 'pairs as points in the plane for a normal, 1.5 to 6 bits in halves'],
+  ['tcq3.25', 'trellis-coded, 1 to 5 bits in quarters; tcq3/l16: more states; tcq3@1mad, @3inst, @hyb: what a state stands for'],
+  ['tcq3.25+had', 'the same behind random Hadamard rotations on both sides, as lloydmax and vq can be'],
   ['ternary/g128', 'three levels, scale from the mean magnitude'],
   ['ternary-amax/g128', 'three levels, scale from the extreme'],
   ['binary/channel', 'signs'],
@@ -62,6 +71,7 @@ const errors = defineErrors('format', {
     `unknown granularity in ${f.spelling}: ${f.granularity} (known: ${f.known})`,
   scaleType: (f: { spelling: string; scaleType: string; known: string }) =>
     `unknown scale type in ${f.spelling}: ${f.scaleType} (known: ${f.known})`,
+  width: (f: { spelling: string; reason: string }) => `${f.spelling}: ${f.reason}`,
   extra: (f: { spelling: string; part: string; head: string }) => `${f.spelling}: ${f.head} takes no ${f.part}`,
 });
 
@@ -96,6 +106,8 @@ function familyOf(head: string, parts: Parts): NumberFormat | undefined {
       : undefined;
     return mx ?? miniFloatFormat(miniFloat(Number(match[1]), Number(match[2])), granularity, scaleType);
   }
+  const gaussian = gaussianFormat(head, parts);
+  if (gaussian !== undefined) return rotatedWhereAsked(gaussian, head, parts);
   match = /^kmeans([1-8])$/.exec(head);
   if (match) {
     noExtra(head, parts);
@@ -120,6 +132,38 @@ function familyOf(head: string, parts: Parts): NumberFormat | undefined {
       return binaryFormat(granularityOf(parts, { kind: 'channel' }), scaleTypeOf(parts));
     default: return undefined;
   }
+}
+
+/** Codebooks made for a standard normal. */
+function gaussianFormat(head: string, { spelling, granularity, scaleType }: Parts): NumberFormat | undefined {
+  const scalar = /^lloydmax([2-8])$/.exec(head);
+  const trellis = /^tcq(\d(?:\.\d+)?)$/.exec(head);
+  const vector = /^vq(\d(?:\.[05])?)$/.exec(head);
+  const pointBits = 2 * Number(vector?.[1]);
+  if (!scalar && !trellis && !(pointBits >= 3 && pointBits <= 12)) return undefined;
+  if (!trellis && scaleType !== undefined) throw errors.extra({ spelling, part: 'scale type', head });
+  if (scalar) {
+    if (granularity !== undefined && granularityOf({ spelling, granularity }, { kind: 'channel' }).kind !== 'channel') throw errors.granularity({ spelling, granularity, known: 'channel' });
+    return lloydMaxFormat(Number(scalar[1]));
+  }
+  if (!trellis) {
+    if (granularity !== undefined) throw errors.extra({ spelling, part: 'granularity', head });
+    return vectorFormat(pointBits);
+  }
+  const bits = Number(trellis[1]);
+  const states = /^l(\d+)$/.exec(granularity ?? `l${defaultStateBits}`);
+  if (!states) throw errors.granularity({ spelling, granularity: granularity ?? '', known: 'l8 … l16, the bits of a state' });
+  const code = scaleType ?? defaultCode(bits);
+  if (!Object.hasOwn(weightsPerState, code)) throw errors.scaleType({ spelling, scaleType: code, known: Object.keys(weightsPerState).join(', ') });
+  const reason = refusedWidth(bits, code as TrellisCode, Number(states[1]));
+  if (reason !== undefined) throw errors.width({ spelling, reason });
+  return trellisFormat(bits, code as TrellisCode, Number(states[1]));
+}
+
+function rotatedWhereAsked(format: NumberFormat, head: string, { spelling, extra }: Parts): NumberFormat {
+  if (extra === undefined) return format;
+  if (extra !== 'had') throw errors.extra({ spelling, part: `+${extra}`, head });
+  return rotatedFormat(format);
 }
 
 function noExtra(head: string, { spelling, extra }: Parts): void {

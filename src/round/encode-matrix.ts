@@ -1,10 +1,24 @@
 /** Scales and codes of a matrix by the kernel where there is one, else by the format itself; the same bytes. */
 import { encodeFast, fitFast } from '../engine/kernels/scales.ts';
+import { encodeTrellisFast, hasTrellisKernel } from '../engine/kernels/trellis.ts';
+import { encodeBlocks, isBlockFormat } from '../formats/column-blocks.ts';
 import type { EncodeOptions, NumberFormat, Quantized } from '../formats/format.ts';
-import type { Fit, ScaledFormat } from '../formats/scaled.ts';
+import { isRotated, rotated } from '../formats/rotated.ts';
+import { checkInput, type Fit, type ScaledFormat } from '../formats/scaled.ts';
+import { encodeTrellis, type TrellisEncoder } from '../formats/trellis/viterbi.ts';
 
 export const fitMatrix = (format: ScaledFormat, values: Float32Array, rows: number, cols: number, options?: EncodeOptions): Fit =>
   fitFast(format, values, rows, cols, options) ?? format.fit(values, rows, cols, options);
 
-export const encodeMatrix = (format: NumberFormat, values: Float32Array, rows: number, cols: number, options?: EncodeOptions): Quantized =>
-  encodeFast(format, values, rows, cols, options) ?? format.encode(values, rows, cols, options);
+export function encodeMatrix(format: NumberFormat, values: Float32Array, rows: number, cols: number, options: EncodeOptions = {}): Quantized {
+  if (isBlockFormat(format)) return encodeBlocks(format, values, rows, cols, options, searchTrellis);
+  if (isRotated(format) && isBlockFormat(format.inner)) {
+    checkInput(values, rows, cols, options);
+    return format.turnedBack(encodeBlocks(format.inner, rotated(values, rows, cols), rows, cols, {}, searchTrellis), values);
+  }
+  return encodeFast(format, values, rows, cols, options) ?? format.encode(values, rows, cols, options);
+}
+
+/** The kernel for all but the smallest trellises. */
+export const searchTrellis: TrellisEncoder = (trellis, sequences, length) =>
+  (hasTrellisKernel(trellis) ? encodeTrellisFast : encodeTrellis)(trellis, sequences, length);
