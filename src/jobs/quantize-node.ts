@@ -16,6 +16,7 @@ import { openData, type Data } from './data-node.ts';
 import type { Judged } from './judge-node.ts';
 import { judgeInProcess } from './judge-process-node.ts';
 import { losingLayers, losingNote } from './losing-layers.ts';
+import { measurementsNode } from './measurements-node.ts';
 import { outputFiles, outputJournal, type OutputJournal } from './output-journal-node.ts';
 import { outputSpecs } from './outputs.ts';
 import { fileHash, planRun, type Planned } from './plan-node.ts';
@@ -25,12 +26,14 @@ import type { LoaderSnippet, Output, QuantizePlan, QuantizeResult } from './resu
 import { circumstances, verdictOf } from './run-result-node.ts';
 import { runSnippets } from './run-snippets-node.ts';
 import { saveImatrix } from './save-imatrix-node.ts';
+import { weightsText } from './schemes.ts';
 import { parseSettings, type QuantizeRequest, type QuantizeSettings } from './settings.ts';
 import { snippetFor, type Loaded } from './snippets.ts';
 import { openModern } from './source-node.ts';
 import type { SourceModel } from './source.ts';
 import type { OutputSpec, Written } from './target.ts';
 import { targetWriters } from './targets.ts';
+import { onnxStorage } from './storage-cost.ts';
 import { version } from './version-node.ts';
 
 export interface QuantizeHooks {
@@ -96,7 +99,10 @@ async function carryOut({ model, data, planned, settings }: Prepared, hooks: Qua
   if (settings.saveImatrix !== undefined && existsSync(settings.saveImatrix) && !settings.overwrite && !settings.resume) throw errors.exists({ file: settings.saveImatrix });
   const pool = await poolNode(settings.threads);
   const apply = recipeRunner(model, settings, {
-    engine: ortNode, progress, ...(data?.calibration === undefined ? {} : { batches: () => feedsOf(model, data.calibration!) }),
+    engine: ortNode, progress, storageOf: (scheme) => onnxStorage(model, scheme, settings.keep),
+    ...(data === undefined ? {} : { distance: data.task.name === 'lm' || data.task.name === 'classify' ? 'kl' as const : 'noise' as const }),
+    measurements: measurementsNode({ model: plan.model.files.map(({ sha256 }) => sha256), location: plan.model.location, data: plan.calibration?.sha256, keep: settings.keep }),
+    ...(data?.calibration === undefined ? {} : { batches: () => feedsOf(model, data.calibration!) }),
   });
   let observed: Promise<ReadonlyMap<string, Float32Array>> | undefined;
   const importance = (): Promise<ReadonlyMap<string, Float32Array>> => (observed ??= observe(model, data?.calibration, settings.saveImatrix));
@@ -222,10 +228,10 @@ async function finish({ model, settings, planned: { plan, parts }, fingerprints,
     const tensors = written[i].tensors.length > 0 ? written[i].tensors : planned.tensors;
     const fallbacks = tensors.flatMap(({ name, target, fallback }) => (fallback === undefined ? [] : [{ tensor: name, format: target, reason: fallback }]));
     const verdict = verdictOf({
-      file: spec.file, target: spec.target, format: spec.scheme.weights, size: files.reduce((sum, { bytes }) => sum + bytes, 0),
-      bitsPerWeight: planned.bitsPerWeight, ...(fallbacks.length === 0 ? {} : { fallbacks }),
+      file: spec.file, target: spec.target, format: weightsText(spec.scheme), size: files.reduce((sum, { bytes }) => sum + bytes, 0),
+      bitsPerWeight: written[i].allocation?.bitsPerWeight ?? (8 * tensors.reduce((sum, { bytesAfter }) => sum + bytesAfter, 0)) / Math.max(1, model.parameters), ...(fallbacks.length === 0 ? {} : { fallbacks }),
     }, judged?.[i]);
-    return { file: spec.file, files, fingerprint: fingerprints[i], target: spec.target, label: spec.scheme.label, recipe: spec.recipe?.name ?? 'none', tensors, histograms: written[i].histograms, verdict, notes: written[i].notes, snippet: snippets[i] };
+    return { file: spec.file, files, fingerprint: fingerprints[i], target: spec.target, label: spec.scheme.label, recipe: spec.recipe?.name ?? 'none', tensors, histograms: written[i].histograms, verdict, notes: written[i].notes, ...(written[i].allocation === undefined ? {} : { allocation: written[i].allocation }), snippet: snippets[i] };
   }));
   const gates: Gates = {
     ...(settings.maxKl === undefined ? {} : { maxKl: settings.maxKl }),

@@ -7,7 +7,9 @@ import { exportWeightOnly } from '../../export/onnx-weight-only.ts';
 import { writeOnnx } from '../../files/onnx.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { linearSites } from '../../graph/linear.ts';
+import { isFloatType } from '../../graph/values.ts';
 import type { Applied } from '../../recipes/apply.ts';
+import { elementTypes } from '../../tensor-ref.ts';
 import { histograms } from '../histogram.ts';
 import type { TensorLine } from '../result.ts';
 import { committed, type TargetWriter, type WriteContext, type Written } from '../target.ts';
@@ -73,11 +75,24 @@ export async function writeGraph(context: Pick<WriteContext, 'open'>, graph: Gra
   });
 }
 
-/** The planned lines with the errors that rounding made, and pictures of the worst weights. */
-export async function described(context: WriteContext, { graph, weights }: Applied): Promise<Pick<Written, 'tensors' | 'histograms'>> {
-  const tensors = context.plan.tensors.map((line): TensorLine => {
-    const stats = weights.get(line.name)?.stats();
-    return stats === undefined || !Number.isFinite(stats.sumOfSquares) ? line : { ...line, ...stats };
+/**
+ * The planned lines as they came out: formats that the recipe chose, weights that it kept float or put in, the errors that
+ * rounding made; and pictures of the worst weights.
+ */
+export async function described(context: WriteContext, { graph, weights, kept, allocation }: Applied): Promise<Pick<Written, 'tensors' | 'histograms' | 'allocation'>> {
+  const { compute } = context.spec.scheme;
+  const floatBytes = (shape: readonly number[]): number => (shape.reduce((product, dim) => product * dim, 1) * elementTypes[compute].bits) / 8;
+  const stored = new Map(allocation?.layers.map(({ id, bits }) => [id, bits / 8]));
+  const planned = context.plan.tensors.map((line): TensorLine => {
+    const matrix = weights.get(line.name);
+    if (matrix === undefined) return kept.has(line.name) ? { ...line, target: compute, bytesAfter: floatBytes(line.shape) } : line;
+    const { format, rows, cols } = matrix;
+    const stats = matrix.stats();
+    const made = { ...line, target: format.name, bytesAfter: stored.get(line.name) ?? Math.ceil((rows * cols * format.bitsPerWeight(rows, cols)) / 8) };
+    return stats === undefined || !Number.isFinite(stats.sumOfSquares) ? made : { ...made, ...stats };
   });
-  return { tensors, histograms: await histograms(linearSites(graph), weights) };
+  const names = new Set(planned.map(({ name }) => name));
+  const added = [...graph.weights].flatMap(([name, { type, shape }]): TensorLine[] =>
+    (names.has(name) || weights.has(name) || !isFloatType(type) ? [] : [{ name, shape, source: 'none', target: compute, bytesBefore: 0, bytesAfter: floatBytes(shape) }]));
+  return { tensors: [...planned, ...added], histograms: await histograms(linearSites(graph), weights), ...(allocation === undefined ? {} : { allocation }) };
 }

@@ -8,5 +8,5 @@ export const isCalled = ({ id, node }: { readonly id: string; readonly node: { r
 
 export const protect: StepRunner<'protect'> = async (state, { layers }) => {
   const found = linearSites(state.graph, { gather: true }).filter((site) => isCalled(site, layers)).map(({ id }) => id);
-  return { ...state, kept: new Set([...state.kept, ...found]) };
+  return { ...state, kept: new Set([...state.kept, ...found]), notes: [...state.notes, `float by the recipe: ${found.length === 0 ? `no layer is called ${layers.join(', ')}` : found.join(', ')}`] };
 };
