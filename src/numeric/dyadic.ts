@@ -31,14 +31,22 @@ export function dyadic(factor: number): Dyadic {
 export const dyadicValue = ({ multiplier, shift }: Dyadic): number => multiplier / 2 ** shift;
 
 /**
- * A 32-bit integer times m / 2^e, rounded to nearest, halves upward: ⌊(a·m + 2^(e−1)) / 2^e⌋. The product has up to 62
- * bits; its halves are kept apart so that every step is exact in doubles.
+ * 32-bit integers times m / 2^e, rounded to nearest, halves upward: ⌊(a·m + 2^(e−1)) / 2^e⌋. The product has up to 62 bits;
+ * its halves are kept apart so that every step is exact in doubles.
  */
-export function rescale(integer: number, { multiplier, shift }: Dyadic): number {
+export function rescaler({ multiplier, shift }: Dyadic): (integer: number) => number {
   const high = Math.floor(multiplier / 65536);
-  const low = integer * (multiplier - high * 65536);
-  if (shift > 16) return Math.floor((integer * high + Math.floor(low / 65536) + 2 ** (shift - 17)) / 2 ** (shift - 16));
-  const rounded = low + (shift > 0 ? 2 ** (shift - 1) : 0);
-  const carry = Math.floor(rounded / 65536);
-  return (integer * high + carry) * 2 ** (16 - shift) + Math.floor((rounded - carry * 65536) / 2 ** shift);
+  const low = multiplier - high * 65536;
+  const unit = 2 ** (16 - shift);
+  if (shift > 16) {
+    const half = 2 ** (shift - 17);
+    return (integer) => Math.floor((integer * high + Math.floor((integer * low) / 65536) + half) * unit);
+  }
+  const half = shift > 0 ? 2 ** (shift - 1) : 0;
+  const step = 2 ** -shift;
+  return (integer) => {
+    const rest = integer * low + half;
+    const carry = Math.floor(rest / 65536);
+    return (integer * high + carry) * unit + Math.floor((rest - carry * 65536) * step);
+  };
 }

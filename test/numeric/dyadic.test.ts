@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { dyadic, dyadicValue, rescale } from '../../src/numeric/dyadic.ts';
+import { dyadic, dyadicValue, rescaler } from '../../src/numeric/dyadic.ts';
 import { randomInteger, uniform } from '../../src/numeric/random.ts';
 
 test('factors have the multipliers and shifts of the HAWQ-V3 card', () => {
@@ -21,7 +21,7 @@ test('a fraction that rounds up to one is renormalized, and what rounds everythi
 });
 
 test('integers are rescaled as the card says, negative ones by the same rule', () => {
-  const scaled = (factor: number, values: number[]): number[] => values.map((value) => rescale(value, dyadic(factor)));
+  const scaled = (factor: number, values: number[]): number[] => values.map(rescaler(dyadic(factor)));
   assert.deepEqual(scaled(0.0123, [12345, -12345, 1000, 2147483]), [152, -152, 12, 26414]);
   assert.deepEqual(scaled(0.001, [1000, -37, 512, 499, 501]), [1, 0, 1, 0, 1]);
   assert.deepEqual(scaled(0.3, [10, -3, 7, 0, 4]), [3, -1, 2, 0, 1]);
@@ -38,6 +38,6 @@ test('every 32-bit integer and factor gives what 64-bit integers give', () => {
     const sum = BigInt(integer) * BigInt(value.multiplier) + (value.shift > 0 ? 1n << BigInt(value.shift - 1) : 0n);
     const expected = sum >> BigInt(value.shift);
     // Beyond 2^53 no double holds the result.
-    if (expected < 2n ** 53n && expected > -(2n ** 53n)) assert.equal(BigInt(rescale(integer, value)), expected, `${integer} times ${factor}`);
+    if (expected < 2n ** 53n && expected > -(2n ** 53n)) assert.equal(BigInt(rescaler(value)(integer)), expected, `${integer} times ${factor}`);
   }
 });
