@@ -8,28 +8,14 @@ import { i64 } from '../../src/engine/tensor.ts';
 import { openFolder } from '../../src/files/fs-node.ts';
 import { onnxBytes } from '../../src/files/onnx.ts';
 import { readFloats } from '../../src/graph/values.ts';
-import { languageModel, openLanguageModel, type LanguageModel } from '../../src/models/language-model.ts';
+import { openLanguageModel, type LanguageModel } from '../../src/models/language-model.ts';
 import { withTrainedWeights } from '../../src/models/llama-init.ts';
 import { readMamba2Config } from '../../src/models/mamba2-config.ts';
 import { initialMamba2, mamba2Config } from '../../src/models/mamba2-init.ts';
-import { floatTensor } from '../../src/tensor-ref.ts';
-import { normal } from '../../src/numeric/random.ts';
 import { readNpy } from '../../src/observe/data/npy.ts';
 import { tokenWindows } from '../../src/observe/data/text.ts';
 import { openLanguageTrainer } from '../../src/train/language.ts';
-
-const size = { vocabulary: 32, hidden: 16, layers: 2, headDim: 4, state: 5, groups: 4, chunk: 4 };
-const ids = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5];
-
-/** A model whose every weight matters: gains and biases are not what they start from. */
-function lively(raw: Record<string, unknown>, rename: (name: string) => string = (name) => name): LanguageModel {
-  const start = initialMamba2('lively', size, { seed: 3 });
-  const tensors = [...start.tensors.values()].map((tensor, stream) => floatTensor(rename(tensor.name), tensor.shape, Float32Array.from({ length: tensor.byteLength / 4 }, (_, i) => {
-    const n = normal(7, stream, i);
-    return /A_log|dt_bias/.test(tensor.name) ? -0.5 + n / 2 : /norm|\.D$/.test(tensor.name) ? 1 + n / 4 : /conv/.test(tensor.name) ? n / 2 : n / 4;
-  })));
-  return languageModel({ name: 'lively', rawConfig: raw, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])), tokenizer: undefined });
-}
+import { ids, lively, size } from './lively-mamba2.ts';
 
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 const silu = (x: number): number => x * sigmoid(x);
@@ -89,7 +75,7 @@ for (const [spelling, raw, normGroup, embedding] of [
   ['the spelling of transformers', transformers, 2 * size.hidden, 'backbone.embeddings.weight'],
 ] as const) {
   test(`${spelling}: the matrix form gives what the recurrence gives, over chunks and in part`, async () => {
-    const model = lively(raw, (name) => name.replace('backbone.embedding.', embedding.replace('weight', '')));
+    const model = lively({}, raw, (name) => name.replace('backbone.embedding.', embedding.replace('weight', '')));
     const expected = await recurrence(model, normGroup, embedding);
     const session = await ortNode.open({ bytes: await onnxBytes(model.graph({ cache: true })) });
     for (const length of [1, 4, ids.length]) {
