@@ -7,7 +7,7 @@
 export type Need = 'sample inputs' | 'labels' | 'batch normalization' | 'training';
 
 /** How a weight matrix becomes codes. */
-export type Rounder = 'nearest' | 'scale-search' | 'importance' | 'gptq' | 'awq' | 'hqq';
+export type Rounder = 'nearest' | 'scale-search' | 'importance' | 'gptq' | 'ldlq' | 'awq' | 'hqq';
 
 /** How the range of an activation is found. */
 export type RangeMethod = 'minmax' | 'ema' | 'percentile' | 'entropy' | 'mse';
@@ -40,6 +40,8 @@ export type Step =
   | { readonly step: 'allocate-decoupled'; readonly groups: readonly LayerGroup[]; readonly extraBits: number; readonly points: number }
   /** A format per layer, chosen among these by measurement so that the file has so many bits per weight, everything counted. */
   | { readonly step: 'allocate'; readonly bits: number; readonly formats: readonly string[] }
+  /** A format per layer from a palette, by its sensitivity to noise and what formats lose on normal weights; the mean is that of the format asked for. */
+  | { readonly step: 'allocate-palette'; readonly formats: readonly string[] }
   /** Ranges of activations, per tensor. */
   | { readonly step: 'observe-ranges'; readonly method: RangeMethod }
   /** Weights of layers that a GELU follows take another floating-point element, with the scales that were asked for. */

@@ -5,6 +5,7 @@ import type { Need, Step } from './recipe.ts';
 import type { StepRunner } from './state.ts';
 import { allocate } from './steps/allocate.ts';
 import { allocateDecoupled } from './steps/allocate-decoupled.ts';
+import { allocatePalette } from './steps/allocate-palette.ts';
 import { balance } from './steps/balance.ts';
 import { beforeGelu } from './steps/before-gelu.ts';
 import { distil } from './steps/distil.ts';
@@ -44,12 +45,13 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   'round-inputs': { run: roundInputs, stage: 'observe', needs: samples },
   'allocate-decoupled': { run: allocateDecoupled, stage: 'allocate', needs: samples },
   allocate: { run: allocate, stage: 'allocate' },
+  'allocate-palette': { run: allocatePalette, stage: 'allocate', needs: samples },
   'observe-ranges': { run: observeActivationRanges, stage: 'observe', needs: samples, alone: { step: 'observe-ranges', method: 'minmax' } },
   distil: { run: distil, stage: 'data', needs: () => ['batch normalization'] },
   'before-gelu': { run: beforeGelu, stage: 'allocate', alone: { step: 'before-gelu', element: 'e3m0' } },
   'search-splits': { run: searchSplits, stage: 'allocate', alone: { step: 'search-splits' } },
   'fix-float-inputs': { run: fixInputs, stage: 'observe', needs: samples, alone: { step: 'fix-float-inputs', bits: 8 } },
-  round: { run: round, stage: 'round', needs: ({ rounder }) => (rounder === 'gptq' || rounder === 'awq' || rounder === 'importance' ? ['sample inputs'] : []) },
+  round: { run: round, stage: 'round', needs: ({ rounder }) => (rounder === 'gptq' || rounder === 'ldlq' || rounder === 'awq' || rounder === 'importance' ? ['sample inputs'] : []) },
   reconstruct: { run: reconstruct, stage: 'round', needs: samples },
   'correct-bias': { run: correctBias, stage: 'restore', needs: samples, alone: { step: 'correct-bias' } },
 };

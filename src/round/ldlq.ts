@@ -6,6 +6,7 @@
  */
 import { stripRows, wasmFeedback, type FeedbackKernel, type UnitUpper } from '../engine/kernels/gemm.ts';
 import { blockCols, finished, isBlockFormat, type BlockFormat } from '../formats/column-blocks.ts';
+import type { NumberFormat } from '../formats/format.ts';
 import { isRotated, rotated, rotatedMoment } from '../formats/rotated.ts';
 import { isScaled } from '../formats/scaled.ts';
 import { searchTrellis } from './encode-matrix.ts';
@@ -24,11 +25,10 @@ export interface LdlqOptions {
 export const ldlq: Rounder<LdlqOptions> = (weight, format, statistics, options = {}) => {
   const { rows, cols } = weight;
   if (isRotated(format)) {
-    const turned = { ...weight, values: rotated(weight.values, rows, cols) };
-    const hessian = options.factor === undefined ? rotatedMoment(Float32Array.from(needed(weight, statistics?.hessian)), cols) : undefined;
-    return format.turnedBack(ldlq(turned, format.inner, { hessian }, options), weight.values);
+    const factor = options.factor ?? factorForLdlq(needed(weight, statistics?.hessian), cols, format, options);
+    return format.turnedBack(ldlq({ ...weight, values: rotated(weight.values, rows, cols) }, format.inner, undefined, { ...options, factor }), weight.values);
   }
-  const factor = options.factor ?? factorForLdlq(needed(weight, statistics?.hessian), cols, options);
+  const factor = options.factor ?? factorForLdlq(needed(weight, statistics?.hessian), cols, format, options);
   if (isScaled(format)) return gptq(weight, format, undefined, { factor });
   if (!isBlockFormat(format)) throw wrongFormat('ldlq', format.name, 'vectors such as vq2.5, trellises such as tcq3.25, and what is rotated, such as lloydmax3+had');
   return blocks(weight, format, inBlocks(factor.upper), options.kernel ?? wasmFeedback);
@@ -37,9 +37,9 @@ export const ldlq: Rounder<LdlqOptions> = (weight, format, statistics, options =
 const needed = (weight: Matrix, hessian: Float32Array | Float64Array | undefined) =>
   required('ldlq', weight, 'second moments of its inputs', hessian, weight.cols * weight.cols);
 
-/** Damps and factors a second moment [cols, cols], columns left to right. */
-export const factorForLdlq = (hessian: Float32Array | Float64Array, cols: number, { damping = 0.01, kernel = wasmFeedback }: LdlqOptions = {}): HessianFactor =>
-  factorHessian(hessian, cols, { damping, order: 'natural', kernel });
+/** Damps and factors a second moment [cols, cols], columns left to right; turned first for rotated formats. */
+export const factorForLdlq = (hessian: Float32Array | Float64Array, cols: number, format: NumberFormat, { damping = 0.01, kernel = wasmFeedback }: LdlqOptions = {}): HessianFactor =>
+  factorHessian(isRotated(format) ? rotatedMoment(Float32Array.from(hessian), cols) : hessian, cols, { damping, order: 'natural', kernel });
 
 function blocks({ values, rows, cols }: Matrix, format: BlockFormat, upper: UnitUpper, kernel: FeedbackKernel) {
   const { padded } = upper;

@@ -6,12 +6,11 @@
 import {
   chooseFormats, frontOf, pointOf, uniformChoice, type Allocation, type AllocationBudget, type FormatOption, type LayerOptions,
 } from '../../allocate/allocation.ts';
-import type { Feeds } from '../../engine/session.ts';
 import type { NumberFormat } from '../../formats/format.ts';
 import { parseFormat } from '../../formats/registry.ts';
 import { linearSites, type Linear } from '../../graph/linear.ts';
+import { firstBatches } from '../../observe/few-batches.ts';
 import type { Distance } from '../../observe/output-distance.ts';
-import type { Batches } from '../../observe/taps.ts';
 import { weightTrials, type WeightTrials } from '../../observe/weight-trials.ts';
 import { encodeMatrix } from '../../round/encode-matrix.ts';
 import { sumOfSquares } from '../../round/quantized-matrix.ts';
@@ -106,7 +105,7 @@ async function formatLosses(state: RecipeState, sites: readonly Linear[], candid
   };
   let trials: Promise<WeightTrials> | undefined;
   const measure = async (replaced: ReadonlyMap<string, Float32Array>): Promise<number> => {
-    trials ??= firstBatches(batches!()).then((few) => weightTrials(state.graph, engine, few, sites, distance!, threads));
+    trials ??= firstBatches(batches!(), most).then((few) => weightTrials(state.graph, engine, few, sites, distance!, threads));
     const found = await (await trials).measure(replaced);
     return Number.isFinite(found) ? found : ruined;
   };
@@ -145,19 +144,6 @@ async function formatLosses(state: RecipeState, sites: readonly Linear[], candid
 
 /** What the names of sites stand for: the same name with another shape is another site. */
 const spelledSites = (sites: readonly Linear[]): string[] => sites.map(({ id, rows, cols }) => `${id} ${rows}x${cols}`);
-
-async function firstBatches(batches: Batches): Promise<Feeds[]> {
-  const taken: Feeds[] = [];
-  let samples = 0, tokens = 0;
-  for await (const feeds of batches as AsyncIterable<Feeds>) {
-    taken.push(feeds);
-    const [first] = Object.values(feeds);
-    samples += first.shape[0] ?? 1;
-    if (first.type === 'i64' || first.type === 'i32') tokens += first.data.length;
-    if (samples >= most.samples || tokens >= most.tokens) break;
-  }
-  return taken;
-}
 
 /** Formats' own bits, and nothing beside the layers. */
 const ownStorage = (sites: readonly Linear[]): StorageCost => ({

@@ -1,5 +1,6 @@
 /** Weights become codes: to nearest, with searched scales, or with the help of moments of the inputs. */
 import type { NumberFormat, Quantized } from '../../formats/format.ts';
+import { isRotated } from '../../formats/rotated.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { linearSites, type Linear } from '../../graph/linear.ts';
 import { momentKey, observeMoments, type Moments } from '../../observe/moments.ts';
@@ -7,6 +8,7 @@ import { awq } from '../../round/awq.ts';
 import { encodeMatrix } from '../../round/encode-matrix.ts';
 import { factorHessian, gptq, type HessianFactor } from '../../round/gptq.ts';
 import { hqq } from '../../round/hqq.ts';
+import { factorForLdlq, ldlq } from '../../round/ldlq.ts';
 import { quantizedLazily, quantizedWhole, sumOfSquares, type QuantizedMatrix } from '../../round/quantized-matrix.ts';
 import type { Matrix } from '../../round/rounder.ts';
 import { exclusiveReaders } from '../../transform/fold-scale.ts';
@@ -16,7 +18,7 @@ import { observable, type StepRunner } from '../state.ts';
 
 /** Needs of each rounder: second moments, or moments per column. */
 const needs: Readonly<Record<Rounder, 'nothing' | 'columns' | 'hessian'>> = {
-  nearest: 'nothing', 'scale-search': 'nothing', hqq: 'nothing', importance: 'columns', gptq: 'hessian', awq: 'hessian',
+  nearest: 'nothing', 'scale-search': 'nothing', hqq: 'nothing', importance: 'columns', gptq: 'hessian', ldlq: 'hessian', awq: 'hessian',
 };
 
 /** Half a gigabyte of second moments: about eight inputs of 2816 columns. */
@@ -64,6 +66,11 @@ export const round: StepRunner<'round'> = async (state, { rounder }, context) =>
           let factor = factored.get(key);
           if (factor === undefined) factored.set(key, factor = factorHessian(seen.hessian!, site.cols));
           finish(site, wholly(format, matrix, () => gptq(matrix, format, seen, { factor, search: 'mse' })));
+        } else if (rounder === 'ldlq') {
+          const turned = `${key} ${isRotated(format)}`;
+          const factor = factored.get(turned) ?? factorForLdlq(seen.hessian!, site.cols, format);
+          factored.set(turned, factor);
+          finish(site, wholly(format, matrix, () => ldlq(matrix, format, seen, { factor })));
         } else {
           const encode = rounder === 'importance' ? { importance: seen.meanSquare } : {};
           finish(site, wholly(format, matrix, () => encodeMatrix(format, matrix.values, matrix.rows, matrix.cols, { name: site.id, search: 'mse', ...encode })));
