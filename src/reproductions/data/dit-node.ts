@@ -4,12 +4,13 @@
  */
 import { readFile } from 'node:fs/promises';
 import { ortNode } from '../../engine/ort-node.ts';
-import type { Feeds } from '../../engine/session.ts';
+import type { Feeds, Session } from '../../engine/session.ts';
 import { i64, type Tensor } from '../../engine/tensor.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { openModern } from '../../jobs/source-node.ts';
 import { argMax } from '../../numeric/distribution.ts';
 import { normal, permutation } from '../../numeric/random.ts';
+import { takeRows } from '../../observe/data/dataset.ts';
 import { readNpy } from '../../observe/data/index.ts';
 import { openGraph } from '../../observe/taps.ts';
 import { ddimSample, linearAlphaBar, pointsOf, type Asked, type DdimSettings, type Predict } from './ddim.ts';
@@ -41,7 +42,15 @@ export interface SampleOptions {
 }
 
 /** A network that answers; several of them can share a trajectory, each for its own time steps. */
-export interface Predictor { readonly predict: Predict; dispose(): Promise<void> }
+export interface Predictor {
+  readonly predict: Predict;
+  /** The same session with more feeds at every call: weights that were promoted to inputs. */
+  feeding(more: Feeds): Predictor;
+  dispose(): Promise<void>;
+}
+
+/** A network, or one per time step. */
+export type Network = Graph | ((t: number) => Graph);
 
 export interface DitHost {
   /** The float network at a modern operator set: inputs x, t, y; output eps. */
@@ -50,11 +59,11 @@ export interface DitHost {
   readonly judged: Feeds;
   /** So many points of float trajectories from noises made by a seed, to calibrate on. */
   points(count: number, seed: number): Promise<Feeds>;
-  predictor(graph: Graph): Promise<Predictor>;
+  predictor(network: Network): Promise<Predictor>;
   /** Error of the predicted noise on the judged points; composites must be lowered. */
-  noiseError(graph: Graph): Promise<NoiseError>;
-  /** Samples [images, 1, 28, 28] of a graph or predictor, from the stored noises. */
-  sample(network: Graph | Predictor, options?: SampleOptions): Promise<Float32Array>;
+  noiseError(network: Network): Promise<NoiseError>;
+  /** Samples [images, 1, 28, 28] of a network or predictor, from the stored noises. */
+  sample(network: Network | Predictor, options?: SampleOptions): Promise<Float32Array>;
   /** Share of samples that the classifier takes for the digit that was asked for. */
   labelMatch(samples: Float32Array): Promise<number>;
   close(): Promise<void>;
@@ -72,18 +81,26 @@ export async function openDit(asset: (path: string) => string, { threads }: { re
     return { type: 'f32', shape: [indices.length, ...image], data };
   };
 
-  async function predictor(graph: Graph): Promise<Predictor> {
-    const session = await openGraph(graph, ortNode, { threads });
-    return {
+  async function predictor(network: Network): Promise<Predictor> {
+    const sessions = new Map<Graph, Promise<Session>>();
+    const sessionAt = (t: number): Promise<Session> => {
+      const graph = typeof network === 'function' ? network(t) : network;
+      const session = sessions.get(graph) ?? openGraph(graph, ortNode, { threads });
+      sessions.set(graph, session);
+      return session;
+    };
+    const feeding = (more: Feeds): Predictor => ({
       predict: async (x, t, labels) => {
-        const { eps } = await session.run({ x, t: i64([labels.length], labels.map(() => t)), y: i64([labels.length], labels) }, ['eps']);
+        const { eps } = await (await sessionAt(t)).run({ ...more, x, t: i64([labels.length], labels.map(() => t)), y: i64([labels.length], labels) }, ['eps']);
         return eps.data as Float32Array;
       },
-      dispose: () => session.dispose(),
-    };
+      feeding,
+      dispose: async () => { for (const session of sessions.values()) await (await session).dispose(); },
+    });
+    return feeding({});
   }
   const settingsOf = ({ steps = 20, guidance = 2 }: SampleOptions): DdimSettings => ({ alphaBar, steps, guidance, noLabel });
-  async function sample(network: Graph | Predictor, options: SampleOptions = {}, visit?: (asked: Asked) => void): Promise<Float32Array> {
+  async function sample(network: Network | Predictor, options: SampleOptions = {}, visit?: (asked: Asked) => void): Promise<Float32Array> {
     const indices = storedIndices(options.images ?? 20);
     const used = 'predict' in network ? network : await predictor(network);
     try {
@@ -92,17 +109,22 @@ export async function openDit(asset: (path: string) => string, { threads }: { re
       if (used !== network) await used.dispose();
     }
   }
-  async function predicted(graph: Graph, points: Feeds): Promise<Float32Array> {
-    const session = await openGraph(graph, ortNode, { threads });
-    const count = points.x.shape[0];
-    const out = new Float32Array(count * pixels);
-    try {
-      for (let begin = 0; begin < count; begin += chunk) {
-        const { eps } = await session.run(rows(points, begin, Math.min(count, begin + chunk)), ['eps']);
-        out.set(eps.data as Float32Array, begin * pixels);
+  async function predicted(network: Network, points: Feeds): Promise<Float32Array> {
+    const times = Array.from(points.t.data as BigInt64Array, Number);
+    const out = new Float32Array(times.length * pixels);
+    const graphAt = typeof network === 'function' ? network : () => network;
+    for (const graph of new Set(times.map(graphAt))) {
+      const session = await openGraph(graph, ortNode, { threads });
+      const mine = times.flatMap((t, i) => (graphAt(t) === graph ? [i] : []));
+      try {
+        for (let begin = 0; begin < mine.length; begin += chunk) {
+          const indices = mine.slice(begin, begin + chunk);
+          const { eps } = await session.run(picked(points, indices), ['eps']);
+          indices.forEach((index, row) => out.set((eps.data as Float32Array).subarray(row * pixels, (row + 1) * pixels), index * pixels));
+        }
+      } finally {
+        await session.dispose();
       }
-    } finally {
-      await session.dispose();
     }
     return out;
   }
@@ -123,8 +145,8 @@ export async function openDit(asset: (path: string) => string, { threads }: { re
       await network.dispose();
       return pointsOf(asked, count, (step, rowCount) => permutation(seed, step + 1, rowCount), image);
     },
-    async noiseError(graph) {
-      const eps = await predicted(graph, judged);
+    async noiseError(network) {
+      const eps = await predicted(network, judged);
       const squared = new Float64Array(judgedPoints);
       let energy = 0;
       eps.forEach((value, i) => { squared[Math.floor(i / pixels)] += (value - float[i]) ** 2 / pixels; energy += float[i] ** 2 / pixels; });
@@ -145,12 +167,11 @@ export async function openDit(asset: (path: string) => string, { threads }: { re
 }
 
 /** Points `begin` … `end` of feeds. */
-export function rows(points: Feeds, begin: number, end: number): Feeds {
-  return Object.fromEntries(Object.entries(points).map(([name, { type, shape, data }]) => {
-    const size = data.length / shape[0];
-    return [name, { type, shape: [end - begin, ...shape.slice(1)], data: data.subarray(begin * size, end * size) }];
-  }));
-}
+export const rows = (points: Feeds, begin: number, end: number): Feeds => picked(points, Array.from({ length: end - begin }, (_, i) => begin + i));
+
+/** Points with these numbers. */
+export const picked = (points: Feeds, indices: readonly number[]): Feeds =>
+  Object.fromEntries(Object.entries(points).map(([name, tensor]) => [name, takeRows(tensor, indices)]));
 
 /** PSNR in dB of each sample to its float one; pixels reach from −1 to 1. */
 export function samplePsnr(reference: Float32Array, samples: Float32Array): Float64Array {
