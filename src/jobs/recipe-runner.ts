@@ -7,13 +7,16 @@ import { foldConstants, removeIdentities } from '../graph/constant-fold.ts';
 import type { Graph } from '../graph/graph.ts';
 import { upgradeOpset } from '../graph/upgrade.ts';
 import { observeExtremes } from '../observe/extremes.ts';
+import type { Distance } from '../observe/output-distance.ts';
 import type { Batches } from '../observe/taps.ts';
 import { applyRecipe, untouched, type Applied } from '../recipes/apply.ts';
+import type { Measurements, StorageCost } from '../recipes/state.ts';
+import { betterBiases } from './bias-choice.ts';
 import { floatEnds } from './float-ends.ts';
 import { isTooShort, keepsFloat } from './keep.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import { betterRanges } from './range-choice.ts';
-import { inputFormat } from './schemes.ts';
+import { inputFormat, weightsText, type Scheme } from './schemes.ts';
 import type { QuantizeSettings } from './settings.ts';
 import type { SourceModel } from './source.ts';
 import { staticNoise } from './static-noise.ts';
@@ -28,11 +31,15 @@ export interface RecipeRunnerOptions {
   /** Calibration feeds, started again for each pass. */
   readonly batches?: () => Batches;
   readonly progress?: Progress;
+  /** What steps that choose formats go by: what files hold, how outputs are compared, what earlier runs measured. */
+  storageOf?(scheme: Scheme): StorageCost;
+  readonly distance?: Distance;
+  readonly measurements?: Measurements;
 }
 
 /** Recipes carried out once per recipe, format and treatment of activations, whatever the number of files. */
 export function recipeRunner(
-  model: Pick<SourceModel, 'graph'>, settings: Pick<QuantizeSettings, 'keep'> & Partial<Pick<QuantizeSettings, 'seed' | 'threads'>>, { engine, batches, progress = silentProgress }: RecipeRunnerOptions,
+  model: Pick<SourceModel, 'graph'>, settings: Pick<QuantizeSettings, 'keep'> & Partial<Pick<QuantizeSettings, 'seed' | 'threads'>>, { engine, batches, progress = silentProgress, storageOf, distance, measurements }: RecipeRunnerOptions,
 ): (spec: Pick<OutputSpec, 'scheme' | 'recipe'>) => Promise<Applied> {
   const done = new Map<string, Promise<Applied>>();
   const none: Applied = untouched(model.graph);
@@ -61,14 +68,15 @@ export function recipeRunner(
         activationOf: (site) => (inputs !== undefined && quantizesInput(site, inputs) ? inputs : undefined),
         ...(batches === undefined ? {} : { batches }),
         ...(settings.seed === undefined ? {} : { seed: settings.seed }), ...(settings.threads === undefined ? {} : { threads: settings.threads }),
+        ...(storageOf === undefined ? {} : { storage: storageOf(scheme) }), ...(distance === undefined ? {} : { distance }), ...(measurements === undefined ? {} : { measurements }),
         onLine: (line) => progress.line(line),
-        onSite: (site, count, total) => progress.line(`[${String(count).padStart(4)}/${total}] ${site.id} [${site.rows}, ${site.cols}] ${site.weight.type} -> ${scheme.weights}`),
+        onSite: (site, count, total) => progress.line(`[${String(count).padStart(4)}/${total}] ${site.id} [${site.rows}, ${site.cols}] ${site.weight.type} -> ${weightsText(scheme)}`),
       });
       applied = scheme.activations !== 'static' ? reshaped : reshaped.then(async (made) => {
         const samples = made.batches ?? batches;
         if (samples === undefined) return made;
         const noise = staticNoise(made.graph, engine, samples());
-        return floatEnds(await betterRanges(made, noise), noise);
+        return betterBiases(await floatEnds(await betterRanges(made, noise), noise), engine, samples(), noise);
       });
       done.set(key, applied);
     }

@@ -2,11 +2,15 @@
  * Bias correction (Nagel et al. 2019, section 4.2): rounding shifts the mean output of a layer by E[(Ŵ − W)x]; the
  * bias takes the shift back. Means of x are observed, so nothing is assumed of their distribution.
  */
+import type { Engine } from '../engine/session.ts';
 import { floatTensor } from '../tensor-ref.ts';
 import type { Graph } from '../graph/graph.ts';
 import { linearSites, type Linear } from '../graph/linear.ts';
 import { freshNames, makeNode } from '../graph/rewrite.ts';
 import { numberTensor, readFloats } from '../graph/values.ts';
+import { momentKey, observeMoments } from '../observe/moments.ts';
+import type { Batches } from '../observe/taps.ts';
+import type { QuantizedMatrix } from '../round/quantized-matrix.ts';
 
 /** (W − Ŵ)·E[x] per output channel; matrices [rows, cols], `mean` of groups × cols. */
 export function biasShift(site: Pick<Linear, 'rows' | 'cols' | 'groups'>, weight: Float32Array, decoded: Float32Array, mean: ArrayLike<number>): Float64Array {
@@ -17,6 +21,19 @@ export function biasShift(site: Pick<Linear, 'rows' | 'cols' | 'groups'>, weight
     for (let c = 0; c < cols; c++) shift[r] += (weight[r * cols + c] - decoded[r * cols + c]) * mean[first + c];
   }
   return shift;
+}
+
+/** The graph whose biases make up for what rounding shifts, on the means of the inputs that batches give. */
+export async function correctBiases(graph: Graph, weights: ReadonlyMap<string, QuantizedMatrix>, engine: Engine, batches: Batches): Promise<Graph> {
+  const sites = linearSites(graph).filter((site) => site.kind !== 'ConvTranspose' && weights.has(site.id));
+  const moments = await observeMoments(graph, engine, batches, sites, { hessian: false });
+  const shifts = new Map<string, Float64Array>();
+  for (const site of sites) {
+    const matrix = weights.get(site.id)!;
+    const decoded = matrix.format.decode(await matrix.read(0, matrix.rows));
+    shifts.set(site.output, biasShift(site, await site.weightMatrix(), decoded, moments.get(momentKey(site))!.mean));
+  }
+  return correctBias(graph, shifts);
 }
 
 /** Adds shifts to the biases of sites, by name of their output; sites without a bias get one. */
