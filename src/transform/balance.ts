@@ -9,7 +9,7 @@ import { freshNames, makeNode } from '../graph/rewrite.ts';
 import { sortNodes, viewOf } from '../graph/traverse.ts';
 import { pow } from '../numeric/elementary.ts';
 import { floatTensor } from '../tensor-ref.ts';
-import { scaleBetween } from './fold-scale.ts';
+import { hasGain, scaleBetween } from './fold-scale.ts';
 
 /** Channels that are never active count as this large. */
 const smallestMaximum = 1e-5;
@@ -18,10 +18,16 @@ const smallestMaximum = 1e-5;
 export const balanceFactors = (activation: ArrayLike<number>, weight: ArrayLike<number>, alpha: number): Float32Array =>
   Float32Array.from(activation, (a, j) => pow(Math.max(a, smallestMaximum), alpha) / pow(Math.max(weight[j], smallestMaximum), 1 - alpha));
 
-/** The same function with the inputs of sites divided by factors, by input value, and the columns of their weights multiplied. */
-export async function balanceInputs(graph: Graph, factors: ReadonlyMap<string, Float32Array>): Promise<Graph> {
+/**
+ * The same function with the inputs of sites divided by factors, by input value, and the columns of their weights
+ * multiplied. `into: 'gains'` leaves the weights of other layers alone: only gains of normalizations take a division.
+ */
+export async function balanceInputs(graph: Graph, factors: ReadonlyMap<string, Float32Array>, { into = 'any' }: { readonly into?: 'any' | 'gains' } = {}): Promise<Graph> {
   let next = graph;
-  for (const [value, scales] of factors) next = await scaleBetween(next, value, scales) ?? await divideInGraph(next, value, scales);
+  for (const [value, scales] of factors) {
+    const folded = into === 'any' || hasGain(next, value) ? await scaleBetween(next, value, scales) : undefined;
+    next = folded ?? await divideInGraph(next, value, scales);
+  }
   return next;
 }
 

@@ -48,6 +48,12 @@ export function channelOf(site: Linear, taps: number, index: number): number {
   return group * (site.cols / taps) + Math.floor((index % site.cols) / taps);
 }
 
+/** Whether a value comes straight from a product with a gain per channel, as of a normalization. */
+export function hasGain(graph: Graph, value: string): boolean {
+  const node = viewOf(graph).producers.get(value);
+  return node !== undefined && (normalizations.has(node.op) || (node.op === 'Mul' && node.inputs.some((name) => (graph.weights.get(name)?.shape.at(-1) ?? 1) > 1)));
+}
+
 async function divideSource(graph: Graph, value: string, factors: Float32Array): Promise<Graph | undefined> {
   const view = viewOf(graph);
   const node = view.producers.get(value);
