@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { chooseOptions, tieGroups, type Budget, type Candidate } from '../../src/allocate/choose.ts';
 import { randomInteger, uniform } from '../../src/numeric/random.ts';
@@ -84,33 +83,4 @@ test('what no choice can meet is refused with the nearest sum', async () => {
   await assert.rejects(chooseOptions(groups, [{ least: 41, most: 59 }]), /no choice meets/);
   await assert.rejects(chooseOptions([[]], []), /group 0 has no options/);
   assert.throws(() => tieGroups([groups[0], groups[1].slice(1)], [[0, 1]]), /groups 0, 1 are tied/);
-});
-
-/** The published ResNet-18 instance of HAWQ-V3 (its ILP.ipynb); the optima are those of exhaustive search. */
-const instance = JSON.parse(readFileSync(new URL('../vectors/hawqv3-resnet18.json', import.meta.url), 'utf8')) as Record<string, number[]> & { ties: number[][] };
-
-test('the published ResNet-18 instance of HAWQ-V3 has its known optima', async () => {
-  const { hessian_trace_per_parameter: trace, weight_error_sq_int4: error4, weight_error_sq_int8: error8, parameters, macs, ties } = instance;
-  const layers = trace.map((t, i): Candidate[] => [
-    { loss: t * error4[i], uses: [parameters[i] * 4, macs[i] * 16] },
-    { loss: t * error8[i], uses: [parameters[i] * 8, macs[i] * 64] },
-  ]);
-  const sums = (option: number, of: (candidate: Candidate) => number): number => layers.reduce((sum, options) => sum + of(options[option]), 0);
-  assert.equal(sums(0, ({ loss }) => loss).toFixed(7), '1.3077131');
-  assert.equal(sums(1, ({ loss }) => loss).toFixed(7), '0.0042579');
-  const { groups, untie } = tieGroups(layers, ties);
-  assert.equal(groups.length, 16);
-  const solved = async (use: 0 | 1, share: number): Promise<{ omega: string; low: number[]; size: string }> => {
-    const [all4, all8] = [sums(0, ({ uses }) => uses[use]), sums(1, ({ uses }) => uses[use])];
-    const budgets = [0, 1].map((k) => (k === use ? all4 + share * (all8 - all4) : Infinity));
-    const { choice, loss, uses } = await chooseOptions(groups, budgets);
-    return { omega: loss.toFixed(5), low: untie(choice).flatMap((option, i) => (option === 0 ? [i] : [])), size: (uses[0] / 8 / 2 ** 20).toFixed(4) };
-  };
-  assert.deepEqual(await solved(0, 0.5), { omega: '0.07451', low: [15, 17, 18], size: '7.2656' });
-  const quarter = await solved(0, 0.25);
-  assert.deepEqual([quarter.omega, quarter.low], ['0.11830', [14, 15, 16, 17, 18]]);
-  const most = await solved(0, 0.75);
-  assert.deepEqual([most.omega, most.low], ['0.03344', [13, 18]]);
-  const operations = await solved(1, 0.5);
-  assert.deepEqual([operations.omega, operations.low], ['0.21569', [3, 8, 12, 13, 14, 15, 16, 17, 18]]);
 });
