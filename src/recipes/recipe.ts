@@ -42,6 +42,10 @@ export type Step =
   | { readonly step: 'allocate'; readonly bits: number; readonly formats: readonly string[] }
   /** A format per layer from a palette, by its sensitivity to noise and what formats lose on normal weights; the mean is that of the format asked for. */
   | { readonly step: 'allocate-palette'; readonly formats: readonly string[] }
+  /** A format per layer, of these by rising width, by an integer program over the traces of the Hessian; the budget is so large a share of what lies between all narrow and all wide. */
+  | { readonly step: 'allocate-by-trace'; readonly formats: readonly string[]; readonly budget: 'size' | 'bops'; readonly share: number }
+  /** The file computes in integers alone, from the quantized input to the last layer. */
+  | { readonly step: 'integer-only' }
   /** Ranges of activations, per tensor. */
   | { readonly step: 'observe-ranges'; readonly method: RangeMethod }
   /** Weights of layers that a GELU follows take another floating-point element, with the scales that were asked for. */

@@ -4,6 +4,7 @@ import { adaround, brecq } from './adaround.ts';
 import { awq, gptq, hqq, importance, rtn, scaleSearch } from './baselines.ts';
 import { fp4dit } from './fp4dit.ts';
 import { genie } from './genie.ts';
+import { hawqv3, hawqv3Int8 } from './hawqv3.ts';
 import { krishnamoorthiInt8 } from './krishnamoorthi-int8.ts';
 import { lowbitFpDiffusion } from './lowbit-fp-diffusion.ts';
 import { joined, stepAlone } from './join.ts';
@@ -14,7 +15,7 @@ import { steps } from './steps.ts';
 import { viditQ, viditQMp } from './vidit-q.ts';
 import { zeroq } from './zeroq.ts';
 
-export const recipes: readonly Recipe[] = [rtn, scaleSearch, importance, gptq, awq, hqq, adaround, brecq, krishnamoorthiInt8, zeroq, genie, fp4dit, lowbitFpDiffusion, mixdq, qPalette, viditQ, viditQMp];
+export const recipes: readonly Recipe[] = [rtn, scaleSearch, importance, gptq, awq, hqq, adaround, brecq, krishnamoorthiInt8, zeroq, genie, fp4dit, hawqv3, hawqv3Int8, lowbitFpDiffusion, mixdq, qPalette, viditQ, viditQMp];
 
 const errors = defineErrors('recipes', {
   unknown: (f: { name: string }) => [`unknown recipe: ${f.name}`, `known recipes: ${recipes.map((recipe) => recipe.name).join(', ')}; steps to join with + before one of them: ${Object.keys(steps).filter((name) => stepAlone(name) !== undefined).join(', ')}`],

@@ -68,6 +68,8 @@ export interface RecipeState {
   readonly activations: ReadonlyMap<string, NumberFormat>;
   /** Weights by id that steps put into the graph and that stay float: rotations, low-rank branches. */
   readonly kept: ReadonlySet<string>;
+  /** The file computes in integers alone. */
+  readonly integerOnly?: boolean;
   /** How formats were chosen by measurement, where they were. */
   readonly allocation?: Allocation;
   /** What the manifest should say of the run. */

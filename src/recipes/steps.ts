@@ -4,6 +4,7 @@ import { foldBatchNorm } from '../transform/fold-batchnorm.ts';
 import type { Need, Step } from './recipe.ts';
 import type { StepRunner } from './state.ts';
 import { allocate } from './steps/allocate.ts';
+import { allocateByTrace } from './steps/allocate-by-trace.ts';
 import { allocateDecoupled } from './steps/allocate-decoupled.ts';
 import { allocatePalette } from './steps/allocate-palette.ts';
 import { balance } from './steps/balance.ts';
@@ -46,7 +47,12 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   'allocate-decoupled': { run: allocateDecoupled, stage: 'allocate', needs: samples },
   allocate: { run: allocate, stage: 'allocate' },
   'allocate-palette': { run: allocatePalette, stage: 'allocate', needs: samples },
+  'allocate-by-trace': { run: allocateByTrace, stage: 'allocate', needs: samples, excludes: { allocate: 'both choose the formats of layers' } },
   'observe-ranges': { run: observeActivationRanges, stage: 'observe', needs: samples, alone: { step: 'observe-ranges', method: 'minmax' } },
+  'integer-only': {
+    run: async (state) => ({ ...state, integerOnly: true }), stage: 'observe', needs: samples, alone: { step: 'integer-only' },
+    excludes: { rotate: 'rotations between layers have no integer form', 'round-inputs': 'inputs have grids of their own', 'fix-float-inputs': 'inputs are integers' },
+  },
   distil: { run: distil, stage: 'data', needs: () => ['batch normalization'] },
   'before-gelu': { run: beforeGelu, stage: 'allocate', alone: { step: 'before-gelu', element: 'e3m0' } },
   'search-splits': { run: searchSplits, stage: 'allocate', alone: { step: 'search-splits' } },
