@@ -42,6 +42,12 @@ export type Step =
   | { readonly step: 'allocate'; readonly bits: number; readonly formats: readonly string[] }
   /** A format per layer from a palette, by its sensitivity to noise and what formats lose on normal weights; the mean is that of the format asked for. */
   | { readonly step: 'allocate-palette'; readonly formats: readonly string[] }
+  /** Inputs that never lie below −11/64 are lifted above zero, and take codes without a sign (SVDQuant). */
+  | { readonly step: 'shift' }
+  /** Smoothing searched on the output error with a branch of `rank` in place: 2·grid − 1 candidates, on so many rows of each input. */
+  | { readonly step: 'smooth-search'; readonly grid: number; readonly rank: number; readonly samples: number }
+  /** Float branches of at most this rank beside the weights, found again while the output error on so many rows falls. */
+  | { readonly step: 'low-rank'; readonly rank: number; readonly rounds: number; readonly samples: number }
   /** A format per layer, of these by rising width, by an integer program over the traces of the Hessian; the budget is so large a share of what lies between all narrow and all wide. */
   | { readonly step: 'allocate-by-trace'; readonly formats: readonly string[]; readonly budget: 'size' | 'bops'; readonly share: number }
   /** The file computes in integers alone, from the quantized input to the last layer. */
@@ -70,7 +76,23 @@ export type Step =
     readonly scaleAware?: boolean;
   }
   /** Output means are restored through the bias. */
-  | { readonly step: 'correct-bias' };
+  | { readonly step: 'correct-bias' }
+  /** Channels of state-space blocks sorted by size, heads alike side by side, in so many clusters of heads and runs of channels. */
+  | { readonly step: 'sort-and-cluster'; readonly heads: number; readonly channels: number }
+  /** The residual stream turned by eigenvectors and a Hadamard matrix, so that channels have one variance. */
+  | { readonly step: 'rotate-klt' }
+  /** What the output projections of state-space blocks read, divided by factors that its weights take, `alpha` of the difficulty. */
+  | { readonly step: 'smooth-readout'; readonly alpha: number }
+  /** What the output projections of state-space blocks read, turned by a Hadamard matrix as the network runs. */
+  | { readonly step: 'rotate-readout' }
+  /** x, B and C of state-space blocks turned around the scan, brought to one size before where asked. */
+  | { readonly step: 'rotate-scan'; readonly smooth: boolean }
+  /** Everything that state-space blocks compute with on grids of so many bits that data fixed beforehand. */
+  | {
+    readonly step: 'ssm-scales'; readonly bits: number; readonly clip: 'largest' | 'percentile';
+    /** Scales of x and of the states, and of B and C. */
+    readonly channels: 'tensor' | 'cluster'; readonly groups: 'tensor' | 'group';
+  };
 
 export interface Recipe {
   readonly name: string;

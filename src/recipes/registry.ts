@@ -8,14 +8,16 @@ import { hawqv3, hawqv3Int8 } from './hawqv3.ts';
 import { krishnamoorthiInt8 } from './krishnamoorthi-int8.ts';
 import { lowbitFpDiffusion } from './lowbit-fp-diffusion.ts';
 import { joined, stepAlone } from './join.ts';
+import { mambaquant } from './mambaquant.ts';
 import { mixdq } from './mixdq.ts';
 import { qPalette } from './q-palette.ts';
+import { quamba2 } from './quamba2.ts';
 import type { Recipe } from './recipe.ts';
 import { steps } from './steps.ts';
 import { viditQ, viditQMp } from './vidit-q.ts';
 import { zeroq } from './zeroq.ts';
 
-export const recipes: readonly Recipe[] = [rtn, scaleSearch, importance, gptq, awq, hqq, adaround, brecq, krishnamoorthiInt8, zeroq, genie, fp4dit, hawqv3, hawqv3Int8, lowbitFpDiffusion, mixdq, qPalette, viditQ, viditQMp];
+export const recipes: readonly Recipe[] = [rtn, scaleSearch, importance, gptq, awq, hqq, adaround, brecq, krishnamoorthiInt8, zeroq, genie, fp4dit, hawqv3, hawqv3Int8, lowbitFpDiffusion, mambaquant, mixdq, qPalette, quamba2, viditQ, viditQMp];
 
 const errors = defineErrors('recipes', {
   unknown: (f: { name: string }) => [`unknown recipe: ${f.name}`, `known recipes: ${recipes.map((recipe) => recipe.name).join(', ')}; steps to join with + before one of them: ${Object.keys(steps).filter((name) => stepAlone(name) !== undefined).join(', ')}`],

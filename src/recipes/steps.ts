@@ -13,10 +13,12 @@ import { distil } from './steps/distil.ts';
 import { fixInputs, searchSplits } from './steps/float-formats.ts';
 import { correctBias, observeActivationRanges, smooth } from './steps/observe.ts';
 import { protect } from './steps/protect.ts';
+import { lowRank, shift, smoothSearch } from './steps/low-rank.ts';
 import { reconstruct } from './steps/reconstruct.ts';
 import { rotate } from './steps/rotate.ts';
 import { round } from './steps/round.ts';
 import { roundInputs } from './steps/round-inputs.ts';
+import { rotateKlt, rotateReadout, rotateScan, smoothReadout, sortScan, ssmScales } from './steps/state-space.ts';
 
 /** Where a step stands when recipes are joined: data are made, the float network is reshaped, formats are chosen, weights become codes, ranges are found, what codes lost is restored. */
 export type Stage = 'data' | 'transform' | 'allocate' | 'round' | 'observe' | 'restore';
@@ -40,6 +42,12 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   'fold-batchnorm': { run: async (state) => ({ ...state, graph: foldBatchNorm(state.graph) }), stage: 'transform', alone: { step: 'fold-batchnorm' } },
   equalize: { run: async (state) => ({ ...state, graph: (await equalizeLayers(state.graph)).graph }), stage: 'transform', alone: { step: 'equalize' } },
   smooth: { run: smooth, stage: 'transform', needs: samples, alone: { step: 'smooth', alpha: 0.5 } },
+  shift: { run: shift, stage: 'transform', precedes: { smooth: 'it lifts what is not yet scaled', 'smooth-search': 'it lifts what is not yet scaled', rotate: 'what is turned may be negative' }, alone: { step: 'shift' } },
+  'smooth-search': { run: smoothSearch, stage: 'transform', needs: samples, excludes: { smooth: 'both divide the same inputs' }, alone: { step: 'smooth-search', grid: 20, rank: 0, samples: 256 } },
+  'low-rank': {
+    run: lowRank, stage: 'transform', needs: samples, alone: { step: 'low-rank', rank: 32, rounds: 100, samples: 256 },
+    excludes: { reconstruct: 'its blocks do not see the branches' },
+  },
   rotate: { run: rotate, stage: 'transform', alone: { step: 'rotate', where: 'both' } },
   protect: { run: protect, stage: 'transform' },
   balance: { run: balance, stage: 'transform', needs: samples, alone: { step: 'balance', alphas: [0.1, 0.2, 0.3, 0.5, 0.7] } },
@@ -59,5 +67,14 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   'fix-float-inputs': { run: fixInputs, stage: 'observe', needs: samples, alone: { step: 'fix-float-inputs', bits: 8 } },
   round: { run: round, stage: 'round', needs: ({ rounder }) => (rounder === 'gptq' || rounder === 'ldlq' || rounder === 'awq' || rounder === 'importance' ? ['sample inputs'] : []) },
   reconstruct: { run: reconstruct, stage: 'round', needs: samples },
+  'sort-and-cluster': {
+    run: sortScan, stage: 'transform', needs: samples, alone: { step: 'sort-and-cluster', heads: 4, channels: 4 },
+    precedes: { rotate: 'turned channels have no order', 'rotate-readout': 'turned channels have no order', 'smooth-readout': 'factors belong to channels', 'rotate-scan': 'turned channels have no order' },
+  },
+  'rotate-klt': { run: rotateKlt, stage: 'transform', needs: samples, alone: { step: 'rotate-klt' } },
+  'smooth-readout': { run: smoothReadout, stage: 'transform', needs: samples, alone: { step: 'smooth-readout', alpha: 0.5 }, precedes: { rotate: 'smoothing is by channel', 'rotate-readout': 'smoothing is by channel' } },
+  'rotate-readout': { run: rotateReadout, stage: 'transform', needs: samples, excludes: { rotate: 'both turn what output projections read' }, alone: { step: 'rotate-readout' } },
+  'rotate-scan': { run: rotateScan, stage: 'transform', needs: samples, alone: { step: 'rotate-scan', smooth: true } },
+  'ssm-scales': { run: ssmScales, stage: 'observe', needs: samples, alone: { step: 'ssm-scales', bits: 8, clip: 'largest', channels: 'cluster', groups: 'group' } },
   'correct-bias': { run: correctBias, stage: 'restore', needs: samples, alone: { step: 'correct-bias' } },
 };

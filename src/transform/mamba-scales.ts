@@ -33,7 +33,7 @@ const perTensor = (block: MambaBlock): string[] =>
 export function ssmScales(graph: Graph, magnitudes: ReadonlyMap<string, Magnitudes>, options: SsmScaleOptions, clipped: ReadonlyMap<string, number> = new Map()): StaticScale[] {
   const clusters = clustersOf(graph);
   return mambaBlocks(graph).flatMap((block): StaticScale[] => {
-    const { groups, heads, headDim, stateSize } = block;
+    const { groups, stateSize } = block;
     const of = (value: string): Float32Array => magnitudes.get(value)!.max;
     const tensorScale = (value: string): StaticScale =>
       ({ value, bits: options.bits, shape: [], scales: symmetricScales([clipped.get(value) ?? of(value).reduce((a, b) => Math.max(a, b), 0)], options.bits) });
@@ -53,12 +53,22 @@ export function ssmScales(graph: Graph, magnitudes: ReadonlyMap<string, Magnitud
       byCluster ? shared(x, [block.inner], (i) => cluster[i]) : tensorScale(x),
       ...[B, C].map((value) => (options.groups === 'group' && groups > 1 ? shared(value, [groups * stateSize], (i) => Math.floor(i / stateSize)) : tensorScale(value))),
       // [groups, heads of a group, state, channels of a head]
-      byCluster ? shared(state, [groups, heads / groups, stateSize, headDim], (i) => {
-        const head = Math.floor(i / (stateSize * headDim));
-        return cluster[head * headDim + (i % headDim)] * stateSize + (Math.floor(i / headDim) % stateSize);
-      }) : tensorScale(state),
+      byCluster ? stateScales(block, cluster, shared) : tensorScale(state),
     ];
   });
+}
+
+/** One scale per cluster and index of the state; the value is [groups, heads of a group, state, channels of a head]. */
+function stateScales(block: MambaBlock, cluster: readonly number[], shared: (value: string, shape: readonly number[], index: (i: number) => number) => StaticScale): StaticScale {
+  const { groups, heads, headDim, stateSize } = block;
+  const tableIndex = (i: number): number => {
+    const head = Math.floor(i / (stateSize * headDim));
+    return cluster[head * headDim + (i % headDim)] * stateSize + (Math.floor(i / headDim) % stateSize);
+  };
+  const whole = shared(mambaValue(block, 'state'), [groups, heads / groups, stateSize, headDim], tableIndex);
+  const table = new Float32Array((Math.max(...cluster) + 1) * stateSize);
+  whole.scales.forEach((scale, i) => { table[tableIndex(i)] = scale; });
+  return { ...whole, gathered: { table, width: stateSize, index: cluster, shape: [groups, heads / groups, headDim, stateSize], perm: [0, 1, 3, 2] } };
 }
 
 const clustersKey = 'mamba2.clusters';

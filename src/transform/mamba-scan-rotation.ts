@@ -9,14 +9,14 @@ import { sortNodes } from '../graph/traverse.ts';
 import { floatTensor } from '../tensor-ref.ts';
 import type { Magnitudes } from '../observe/magnitudes.ts';
 import { mambaBlocks, mambaValue, type MambaValue } from './mamba-blocks.ts';
-import { TurnWriter } from './rotate.ts';
+import { TurnWriter, type Rotated } from './rotate.ts';
 import { hadamardRotation, type Rotation } from './rotation.ts';
 
 /** Factors below this would make noise of what is nearly zero. */
 const smallest = 1e-2;
 
 /** Rotates x, B and C of every block; with magnitudes their channels are first brought to one size, C taking what B gives away. */
-export function rotateScans(graph: Graph, magnitudes?: ReadonlyMap<string, Magnitudes>): Graph {
+export function rotateScans(graph: Graph, magnitudes?: ReadonlyMap<string, Magnitudes>): Pick<Rotated, 'graph' | 'kept'> {
   const writer = new TurnWriter(graph);
   const fresh = freshNames(graph);
   const nodes: Node[] = [];
@@ -65,5 +65,5 @@ export function rotateScans(graph: Graph, magnitudes?: ReadonlyMap<string, Magni
   const written = writer.into({ ...redirected, nodes: [...redirected.nodes, ...nodes] });
   const back = new Map([...aside].map(([name, plain]) => [turned.get(plain)!, name]));
   const next = renameValues(written, back);
-  return { ...next, nodes: sortNodes(next) };
+  return { graph: { ...next, nodes: sortNodes(next) }, kept: writer.kept };
 }

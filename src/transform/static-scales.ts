@@ -2,8 +2,9 @@
  * Values rounded to symmetric integers by scales fixed beforehand, one or many per value, in standard operators:
  * round half to even of x / s, clipped, times s.
  */
-import { float32Tensor } from '../graph/build.ts';
+import { float32Tensor, ints } from '../graph/build.ts';
 import { extend } from '../graph/extend.ts';
+import type { Tape } from '../graph/gradient/tape.ts';
 import type { Graph } from '../graph/graph.ts';
 import { sortNodes } from '../graph/traverse.ts';
 import { floatTensor } from '../tensor-ref.ts';
@@ -14,19 +15,36 @@ export interface StaticScale {
   /** Shape that broadcasts to the value's; [] for one scale. */
   readonly shape: readonly number[];
   readonly scales: Float32Array;
+  /** Where many of the scales are equal, how they are gathered from fewer as the network is loaded. */
+  readonly gathered?: GatheredScales;
+}
+
+/** Rows of a table [rows, width] by index, seen as `shape` and its axes brought into the order `perm`. */
+export interface GatheredScales {
+  readonly table: Float32Array;
+  readonly width: number;
+  readonly index: readonly number[];
+  readonly shape: readonly number[];
+  readonly perm: readonly number[];
 }
 
 /** Largest magnitudes → scales of `bits`-bit integers; what is always zero keeps the scale one. */
 export const symmetricScales = (maxima: ArrayLike<number>, bits: number): Float32Array =>
   Float32Array.from(maxima, (max) => (max > 0 ? Math.fround(max) / (2 ** (bits - 1) - 1) : 1));
 
+function gather(tape: Tape, name: string, { table, width, index, shape, perm }: GatheredScales): string {
+  const rows = tape.op('Gather', [tape.weight(floatTensor(name, [table.length / width, width], table)), tape.ints(index)]);
+  return tape.op('Transpose', [tape.op('Reshape', [rows, tape.ints(shape)])], { perm: ints(perm) });
+}
+
 /** Every reader of each value sees it rounded; the values themselves keep their names. */
 export function insertStaticScales(graph: Graph, scales: readonly StaticScale[]): Graph {
   const rounded = new Map<string, string>();
   const own = new Set<string>();
   const { graph: extended } = extend(graph, (tape) => {
-    for (const { value, bits, shape, scales: values } of scales) {
-      const scale = tape.weight(shape.length === 0 ? float32Tensor(`${value}_scale`, values[0]) : floatTensor(`${value}_scale`, shape, values));
+    for (const { value, bits, shape, scales: values, gathered } of scales) {
+      const scale = gathered !== undefined ? gather(tape, `${value}_scale`, gathered)
+        : tape.weight(shape.length === 0 ? float32Tensor(`${value}_scale`, values[0]) : floatTensor(`${value}_scale`, shape, values));
       const top = 2 ** (bits - 1) - 1;
       const divided = tape.op('Div', [value, scale]);
       own.add(divided);

@@ -77,7 +77,7 @@ test('rotations of the stream, of the readout and of the scan leave the logits, 
   await checkEquivalent(graph, readout.graph, ortNode, feeds, 1e-5);
   assert.deepEqual(mambaBlocks(readout.graph).map(({ outProj }) => readout.turned.includes(outProj.input)), [false, false, false], 'the projection reads the turned value');
   for (const magnitudes of [undefined, await observeMagnitudes(readout.graph, ortNode, [feeds], ssmSites(readout.graph))]) {
-    const scan = rotateScans(readout.graph, magnitudes);
+    const { graph: scan } = rotateScans(readout.graph, magnitudes);
     await checkEquivalent(graph, scan, ortNode, feeds, 1e-5);
     const [block] = mambaBlocks(scan);
     const values = [`${block.stem}.x`, `${block.stem}.x_plain`];
