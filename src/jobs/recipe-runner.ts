@@ -1,5 +1,6 @@
 /** What happens to a source model's graph before any file is written: brought up to date, and reshaped and rounded by recipes. */
 import type { Engine } from '../engine/session.ts';
+import { integerValues } from '../export/onnx-integer.ts';
 import { activationValues } from '../export/onnx-static.ts';
 import { quantizesInput } from '../export/onnx-activations.ts';
 import { parseFormat } from '../formats/registry.ts';
@@ -62,7 +63,7 @@ export function recipeRunner(
       const reshaped = applyRecipe(recipe, model.graph, {
         engine,
         // An activation without a range stays float.
-        activationValues: (graph) => activationValues(graph).filter((value) => !keepsFloat(value, '', settings.keep)),
+        activationValues: (graph) => (recipe.steps.some(({ step }) => step === 'integer-only') ? integerValues : activationValues)(graph).filter((value) => !keepsFloat(value, '', settings.keep)),
         // Asked of the transformed graph, whose weights may have new names; refusals have stopped the plan or been allowed.
         formatOf: (site) => (site.kind === 'Gather' || isTooShort(site, format) || keepsFloat(site.id, site.node.name, settings.keep) || format.refuses(site.rows, site.cols) !== undefined ? undefined : format),
         activationOf: (site) => (inputs !== undefined && quantizesInput(site, inputs) ? inputs : undefined),
@@ -74,7 +75,7 @@ export function recipeRunner(
       });
       applied = scheme.activations !== 'static' ? reshaped : reshaped.then(async (made) => {
         const samples = made.batches ?? batches;
-        if (samples === undefined) return made;
+        if (samples === undefined || made.integerOnly === true) return made;
         const noise = staticNoise(made.graph, engine, samples());
         return betterBiases(await floatEnds(await betterRanges(made, noise), noise), engine, samples(), noise);
       });

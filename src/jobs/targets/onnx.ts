@@ -2,6 +2,7 @@
 import { exportWithInputs } from '../../export/onnx-activations.ts';
 import { exportDynamicInt8 } from '../../export/onnx-dynamic.ts';
 import { exportHalf } from '../../export/onnx-half.ts';
+import { exportIntegerOnly } from '../../export/onnx-integer.ts';
 import { exportStaticInt8 } from '../../export/onnx-static.ts';
 import { exportWeightOnly } from '../../export/onnx-weight-only.ts';
 import { writeOnnx } from '../../files/onnx.ts';
@@ -44,6 +45,7 @@ export async function schemeGraph({ model, spec: { scheme }, settings, apply }: 
   const rounded = roundedTables(tables);
   const all = new Map([...weights, ...rounded]);
   const low = weights.size === 0 ? { graph, notes: [] }
+    : rest.integerOnly === true ? await exportIntegerOnly(graph, { weights, ranges })
     : scheme.activations === 'static' ? await exportStaticInt8(graph, { weights, ranges })
     : scheme.activations === 'dynamic' ? await exportDynamicInt8(graph, weights)
     : activations.size === 0 ? await exportWeightOnly(graph, weights)
