@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 const kernels = {
   gemm: { what: 'kernel of error feedback', options: ['--importMemory'] },
   ggml: { what: 'encoders of ggml block types' },
+  lowbit: { what: 'products of low-bit matrices and decoders of language models', options: ['--importMemory'] },
   nested: { what: 'narrowing of integers' },
   scales: { what: 'scale searches of integer formats' },
   trellis: { what: 'search of trellis codes' },

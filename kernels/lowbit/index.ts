@@ -1,0 +1,280 @@
+/**
+ * Products of low-bit matrices with rounded inputs, and what a decoder of language models computes between them.
+ *
+ * A matrix [rows, cols] lies in panels of four rows, a panel in groups of 32 columns:
+ *   four bits    64 bytes a group: for each row 16 bytes, byte i with column i in its low and column i + 16 in its high half;
+ *   eight bits   128 bytes a group: for each row 32 codes;
+ *   float        512 bytes a group: for each column four values, one per row.
+ * Scales (and minima, subtracted) lie [panel][group][row], of halves of a group [panel][group][half][row].
+ * Inputs are rounded per group: 32 codes of 16 bits, one scale, the sum of the codes as a float.
+ *
+ * One order for every output: sums of a group in integers, groups in ascending order in float32, one rounding per
+ * multiplication and addition. Plain twins in src/engine/kernels/lowbit.ts give the same bits.
+ */
+
+// @ts-ignore: decorator
+@inline
+const group: i32 = 32;
+
+/** [a0…a3], … → [Σa, Σb, Σc, Σd] */
+// @ts-ignore: decorator
+@inline
+function sums(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = i32x4.add(v128.shuffle<i32>(a, b, 0, 4, 1, 5), v128.shuffle<i32>(a, b, 2, 6, 3, 7));
+  const cd = i32x4.add(v128.shuffle<i32>(c, d, 0, 4, 1, 5), v128.shuffle<i32>(c, d, 2, 6, 3, 7));
+  return i32x4.add(v128.shuffle<i32>(ab, cd, 0, 1, 4, 5), v128.shuffle<i32>(ab, cd, 2, 3, 6, 7));
+}
+
+/** Σ of 16 unsigned bytes below 128, or signed ones, times 16 codes in two vectors. */
+// @ts-ignore: decorator
+@inline
+function dot16(w: v128, x0: v128, x1: v128): v128 {
+  return i32x4.add(i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(w), x0), i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(w), x1));
+}
+
+// @ts-ignore: decorator
+@inline
+function dotNibbles(w: v128, x: usize): v128 {
+  const low = v128.and(w, i8x16.splat(15));
+  const high = i8x16.shr_u(w, 4);
+  return i32x4.add(dot16(low, v128.load(x), v128.load(x, 16)), dot16(high, v128.load(x, 32), v128.load(x, 48)));
+}
+
+// @ts-ignore: decorator
+@inline
+function dotBytes(w: usize, x: usize): v128 {
+  return i32x4.add(dot16(v128.load(w), v128.load(x), v128.load(x, 16)), dot16(v128.load(w, 16), v128.load(x, 32), v128.load(x, 48)));
+}
+
+/** Rounds tokens [tokens, groups · 32] to codes of 8 bits, kept in 16. */
+export function roundInputs(x: usize, count: i32, codes: usize, scales: usize, totals: usize): void {
+  for (let g = 0; g < count; g++) {
+    let top = f32x4.splat(0);
+    for (let i: usize = 0; i < 128; i += 16) top = f32x4.max(top, f32x4.abs(v128.load(x + i)));
+    const amax = max(max(f32x4.extract_lane(top, 0), f32x4.extract_lane(top, 1)), max(f32x4.extract_lane(top, 2), f32x4.extract_lane(top, 3)));
+    const scale: f32 = amax / 127;
+    const by = f32x4.splat(scale > 0 ? scale : 1);
+    let total = i32x4.splat(0);
+    for (let i: usize = 0; i < 128; i += 32) {
+      const a = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.div(v128.load(x + i), by)));
+      const b = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.div(v128.load(x + i, 16), by)));
+      total = i32x4.add(total, i32x4.add(a, b));
+      v128.store(codes + (i >> 1), i16x8.narrow_i32x4_s(a, b));
+    }
+    store<f32>(scales, scale);
+    store<f32>(totals, <f32>(i32x4.extract_lane(total, 0) + i32x4.extract_lane(total, 1) + i32x4.extract_lane(total, 2) + i32x4.extract_lane(total, 3)));
+    x += 128;
+    codes += 64;
+    scales += 4;
+    totals += 4;
+  }
+}
+
+/** out[token][4 · panel + row] for panels [first, last); `stride` in values. */
+export function product4(w: usize, scales: usize, mins: usize, groups: i32, codes: usize, inScales: usize, totals: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32): void {
+  for (let p = first; p < last; p++) {
+    const panel = w + (<usize>p * <usize>groups << 6);
+    const side = <usize>p * <usize>groups << 4;
+    for (let t = 0; t < tokens; t++) {
+      let at = panel;
+      let s = scales + side;
+      let m = mins + side;
+      let x = codes + (<usize>t * <usize>groups << 6);
+      let xs = inScales + (<usize>t * <usize>groups << 2);
+      let xt = totals + (<usize>t * <usize>groups << 2);
+      let acc = f32x4.splat(0);
+      for (let g = 0; g < groups; g++) {
+        const dot = sums(dotNibbles(v128.load(at), x), dotNibbles(v128.load(at, 16), x), dotNibbles(v128.load(at, 32), x), dotNibbles(v128.load(at, 48), x));
+        const value = f32x4.sub(f32x4.mul(f32x4.convert_i32x4_s(dot), v128.load(s)), f32x4.mul(v128.load32_splat(xt), v128.load(m)));
+        acc = f32x4.add(acc, f32x4.mul(value, v128.load32_splat(xs)));
+        at += 64;
+        s += 16;
+        m += 16;
+        x += 64;
+        xs += 4;
+        xt += 4;
+      }
+      v128.store(out + (<usize>(t * stride + p * 4) << 2), acc);
+    }
+  }
+}
+
+/** The same of eight bits, without minima where `mins` is 0. */
+export function product8(w: usize, scales: usize, mins: usize, groups: i32, codes: usize, inScales: usize, totals: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32): void {
+  for (let p = first; p < last; p++) {
+    const panel = w + (<usize>p * <usize>groups << 7);
+    const side = <usize>p * <usize>groups << 4;
+    for (let t = 0; t < tokens; t++) {
+      let at = panel;
+      let s = scales + side;
+      let m = mins + side;
+      let x = codes + (<usize>t * <usize>groups << 6);
+      let xs = inScales + (<usize>t * <usize>groups << 2);
+      let xt = totals + (<usize>t * <usize>groups << 2);
+      let acc = f32x4.splat(0);
+      for (let g = 0; g < groups; g++) {
+        const dot = sums(dotBytes(at, x), dotBytes(at + 32, x), dotBytes(at + 64, x), dotBytes(at + 96, x));
+        let value = f32x4.mul(f32x4.convert_i32x4_s(dot), v128.load(s));
+        if (mins !== 0) value = f32x4.sub(value, f32x4.mul(v128.load32_splat(xt), v128.load(m)));
+        acc = f32x4.add(acc, f32x4.mul(value, v128.load32_splat(xs)));
+        at += 128;
+        s += 16;
+        m += 16;
+        x += 64;
+        xs += 4;
+        xt += 4;
+      }
+      v128.store(out + (<usize>(t * stride + p * 4) << 2), acc);
+    }
+  }
+}
+
+/** Eight bits with a scale for each half of a group. */
+export function product8Halves(w: usize, scales: usize, groups: i32, codes: usize, inScales: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32): void {
+  for (let p = first; p < last; p++) {
+    const panel = w + (<usize>p * <usize>groups << 7);
+    for (let t = 0; t < tokens; t++) {
+      let at = panel;
+      let s = scales + (<usize>p * <usize>groups << 5);
+      let x = codes + (<usize>t * <usize>groups << 6);
+      let xs = inScales + (<usize>t * <usize>groups << 2);
+      let acc = f32x4.splat(0);
+      for (let g = 0; g < groups; g++) {
+        const x0 = v128.load(x), x1 = v128.load(x, 16), x2 = v128.load(x, 32), x3 = v128.load(x, 48);
+        const left = sums(dot16(v128.load(at), x0, x1), dot16(v128.load(at, 32), x0, x1), dot16(v128.load(at, 64), x0, x1), dot16(v128.load(at, 96), x0, x1));
+        const right = sums(dot16(v128.load(at, 16), x2, x3), dot16(v128.load(at, 48), x2, x3), dot16(v128.load(at, 80), x2, x3), dot16(v128.load(at, 112), x2, x3));
+        const value = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(left), v128.load(s)), f32x4.mul(f32x4.convert_i32x4_s(right), v128.load(s, 16)));
+        acc = f32x4.add(acc, f32x4.mul(value, v128.load32_splat(xs)));
+        at += 128;
+        s += 32;
+        x += 64;
+        xs += 4;
+      }
+      v128.store(out + (<usize>(t * stride + p * 4) << 2), acc);
+    }
+  }
+}
+
+/** Float weights and inputs [tokens, groups · 32], columns in ascending order. */
+export function productFloat(w: usize, groups: i32, x: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32): void {
+  const cols = groups * group;
+  for (let p = first; p < last; p++) {
+    for (let t = 0; t < tokens; t++) {
+      let at = w + (<usize>p * <usize>cols << 4);
+      let from = x + (<usize>t * <usize>cols << 2);
+      const end = from + (<usize>cols << 2);
+      let acc = f32x4.splat(0);
+      while (from < end) {
+        acc = f32x4.add(acc, f32x4.mul(v128.load(at), v128.load32_splat(from)));
+        acc = f32x4.add(acc, f32x4.mul(v128.load(at, 16), v128.load32_splat(from, 4)));
+        acc = f32x4.add(acc, f32x4.mul(v128.load(at, 32), v128.load32_splat(from, 8)));
+        acc = f32x4.add(acc, f32x4.mul(v128.load(at, 48), v128.load32_splat(from, 12)));
+        at += 64;
+        from += 16;
+      }
+      v128.store(out + (<usize>(t * stride + p * 4) << 2), acc);
+    }
+  }
+}
+
+/** Σ over lanes as (0 + 2) + (1 + 3). */
+// @ts-ignore: decorator
+@inline
+function total(v: v128): f32 {
+  const half = f32x4.add(v, v128.shuffle<i32>(v, v, 2, 3, 0, 1));
+  return f32x4.extract_lane(half, 0) + f32x4.extract_lane(half, 1);
+}
+
+/** out = x / √(mean(x²) + ε) · weight, `count` a multiple of four. */
+export function rmsNorm(x: usize, weight: usize, count: i32, epsilon: f32, out: usize): void {
+  let sum = f32x4.splat(0);
+  const bytes = <usize>count << 2;
+  for (let i: usize = 0; i < bytes; i += 16) {
+    const v = v128.load(x + i);
+    sum = f32x4.add(sum, f32x4.mul(v, v));
+  }
+  const root = f32x4.splat(sqrt(total(sum) / <f32>count + epsilon));
+  for (let i: usize = 0; i < bytes; i += 16) v128.store(out + i, f32x4.mul(f32x4.div(v128.load(x + i), root), v128.load(weight + i)));
+}
+
+/** x += y */
+export function addTo(x: usize, y: usize, count: i32): void {
+  const bytes = <usize>count << 2;
+  for (let i: usize = 0; i < bytes; i += 16) v128.store(x + i, f32x4.add(v128.load(x + i), v128.load(y + i)));
+}
+
+/** Turns pairs (i, i + half) of each head by the angles whose cosines and sines are given. */
+export function rotate(x: usize, heads: i32, half: i32, cos: usize, sin: usize): void {
+  for (let h = 0; h < heads; h++) {
+    const low = x + (<usize>h * <usize>half << 3);
+    const high = low + (<usize>half << 2);
+    for (let i: usize = 0; i < <usize>half << 2; i += 4) {
+      const a = load<f32>(low + i), b = load<f32>(high + i);
+      const c = load<f32>(cos + i), s = load<f32>(sin + i);
+      store<f32>(low + i, a * c - b * s);
+      store<f32>(high + i, b * c + a * s);
+    }
+  }
+}
+
+/** e^x for x in [−87, 0] and a little above: 2^n · p(r) with a polynomial of degree six; below −87 it is 0. */
+// @ts-ignore: decorator
+@inline
+function exp4(x: v128): v128 {
+  const n = f32x4.nearest(f32x4.mul(x, f32x4.splat(1.4426950408889634)));
+  let r = f32x4.sub(x, f32x4.mul(n, f32x4.splat(0.693359375)));
+  r = f32x4.sub(r, f32x4.mul(n, f32x4.splat(-0.00021219444)));
+  let p = f32x4.splat(0.00019875691);
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.0013981999));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.008333452));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.041665795));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.16666666));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.5));
+  p = f32x4.add(f32x4.add(f32x4.mul(p, f32x4.mul(r, r)), r), f32x4.splat(1));
+  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
+  return v128.and(f32x4.mul(p, power), f32x4.ge(x, f32x4.splat(-87)));
+}
+
+/** gate = silu(gate) · up; count a multiple of four. */
+export function siluTimes(gate: usize, up: usize, count: i32): void {
+  const one = f32x4.splat(1);
+  for (let i: usize = 0; i < <usize>count << 2; i += 16) {
+    const g = v128.load(gate + i);
+    // 1 / (1 + e^−|g|), mirrored for negative g, so that the exponential never grows.
+    const e = exp4(f32x4.neg(f32x4.abs(g)));
+    const s = f32x4.div(v128.bitselect(e, one, f32x4.lt(g, f32x4.splat(0))), f32x4.add(one, e));
+    v128.store(gate + i, f32x4.mul(f32x4.mul(g, s), v128.load(up + i)));
+  }
+}
+
+/**
+ * Attention of one query head over positions [from, to) of a cache [position][kvHeads][width]: `keys` and `values` point
+ * at the head's first position, `stride` is the distance of positions in bytes. `scores` holds a multiple of four values.
+ */
+export function attend(query: usize, keys: usize, values: usize, stride: usize, from: i32, to: i32, width: i32, scale: f32, scores: usize, out: usize): void {
+  const bytes = <usize>width << 2;
+  let top: f32 = -Infinity;
+  const count = to - from;
+  for (let p = 0; p < count; p++) {
+    const key = keys + <usize>(from + p) * stride;
+    let sum = f32x4.splat(0);
+    for (let i: usize = 0; i < bytes; i += 16) sum = f32x4.add(sum, f32x4.mul(v128.load(query + i), v128.load(key + i)));
+    const score = total(sum) * scale;
+    store<f32>(scores + (<usize>p << 2), score);
+    top = max(top, score);
+  }
+  const padded = (count + 3) & ~3;
+  for (let p = count; p < padded; p++) store<f32>(scores + (<usize>p << 2), -Infinity);
+  let norm = f32x4.splat(0);
+  for (let i: usize = 0; i < <usize>padded << 2; i += 16) {
+    const e = exp4(f32x4.max(f32x4.sub(v128.load(scores + i), f32x4.splat(top)), f32x4.splat(-100)));
+    v128.store(scores + i, e);
+    norm = f32x4.add(norm, e);
+  }
+  const sum = f32x4.splat(total(norm));
+  for (let i: usize = 0; i < bytes; i += 16) {
+    let acc = f32x4.splat(0);
+    for (let p = 0; p < count; p++) acc = f32x4.add(acc, f32x4.mul(v128.load32_splat(scores + (<usize>p << 2)), v128.load(values + <usize>(from + p) * stride + i)));
+    v128.store(out + i, f32x4.div(acc, sum));
+  }
+}
