@@ -3,6 +3,7 @@ import { defineErrors } from '../errors.ts';
 import { parseFormat } from '../formats/registry.ts';
 import { findRecipe } from '../recipes/registry.ts';
 import type { Recipe } from '../recipes/recipe.ts';
+import { stageOf } from '../recipes/join.ts';
 import { imageShape } from '../train/statistics-loss.ts';
 import { requestedSchemes, requireData, type Scheme, type Target } from './schemes.ts';
 import type { QuantizeSettings } from './settings.ts';
@@ -51,7 +52,8 @@ export function recipeFor(name: string | undefined, scheme: Scheme, target: Targ
   const recipe = findRecipe(name ?? defaultRecipe(format.bits, scheme, target, hasData));
   if (!recipe.exports.includes(target)) throw errors.notExported({ recipe: recipe.name, target, exports: recipe.exports.join(', ') });
   if (recipe.needs.includes('sample inputs') && !hasData) throw errors.needsData({ recipe: recipe.name });
-  return scheme.activations === 'static' ? withRanges(recipe) : recipe;
+  const fitting = scheme.budget === undefined ? recipe : withFormats(recipe, scheme.budget);
+  return scheme.activations === 'static' ? withRanges(fitting) : fitting;
 }
 
 function defaultRecipe(bits: number, { activations }: Scheme, target: Target, hasData: boolean): string {
@@ -61,6 +63,12 @@ function defaultRecipe(bits: number, { activations }: Scheme, target: Target, ha
   // At 8 bits the extreme value is as good a scale as any.
   if (bits >= 8) return 'rtn';
   return hasData ? 'gptq' : 'scale-search';
+}
+
+/** Formats are chosen by measurement once the network has its last shape, before anything is rounded. */
+function withFormats(recipe: Recipe, { bits, formats }: NonNullable<Scheme['budget']>): Recipe {
+  const at = recipe.steps.findIndex(({ step }) => stageOf(step) === 'round');
+  return { ...recipe, steps: [...recipe.steps.slice(0, at), { step: 'allocate', bits, formats }, ...recipe.steps.slice(at)] };
 }
 
 /** Static activations need ranges: a recipe that is only about weights gets them observed after its transforms. */

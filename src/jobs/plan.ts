@@ -1,6 +1,6 @@
 /** What each output will hold, worked out from headers and shapes before any weight is read. */
 import type { PlannedOutput } from './result.ts';
-import type { Target } from './schemes.ts';
+import { weightsText, type Target } from './schemes.ts';
 import type { QuantizeSettings } from './settings.ts';
 import type { SourceModel } from './source.ts';
 import type { OutputSpec, TargetPlan, TargetWriter } from './target.ts';
@@ -16,7 +16,7 @@ export async function planOutputs(
     return {
       spec, plan,
       output: {
-        file: spec.file, target: spec.target, label: spec.scheme.label, format: spec.scheme.weights, recipe: spec.recipe?.name ?? 'none',
+        file: spec.file, target: spec.target, label: spec.scheme.label, format: weightsText(spec.scheme), recipe: spec.recipe?.name ?? 'none',
         tensors: plan.tensors, bytes, bitsPerWeight: (8 * bytes) / Math.max(1, model.parameters), refusals: plan.refusals,
       },
     };

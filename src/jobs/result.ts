@@ -1,4 +1,5 @@
 /** What a run of `quantize` leaves behind: one value that the table, `--json`, the manifests and the report all show. */
+import type { Allocation } from '../allocate/allocation.ts';
 import type { GateFailure, Recommendation, Verdict } from '../evaluate/verdict.ts';
 import type { LosingLayers } from './losing-layers.ts';
 
@@ -50,6 +51,8 @@ export interface Output {
   readonly verdict: Verdict;
   /** What a user should know: layers left float and why, engine limits. */
   readonly notes: readonly string[];
+  /** How the formats of layers were chosen by measurement, where they were. */
+  readonly allocation?: Allocation;
   /** Where static activations lose, for files that miss a gate. */
   readonly losing?: LosingLayers;
   readonly snippet: LoaderSnippet;

@@ -26,6 +26,8 @@ export interface Scheme {
   readonly activations: Activations;
   /** Type of what stays float. */
   readonly compute: 'f32' | 'f16';
+  /** Bits per weight of the whole file, for which every layer takes one of these formats by measurement; `weights` then names a typical one. */
+  readonly budget?: { readonly bits: number; readonly formats: readonly string[] };
 }
 
 const scheme = (label: string, weights: string, activations: Scheme['activations'] = 'float', compute: Scheme['compute'] = 'f32'): Scheme =>
@@ -71,6 +73,12 @@ const defaults: Readonly<Record<number, Partial<Record<`${Target}:${ModelKind}`,
   },
 };
 
+/** What layers may take where a fraction of bits is asked for: a scale for so many weights costs a part of a bit. */
+const measuredFormats: Readonly<Record<ModelKind, readonly string[]>> = {
+  lm: ['uint2/g128', 'uint2/g64', 'uint3/g128', 'uint3/g64', 'uint4/g128', 'uint4/g64', 'int4/g32', 'uint6/g128', 'int8/g128'],
+  onnx: ['uint2/channel', 'uint3/channel', 'uint4/channel', 'uint5/channel', 'uint6/channel', 'int8/channel'],
+};
+
 /** Names that the ecosystem uses for whole schemes, where they say more than a format does. */
 const named: Readonly<Record<string, Partial<Record<`${Target}:${ModelKind}`, Scheme>>>> = {
   fp32: { 'transformers.js:lm': scheme('fp32', 'f32'), 'onnx:lm': scheme('fp32', 'f32') },
@@ -93,6 +101,7 @@ const errors = defineErrors('scheme', {
     `${f.target} files cannot hold ${f.weights} weights`,
     f.target === 'gguf' ? 'name a GGUF type such as q4_k, or another target' : 'name an integer or table format such as int4/g32, or the target gguf',
   ],
+  oneFormat: (f: { bits: number; target: string; known: string }) => [`${f.target} files take one format for all layers, and none has ${f.bits} bits`, `bits with a default there: ${f.known}; or write ONNX, where every layer has its own`] as const,
   inputsNotForTarget: (f: { activations: string; target: string }) => [`${f.target} files cannot say that inputs are rounded to ${f.activations}`, 'write ONNX, where standard operators say it'],
   staticNeedsData: (f: { target: string }) => [
     `static activation ranges for ${f.target} need sample inputs`,
@@ -114,12 +123,16 @@ export function parseActivations(text: string, target: Target): Activations {
 
 export function schemeForBits(bits: number, target: Target, kind: ModelKind): Scheme {
   const found = defaults[bits]?.[`${target}:${kind}`];
-  if (found === undefined) {
-    const known = Object.keys(defaults).filter((key) => defaults[Number(key)][`${target}:${kind}`] !== undefined).join(', ');
-    throw errors.noDefault({ bits, target, kind, known: known === '' ? 'none' : known });
-  }
-  return found;
+  if (found !== undefined) return found;
+  const known = Object.keys(defaults).filter((key) => defaults[Number(key)][`${target}:${kind}`] !== undefined).join(', ');
+  if (Number.isInteger(bits)) throw errors.noDefault({ bits, target, kind, known: known === '' ? 'none' : known });
+  if (target !== 'onnx' && target !== 'transformers.js') throw errors.oneFormat({ bits, target, known });
+  const typical = kind === 'lm' ? 'uint4/g128' : 'uint4/channel';
+  return { ...scheme(`${bits}bit`, typical), budget: { bits, formats: measuredFormats[kind] } };
 }
+
+/** How the weights of a scheme are called: the format, or how many bits where each layer has its own. */
+export const weightsText = ({ weights, budget }: Scheme): string => (budget === undefined ? weights : `${budget.bits} bits, a format per layer`);
 
 /** A scheme from `--weights` and `--activations`, by a name such as `q4f16` or by a format; the label is the spelling itself. */
 export function schemeForFormat(weights: string, activations: Scheme['activations'] | undefined, target: Target, kind: ModelKind): Scheme {

@@ -1,4 +1,5 @@
 /** What a kind of output file must offer: a plan of its tensors, and writing. One file per kind; `targets.ts` lists them. */
+import type { Allocation } from '../allocate/allocation.ts';
 import type { Imatrix } from '../files/imatrix.ts';
 import type { ByteSink } from '../files/source.ts';
 import type { Applied } from '../recipes/apply.ts';
@@ -51,6 +52,8 @@ export interface Written {
   readonly tensors: readonly TensorLine[];
   readonly histograms: readonly WeightHistogram[];
   readonly notes: readonly string[];
+  /** How formats were chosen by measurement, where they were. */
+  readonly allocation?: Allocation;
 }
 
 export interface TargetWriter {

@@ -19,23 +19,24 @@ export function comparedOutputs(outputs: readonly ValueInfo[], distance: Distanc
   return distance === 'kl' ? [scores.name] : shown.map(({ name }) => name);
 }
 
-/** Over batches; both sides hold the same outputs. */
-export const outputDistance = (distance: Distance, float: readonly Outputs[], changed: readonly Outputs[]): number =>
-  (distance === 'kl' ? divergence(float, changed) : noise(float, changed));
+/** From the outputs of the float network over batches to the distance of others, which hold the same outputs. */
+export const distanceTo = (distance: Distance, float: readonly Outputs[]): ((changed: readonly Outputs[]) => number) =>
+  (distance === 'kl' ? divergenceFrom(float) : (changed) => noise(float, changed));
 
-function divergence(float: readonly Outputs[], changed: readonly Outputs[]): number {
+function divergenceFrom(float: readonly Outputs[]): (changed: readonly Outputs[]) => number {
   const [name] = Object.keys(float[0]);
   const total = float.reduce((sum, outputs) => sum + outputs[name].data.length, 0);
   const step = Math.max(1, Math.ceil(total / mostCompared));
-  let sum = 0;
-  let rows = 0;
-  float.forEach((outputs, batch) => {
+  const rows = float.flatMap((outputs, batch) => {
     const width = outputs[name].shape.at(-1)!;
-    const [a, b] = [floatsOf(name, outputs[name]), floatsOf(name, changed[batch][name])];
-    const logs = areProbabilities(a, width) ? logProbabilities : logSoftmax;
-    for (let at = 0; at < a.length; at += width * step, rows++) sum += klDivergence(logs(a, at, width), logs(b, at, width));
+    const values = floatsOf(name, outputs[name]);
+    const logs = areProbabilities(values, width) ? logProbabilities : logSoftmax;
+    return Array.from({ length: Math.ceil(values.length / (width * step)) }, (_, i) => ({ batch, at: i * width * step, width, logs, own: logs(values, i * width * step, width) }));
   });
-  return sum / rows;
+  return (changed) => {
+    const values = changed.map((outputs) => floatsOf(name, outputs[name]));
+    return rows.reduce((sum, { batch, at, width, logs, own }) => sum + klDivergence(own, logs(values[batch], at, width)), 0) / rows.length;
+  };
 }
 
 function noise(float: readonly Outputs[], changed: readonly Outputs[]): number {

@@ -5,7 +5,7 @@ import type { Graph } from '../graph/graph.ts';
 import { storedOrder, type Linear } from '../graph/linear.ts';
 import { promoteWeights } from '../graph/promote.ts';
 import { f32ToF16 } from '../numeric/half.ts';
-import { comparedOutputs, outputDistance, type Distance, type Outputs } from './output-distance.ts';
+import { comparedOutputs, distanceTo, type Distance, type Outputs } from './output-distance.ts';
 import { floatWeights } from './sensitivity.ts';
 import { noBatches, openGraph } from './taps.ts';
 
@@ -32,12 +32,12 @@ export async function weightTrials(
     for (const feeds of batches) results.push(await session.run({ ...feeds, ...fed }, compared));
     return results;
   };
-  const float = await run(stored(weights));
+  const distanceOf = distanceTo(distance, await run(stored(weights)));
   return {
     async measure(replaced) {
       const fed = { ...weights };
       for (const [id, matrix] of replaced) fed[id] = { ...weights[id], data: storedOrder(byId.get(id)!, matrix) };
-      return outputDistance(distance, float, await run(stored(fed)));
+      return distanceOf(await run(stored(fed)));
     },
     dispose: () => session.dispose(),
   };

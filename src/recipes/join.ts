@@ -21,6 +21,8 @@ const errors = defineErrors('join', {
 
 const rowOf = ({ step }: Step): StepRow => steps[step] as StepRow;
 const rounds = (step: Step): boolean => rowOf(step).stage === 'round';
+
+export const stageOf = (step: Step['step']): Stage => steps[step].stage;
 const same = (a: Step, b: Step): boolean => JSON.stringify(a) === JSON.stringify(b);
 
 /** A step named by itself as a part; undefined where no step has that name or the step needs settings. */

@@ -43,7 +43,16 @@ export function planGraph(model: SourceModel, scheme: Scheme, settings: { readon
       ...(choice?.fallback === undefined ? {} : { fallback: choice.fallback }),
     });
   }
-  return { tensors, refusals };
+  return { tensors: scheme.budget === undefined ? tensors : withinBudget(tensors, new Set(chosen.keys()), scheme.budget.bits * model.parameters), refusals };
+}
+
+/** Layers whose formats are still to be chosen share what the others leave of the budget. */
+function withinBudget(tensors: readonly TensorLine[], chosen: ReadonlySet<string>, bits: number): TensorLine[] {
+  const sum = (lines: readonly TensorLine[], of: (line: TensorLine) => number): number => lines.reduce((total, line) => total + of(line), 0);
+  const weightsOf = ({ shape }: TensorLine): number => shape.reduce((product, dim) => product * dim, 1);
+  const open = tensors.filter(({ name }) => chosen.has(name));
+  const share = Math.max(1, (bits - 8 * sum(tensors.filter(({ name }) => !chosen.has(name)), ({ bytesAfter }) => bytesAfter)) / Math.max(1, sum(open, weightsOf)));
+  return tensors.map((line) => (chosen.has(line.name) ? { ...line, target: 'measured', bytesAfter: Math.floor((weightsOf(line) * share) / 8) } : line));
 }
 
 /** Transposed views are shown as they lie in the source. */

@@ -17,7 +17,7 @@ import { sumOfSquares } from '../../round/quantized-matrix.ts';
 import type { RecipeState, StepContext, StepRunner, StorageCost } from '../state.ts';
 
 /** Samples that measure a layer, and tokens where the input is tokens. */
-const most = { samples: 64, tokens: 2048 } as const;
+const most = { samples: 64, tokens: 1024 } as const;
 /** What a network is said to lose whose outputs are no numbers any more. */
 const ruined = 1e9;
 

@@ -1,0 +1,35 @@
+/** What weights cost in a file that a target writes: the sizes of the tensors that its exporter makes, none of them read. */
+import { exportWeightOnly } from '../export/onnx-weight-only.ts';
+import type { NumberFormat } from '../formats/format.ts';
+import type { Graph } from '../graph/graph.ts';
+import type { Linear } from '../graph/linear.ts';
+import type { StorageCost } from '../recipes/state.ts';
+import { quantizedLazily } from '../round/quantized-matrix.ts';
+import type { Scheme } from './schemes.ts';
+import type { SourceModel } from './source.ts';
+import { lowBitTables, roundedTables, withLowBitTables } from './targets/onnx-tables.ts';
+
+/** Bits of all tensors of a graph. */
+const bitsOf = ({ weights }: Graph): number => [...weights.values()].reduce((sum, { byteLength }) => sum + 8 * byteLength, 0);
+
+/** Of ONNX files, tables of embeddings included as they are written. */
+export function onnxStorage(model: Pick<SourceModel, 'kind' | 'parameters'>, scheme: Scheme, keep: readonly string[]): StorageCost {
+  return {
+    weights: model.parameters,
+    counted: 'every tensor of the file: codes, scales, zero points and tables, and what stays float; by the weights of the model',
+    async bitsOf(site: Linear, format: NumberFormat) {
+      // The layer as a network of its own; its other inputs are fed.
+      const fed = site.node.inputs.filter((name) => name !== site.id && name !== '');
+      const alone: Graph = {
+        name: site.id, nodes: [site.node], inputs: fed.map((name) => ({ name, type: undefined, shape: undefined })), outputs: [{ name: site.output, type: undefined, shape: undefined }],
+        weights: new Map([[site.id, site.weight]]), values: new Map(), opset: new Map([['', 21]]), metadata: new Map(),
+      };
+      return bitsOf((await exportWeightOnly(alone, new Map([[site.id, quantizedLazily(site, format)]]))).graph);
+    },
+    async rest(graph, without) {
+      const tables = roundedTables(lowBitTables({ kind: model.kind, graph }, scheme, keep));
+      const written = await withLowBitTables(graph, tables);
+      return bitsOf({ ...written, weights: new Map([...written.weights].filter(([id]) => !without.has(id))) });
+    },
+  };
+}
