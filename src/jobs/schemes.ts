@@ -76,7 +76,7 @@ const defaults: Readonly<Record<number, Partial<Record<`${Target}:${ModelKind}`,
 /** What layers may take where a fraction of bits is asked for: a scale for so many weights costs a part of a bit. */
 const measuredFormats: Readonly<Record<ModelKind, readonly string[]>> = {
   lm: ['uint2/g128', 'uint2/g64', 'uint3/g128', 'uint3/g64', 'uint4/g128', 'uint4/g64', 'int4/g32', 'uint6/g128', 'int8/g128'],
-  onnx: ['uint2/channel', 'uint3/channel', 'uint4/channel', 'uint5/channel', 'uint6/channel', 'int8/channel'],
+  onnx: ['uint2/channel', 'int3/channel', 'uint3/channel', 'uint4/tensor', 'int4/channel', 'uint4/channel', 'int6/channel', 'int8/tensor', 'int8/channel'],
 };
 
 /** Names that the ecosystem uses for whole schemes, where they say more than a format does. */
