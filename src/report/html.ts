@@ -5,6 +5,7 @@ import { dataText } from './data-words.ts';
 import { tensorSqnr, worstLayers } from './layers.ts';
 import { codeHtml, detailsHtml, escaped, listHtml, tableHtml, type Head } from './markup.ts';
 import { executionText } from './loader-words.ts';
+import { allocationFigure } from './plot-allocation.ts';
 import { histogramFigure } from './plot-histogram.ts';
 import { layersFigure, sqnrRange } from './plot-layers.ts';
 import { sizeErrorFigure } from './plot-size-error.ts';
@@ -46,6 +47,7 @@ function outputSection(result: QuantizeResult, output: Output, range: readonly [
       `<ul>${fallbacks.map(({ tensor, format, reason }) => `<li>${escaped(`${tensor}: ${format}, because ${reason}`)}</li>`).join('')}</ul>`,
     ])]),
     worst.length === 0 ? '' : `<p>Weights that lost most: ${worst.map(({ tensor, sqnr }) => `${escaped(tensor)} (${decibels(sqnr)})`).join(', ')}.</p>`,
+    allocationFigure(output),
     layersFigure(output, range),
     pictures.length === 0 ? '' : detailsHtml(`${plural(pictures.length, 'weight')} and the levels of their codes`, pictures),
     loaders(output),
