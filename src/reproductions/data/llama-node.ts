@@ -68,15 +68,15 @@ export async function logitsOf(graph: Graph, judged: readonly JudgedWindow[], th
 export function distances(float: readonly Float32Array[], other: readonly Float32Array[], judged: readonly JudgedWindow[]): { readonly kl: number[]; readonly nll: number[] } {
   const [kl, nll]: number[][] = [[], []];
   judged.forEach(({ targets }, w) => {
-    const width = float[w].length / window;
+    const width = float[w].length / targets.length;
     let [divergence, loss] = [0, 0];
-    for (let at = 0; at < window; at++) {
+    for (let at = 0; at < targets.length; at++) {
       const [p, q] = [logSoftmax(float[w], at * width, width), logSoftmax(other[w], at * width, width)];
       divergence += klDivergence(p, q);
       loss -= q[targets[at]];
     }
-    kl.push(divergence / window);
-    nll.push(loss / window);
+    kl.push(divergence / targets.length);
+    nll.push(loss / targets.length);
   });
   return { kl, nll };
 }
