@@ -3,13 +3,13 @@
  * All channels of a head decay alike, so a rotation of x within each head passes through the scan and is taken back from
  * y; B and C turn together along the state. Smoothing before them is exact in the same way.
  */
-import type { Graph, Node } from '../graph/graph.ts';
-import { freshNames, makeNode, redirectUses, renameValues } from '../graph/rewrite.ts';
-import { sortNodes } from '../graph/traverse.ts';
+import type { Graph } from '../graph/graph.ts';
+import type { Tape } from '../graph/gradient/tape.ts';
 import { floatTensor } from '../tensor-ref.ts';
 import type { Magnitudes } from '../observe/magnitudes.ts';
-import { mambaBlocks, mambaValue, type MambaValue } from './mamba-blocks.ts';
-import { TurnWriter, type Rotated } from './rotate.ts';
+import { interpose } from './interpose.ts';
+import { mambaBlocks, mambaValue, type MambaBlock, type MambaValue } from './mamba-blocks.ts';
+import type { Rotated } from './rotate.ts';
 import { hadamardRotation, type Rotation } from './rotation.ts';
 
 /** Factors below this would make noise of what is nearly zero. */
@@ -17,53 +17,34 @@ const smallest = 1e-2;
 
 /** Rotates x, B and C of every block; with magnitudes their channels are first brought to one size, C taking what B gives away. */
 export function rotateScans(graph: Graph, magnitudes?: ReadonlyMap<string, Magnitudes>): Pick<Rotated, 'graph' | 'kept'> {
-  const writer = new TurnWriter(graph);
-  const fresh = freshNames(graph);
-  const nodes: Node[] = [];
-  const weights = new Map(graph.weights);
-  const aside = new Map<string, string>();
-  const turned = new Map<string, string>();
-  const scaled = (value: string, factors: Float32Array | undefined, to?: string): string => {
-    if (factors === undefined) return value;
-    const [name, output] = [fresh(`${value}_factors`), to ?? fresh(`${value}_smoothed`)];
-    weights.set(name, floatTensor(name, [factors.length], factors));
-    nodes.push(makeNode('Mul', [value, name], [output], { name: output }));
-    return output;
+  const changes = new Map(mambaBlocks(graph).flatMap((block) => [...changesOf(block, magnitudes)]));
+  const matrices = new Map<string, string>();
+  const turned = (tape: Tape, value: string, { order, matrix }: Rotation): string => {
+    const key = `${order}`;
+    const name = matrices.get(key) ?? tape.weight(floatTensor('rotation', [order, order], matrix));
+    matrices.set(key, name);
+    return tape.op('Reshape', [tape.op('MatMul', [tape.op('Reshape', [value, tape.ints([-1, order])]), name]), tape.op('Shape', [value])]);
   };
-  const rotations = new Map<string, Rotation>();
-  const rotation = (width: number, run: number): Rotation => {
-    const key = `${width} ${run}`;
-    const made = rotations.get(key) ?? { ...hadamardRotation(run), width };
-    rotations.set(key, made);
-    return made;
-  };
-  for (const block of mambaBlocks(graph)) {
-    const { inner, headDim, groups, stateSize } = block;
-    const value = (name: MambaValue): string => mambaValue(block, name);
-    const before = (name: MambaValue): string => {
-      aside.set(value(name), fresh(`${value(name)}_plain`));
-      return aside.get(value(name))!;
-    };
-    const sizes = (name: MambaValue): Float32Array | undefined => magnitudes?.get(value(name))?.max;
-    const channels = sizes('x')?.map((size) => Math.max(size, smallest));
-    const [b, c] = [sizes('B'), sizes('C')];
-    const states = b === undefined || c === undefined ? undefined : b.map((size, i) => Math.sqrt(Math.max(size, smallest) / Math.max(c[i], smallest)));
-    const inverse = (factors: Float32Array | undefined): Float32Array | undefined => factors?.map((factor) => 1 / factor);
-    const states4 = rotation(groups * stateSize, stateSize);
-    const heads = rotation(inner, headDim);
-    for (const [name, by, factors] of [['x', heads, inverse(channels)], ['B', states4, inverse(states)], ['C', states4, states]] as const) {
-      const plain = before(name);
-      turned.set(plain, writer.turn(scaled(plain, factors), by, { to: fresh(`${value(name)}_turned`) }));
-    }
-    // What the scan gives is taken back before anything else sees it.
-    const given = before('y');
-    turned.set(given, scaled(writer.turn(given, heads, { back: true }), channels));
-  }
-  // Old names stand aside, the readers take the new values, and those take the names.
-  const set = renameValues(graph, aside);
-  const redirected = redirectUses({ ...set, weights: new Map([...set.weights, ...weights]) }, turned);
-  const written = writer.into({ ...redirected, nodes: [...redirected.nodes, ...nodes] });
-  const back = new Map([...aside].map(([name, plain]) => [turned.get(plain)!, name]));
-  const next = renameValues(written, back);
-  return { graph: { ...next, nodes: sortNodes(next) }, kept: writer.kept };
+  const made = interpose(graph, [...changes.keys()], (tape, plain, value) => {
+    const { rotation, before, after } = changes.get(value)!;
+    const scaled = (x: string, factors: Float32Array | undefined): string => (factors === undefined ? x : tape.op('Mul', [x, tape.weight(floatTensor(`${value}_factors`, [factors.length], factors))]));
+    return scaled(turned(tape, scaled(plain, before), rotation), after);
+  });
+  return { graph: made, kept: new Set(matrices.values()) };
+}
+
+/** Factors, a rotation that is its own inverse, factors. */
+interface Change { readonly rotation: Rotation; readonly before?: Float32Array | undefined; readonly after?: Float32Array | undefined }
+
+function changesOf(block: MambaBlock, magnitudes: ReadonlyMap<string, Magnitudes> | undefined): Map<string, Change> {
+  const sizes = (name: MambaValue): Float32Array | undefined => magnitudes?.get(mambaValue(block, name))?.max.map((size) => Math.max(size, smallest));
+  const [channels, b, c] = [sizes('x'), sizes('B'), sizes('C')];
+  const states = b === undefined || c === undefined ? undefined : b.map((size, i) => Math.sqrt(size / c[i]));
+  const inverse = (factors: Float32Array | undefined): Float32Array | undefined => factors?.map((factor) => 1 / factor);
+  const [heads, state] = [hadamardRotation(block.headDim), hadamardRotation(block.stateSize)];
+  const changes: readonly (readonly [MambaValue, Change])[] = [
+    ['x', { before: inverse(channels), rotation: heads }], ['y', { rotation: heads, after: channels }],
+    ['B', { before: inverse(states), rotation: state }], ['C', { before: states, rotation: state }],
+  ];
+  return new Map(changes.map(([name, change]) => [mambaValue(block, name), change]));
 }
