@@ -52,6 +52,12 @@ export type Step =
   | { readonly step: 'allocate-by-trace'; readonly formats: readonly string[]; readonly budget: 'size' | 'bops'; readonly share: number }
   /** The file computes in integers alone, from the quantized input to the last layer. */
   | { readonly step: 'integer-only' }
+  /** Inputs that never lie below −11/64 are lifted above zero, and take codes without a sign (SVDQuant). */
+  | { readonly step: 'shift' }
+  /** Smoothing searched on the output error with a branch of `rank` in place: 2·grid − 1 candidates, on so many rows of each input. */
+  | { readonly step: 'smooth-search'; readonly grid: number; readonly rank: number; readonly samples: number }
+  /** Float branches of at most this rank beside the weights, found again while the output error on so many rows falls. */
+  | { readonly step: 'low-rank'; readonly rank: number; readonly rounds: number; readonly samples: number }
   /** Ranges of activations, per tensor. */
   | { readonly step: 'observe-ranges'; readonly method: RangeMethod }
   /** Weights of layers that a GELU follows take another floating-point element, with the scales that were asked for. */

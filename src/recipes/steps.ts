@@ -48,7 +48,16 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
     run: lowRank, stage: 'transform', needs: samples, alone: { step: 'low-rank', rank: 32, rounds: 100, samples: 256 },
     excludes: { reconstruct: 'its blocks do not see the branches' },
   },
-  rotate: { run: rotate, stage: 'transform', alone: { step: 'rotate', where: 'both' } },
+  shift: { run: shift, stage: 'transform', precedes: { smooth: 'it lifts what is not yet scaled', 'smooth-search': 'it lifts what is not yet scaled' }, alone: { step: 'shift' } },
+  'smooth-search': { run: smoothSearch, stage: 'transform', needs: samples, excludes: { smooth: 'both divide the same inputs' }, alone: { step: 'smooth-search', grid: 20, rank: 0, samples: 256 } },
+  'low-rank': {
+    run: lowRank, stage: 'transform', needs: samples, alone: { step: 'low-rank', rank: 32, rounds: 100, samples: 256 },
+    excludes: { reconstruct: 'its blocks do not see the branches' },
+  },
+  rotate: {
+    run: rotate, stage: 'transform', alone: { step: 'rotate', where: 'both' },
+    precedes: { shift: 'lifted inputs would lose their floor when they are turned' },
+  },
   protect: { run: protect, stage: 'transform' },
   balance: { run: balance, stage: 'transform', needs: samples, alone: { step: 'balance', alphas: [0.1, 0.2, 0.3, 0.5, 0.7] } },
   'round-inputs': { run: roundInputs, stage: 'observe', needs: samples },
