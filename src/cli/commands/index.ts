@@ -1,6 +1,7 @@
 /** Every command. Adding one touches its own file and one row here. */
 import type { CliCommand } from '../command.ts';
 import { benchCommand } from './bench.ts';
+import { cacheCommand } from './cache.ts';
 import { compareCommand } from './compare.ts';
 import { convertCommand } from './convert.ts';
 import { demoCommand } from './demo.ts';
@@ -10,5 +11,6 @@ import { inspectCommand } from './inspect.ts';
 import { quantizeCommand } from './quantize.ts';
 import { recipesCommand } from './recipes.ts';
 import { reproduceCommand } from './reproduce.ts';
+import { runCommand } from './run.ts';
 
-export const commands: readonly CliCommand[] = [inspectCommand, quantizeCommand, compareCommand, evaluateCommand, finetuneCommand, convertCommand, recipesCommand, reproduceCommand, benchCommand, demoCommand];
+export const commands: readonly CliCommand[] = [inspectCommand, quantizeCommand, compareCommand, evaluateCommand, runCommand, finetuneCommand, convertCommand, recipesCommand, reproduceCommand, benchCommand, demoCommand, cacheCommand];

@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { openFile } from '../../src/files/fs-node.ts';
+import { openOnnx } from '../../src/files/onnx.ts';
+import { clearCache, cacheSize, measurementsNode } from '../../src/jobs/measurements-node.ts';
+import { planQuantize, quantize, writeBeside } from '../../src/jobs/quantize-node.ts';
+import type { QuantizeRequest } from '../../src/jobs/settings.ts';
+
+const assets = new URL('../../assets/', import.meta.url).pathname;
+const folder = mkdtempSync(join(tmpdir(), 'fewbit-test-'));
+process.env.FEWBIT_CACHE = join(folder, 'cache');
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+const keywords: QuantizeRequest = {
+  model: `${assets}kws-dscnn/kws-dscnn.onnx`, to: 'onnx', output: join(folder, 'kws'), overwrite: true,
+  data: `${assets}kws-dscnn/inputs.npy`, labels: `${assets}kws-dscnn/labels.npy`, calibrationSamples: 64, evaluationSamples: 200,
+};
+
+/** Bits of all tensors of a written file by the weights of the float model: counted by the reader, not by the job. */
+async function bitsOf(path: string, weights: number): Promise<number> {
+  const source = await openFile(path);
+  try {
+    const { weights: tensors } = await openOnnx(source);
+    return [...tensors.values()].reduce((sum, { byteLength }) => sum + 8 * byteLength, 0) / weights;
+  } finally {
+    await source.close();
+  }
+}
+
+test('a fraction of bits takes a format per layer by measurement, and the written file keeps the budget', async () => {
+  const result = await quantize({ ...keywords, bits: '5.75' });
+  const [{ allocation, tensors, verdict, label }] = result.outputs;
+  assert.equal(label, '5.75bit');
+  const reached = await bitsOf(join(folder, 'kws', 'kws-dscnn-5.75bit.onnx'), result.model.parameters);
+  assert.ok(reached <= 5.75 && reached > 5.5, `${reached} bits per weight`);
+  assert.ok(Math.abs(verdict.bitsPerWeight - reached) < 0.02, 'the table says what the file holds');
+  assert.ok(new Set(tensors.map(({ target }) => target)).size > 2, 'layers differ');
+  assert.equal(allocation!.measure, 'mean KL to the float model, nats');
+  for (const { bitsPerWeight, measured } of allocation!.uniform) if (bitsPerWeight <= 5.75) assert.ok(allocation!.measured! <= measured!, 'never worse than one format within the budget');
+  const beaten = allocation!.front.find(({ bitsPerWeight, loss }) => bitsPerWeight <= 5.75 && loss < allocation!.loss * (1 - 1e-9));
+  assert.equal(beaten, undefined, 'the choice lies on the front');
+  assert.ok((await writeBeside(result, join(folder, 'kws'))).includes('report.html'));
+  assert.match(readFileSync(join(folder, 'kws', 'report.html'), 'utf8'), /ringed: taken for 5\.75 bits/);
+});
+
+test('another budget is solved from what was measured, and a damaged file of figures is measured again', async () => {
+  const lines: string[] = [];
+  const progress = { phase() {}, advance() {}, line: (text: string) => lines.push(text), end() {} };
+  const again = async (bits: string) => (await quantize({ ...keywords, bits, verdict: false }, { progress })).outputs[0].allocation!;
+  const { layers } = await again('6.5');
+  assert.ok(lines.some((line) => line.includes('every figure was measured before')) && !lines.some((line) => line.includes('measured in')));
+  const [file] = readdirSync(join(folder, 'cache'));
+  const path = join(folder, 'cache', file);
+  const text = readFileSync(path, 'utf8');
+  writeFileSync(path, text.replace(/0\.\d+/, '0.123'));
+  lines.length = 0;
+  assert.deepEqual((await again('6.5')).layers, layers);
+  assert.ok(lines.some((line) => line.includes('measured in')), 'figures that do not match their hash are not believed');
+  assert.ok((await cacheSize()).files > 0);
+  await clearCache();
+  assert.equal((await cacheSize()).files, 0);
+});
+
+test('without data the weights alone are looked at, and the result says so', async () => {
+  const { data: _data, labels: _labels, ...rest } = keywords;
+  const { outputs: [{ allocation, notes }] } = await quantize({ ...rest, bits: '6.25', verdict: false });
+  assert.match(allocation!.measure, /^squared error of the weights/);
+  assert.ok(notes.some((note) => /because no data were given/.test(note)));
+  assert.ok(await bitsOf(join(folder, 'kws', 'kws-dscnn-6.25bit.onnx'), 22604) <= 6.25);
+});
+
+test('the plan of a dry run keeps the budget too, and budgets below what stays float are refused', async () => {
+  const plan = await planQuantize({ ...keywords, bits: '5.5', dryRun: true });
+  assert.ok(Math.abs(plan.outputs[0].bitsPerWeight - 5.5) < 0.05);
+  assert.equal(plan.outputs[0].format, '5.5 bits, a format per layer');
+  await assert.rejects(quantize({ ...keywords, bits: '2.5', verdict: false }), /2\.5 bits per weight cannot be reached: the smallest choice takes 3\.\d+, of which 0\.\d+ stay as they are/);
+});
+
+test('a recipe that is named rounds in the formats that were measured', async () => {
+  const { outputs: [{ recipe, allocation }] } = await quantize({ ...keywords, bits: '6.5', recipe: 'equalize+scale-search', verdict: false });
+  assert.equal(recipe, 'equalize+scale-search');
+  assert.ok(allocation!.bitsPerWeight <= 6.5);
+});
+
+test('figures of one model and data are not those of another', async () => {
+  const of = (model: string, data: string) => measurementsNode({ model: [model], location: '', data, keep: [] }, join(folder, 'own'));
+  await of('a', 'x').write('losses', { layer: 1 });
+  assert.deepEqual(await of('a', 'x').read('losses'), { layer: 1 });
+  for (const other of [of('b', 'x'), of('a', 'y')]) assert.equal(await other.read('losses'), undefined);
+  assert.equal(await of('a', 'x').read('others'), undefined);
+});
