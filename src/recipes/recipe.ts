@@ -81,6 +81,10 @@ export type Step =
     /** Roundings move in units of the weight's own step. */
     readonly scaleAware?: boolean;
   }
+  /** Channels balanced by factors that are learned with the ranges of weights and inputs, block by block; weights become codes. Needs int weights per channel and int inputs per token. */
+  | { readonly step: 'learn-balance'; readonly factors: boolean; readonly ranges: boolean; readonly epochs: number }
+  /** Of the sample inputs, those that are no outliers and differ among each other. */
+  | { readonly step: 'choose-samples'; readonly clusters: number; readonly perCluster: number }
   /** Output means are restored through the bias. */
   | { readonly step: 'correct-bias' }
   /** Channels of state-space blocks sorted by size, heads alike side by side, in so many clusters of heads and runs of channels. */

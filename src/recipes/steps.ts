@@ -9,8 +9,10 @@ import { allocateDecoupled } from './steps/allocate-decoupled.ts';
 import { allocatePalette } from './steps/allocate-palette.ts';
 import { balance } from './steps/balance.ts';
 import { beforeGelu } from './steps/before-gelu.ts';
+import { chooseSamples } from './steps/choose-samples.ts';
 import { distil } from './steps/distil.ts';
 import { fixInputs, searchSplits } from './steps/float-formats.ts';
+import { learnBalance } from './steps/learn-balance.ts';
 import { correctBias, observeActivationRanges, smooth } from './steps/observe.ts';
 import { protect } from './steps/protect.ts';
 import { lowRank, shift, smoothSearch } from './steps/low-rank.ts';
@@ -71,6 +73,7 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
     excludes: { rotate: 'rotations between layers have no integer form', 'round-inputs': 'inputs have grids of their own', 'fix-float-inputs': 'inputs are integers' },
   },
   distil: { run: distil, stage: 'data', needs: () => ['batch normalization'] },
+  'choose-samples': { run: chooseSamples, stage: 'data', needs: samples, alone: { step: 'choose-samples', clusters: 5, perCluster: 4 } },
   'before-gelu': { run: beforeGelu, stage: 'allocate', alone: { step: 'before-gelu', element: 'e3m0' } },
   'search-splits': { run: searchSplits, stage: 'allocate', alone: { step: 'search-splits' } },
   'fix-float-inputs': { run: fixInputs, stage: 'observe', needs: samples, alone: { step: 'fix-float-inputs', bits: 8 } },
@@ -85,5 +88,6 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   'rotate-readout': { run: rotateReadout, stage: 'transform', needs: samples, excludes: { rotate: 'both turn what output projections read' }, alone: { step: 'rotate-readout' } },
   'rotate-scan': { run: rotateScan, stage: 'transform', needs: samples, alone: { step: 'rotate-scan', smooth: true } },
   'ssm-scales': { run: ssmScales, stage: 'observe', needs: samples, alone: { step: 'ssm-scales', bits: 8, clip: 'largest', channels: 'cluster', groups: 'group' } },
+  'learn-balance': { run: learnBalance, stage: 'round', needs: samples },
   'correct-bias': { run: correctBias, stage: 'restore', needs: samples, alone: { step: 'correct-bias' } },
 };

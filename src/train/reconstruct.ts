@@ -129,10 +129,10 @@ export async function reconstruct(source: Graph, batches: Batches, options: Reco
 const mostPerChunk = 2 ** 24;
 const mostHeld = 2 ** 27;
 
-const boundTo = (graph: Graph, feeds: Feeds): Promise<Graph> => bindToShapes(graph, new Map(Object.entries(feeds).map(([name, { shape }]) => [name, shape])));
+export const boundTo = (graph: Graph, feeds: Feeds): Promise<Graph> => bindToShapes(graph, new Map(Object.entries(feeds).map(([name, { shape }]) => [name, shape])));
 
 /** Calibration samples, as many to a chunk as are wanted, fit, or are fixed by the graph. */
-async function chunksFor(graph: Graph, batches: Batches, wanted: number): Promise<{ readonly chunks: readonly Feeds[]; readonly batch: number }> {
+export async function chunksFor(graph: Graph, batches: Batches, wanted: number): Promise<{ readonly chunks: readonly Feeds[]; readonly batch: number }> {
   const rows = await sampleRows(batches);
   if (rows.length === 0) throw noBatches({});
   const fixed = graph.inputs[0]?.shape?.[0];
@@ -154,7 +154,7 @@ function activationBits(blocks: readonly Block[], { activationBits: of }: Recons
 }
 
 /** A block with the shapes around it; the weights of the whole stay until dead ones are dropped. */
-function blockGraph(graph: Graph, { nodes, inputs, outputs }: Block): Graph {
+export function blockGraph(graph: Graph, { nodes, inputs, outputs }: Block): Graph {
   const view = viewOf(graph);
   const info = (name: string) => view.info(name) ?? { name, type: 'f32' as const, shape: undefined };
   return removeDeadNodes({ ...graph, nodes, inputs: inputs.map(info), outputs: outputs.map(info) });
@@ -189,7 +189,7 @@ async function withDecoded(graph: Graph, sites: readonly Linear[], rounded: Read
 }
 
 /** Values of a graph for every chunk. */
-async function runChunks(
+export async function runChunks(
   graph: Graph, engine: Engine, known: ReadonlyMap<string, readonly Tensor[]>, inputs: readonly string[], wanted: readonly string[], chunks: number,
 ): Promise<Map<string, readonly Tensor[]>> {
   const session: Session = await openGraph(await withOutputs(graph, wanted), engine);
