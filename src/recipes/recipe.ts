@@ -42,12 +42,6 @@ export type Step =
   | { readonly step: 'allocate'; readonly bits: number; readonly formats: readonly string[] }
   /** A format per layer from a palette, by its sensitivity to noise and what formats lose on normal weights; the mean is that of the format asked for. */
   | { readonly step: 'allocate-palette'; readonly formats: readonly string[] }
-  /** Inputs that never lie below −11/64 are lifted above zero, and take codes without a sign (SVDQuant). */
-  | { readonly step: 'shift' }
-  /** Smoothing searched on the output error with a branch of `rank` in place: 2·grid − 1 candidates, on so many rows of each input. */
-  | { readonly step: 'smooth-search'; readonly grid: number; readonly rank: number; readonly samples: number }
-  /** Float branches of at most this rank beside the weights, found again while the output error on so many rows falls. */
-  | { readonly step: 'low-rank'; readonly rank: number; readonly rounds: number; readonly samples: number }
   /** A format per layer, of these by rising width, by an integer program over the traces of the Hessian; the budget is so large a share of what lies between all narrow and all wide. */
   | { readonly step: 'allocate-by-trace'; readonly formats: readonly string[]; readonly budget: 'size' | 'bops'; readonly share: number }
   /** The file computes in integers alone, from the quantized input to the last layer. */

@@ -44,12 +44,6 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   'fold-batchnorm': { run: async (state) => ({ ...state, graph: foldBatchNorm(state.graph) }), stage: 'transform', alone: { step: 'fold-batchnorm' } },
   equalize: { run: async (state) => ({ ...state, graph: (await equalizeLayers(state.graph)).graph }), stage: 'transform', alone: { step: 'equalize' } },
   smooth: { run: smooth, stage: 'transform', needs: samples, alone: { step: 'smooth', alpha: 0.5 } },
-  shift: { run: shift, stage: 'transform', precedes: { smooth: 'it lifts what is not yet scaled', 'smooth-search': 'it lifts what is not yet scaled', rotate: 'what is turned may be negative' }, alone: { step: 'shift' } },
-  'smooth-search': { run: smoothSearch, stage: 'transform', needs: samples, excludes: { smooth: 'both divide the same inputs' }, alone: { step: 'smooth-search', grid: 20, rank: 0, samples: 256 } },
-  'low-rank': {
-    run: lowRank, stage: 'transform', needs: samples, alone: { step: 'low-rank', rank: 32, rounds: 100, samples: 256 },
-    excludes: { reconstruct: 'its blocks do not see the branches' },
-  },
   shift: { run: shift, stage: 'transform', precedes: { smooth: 'it lifts what is not yet scaled', 'smooth-search': 'it lifts what is not yet scaled' }, alone: { step: 'shift' } },
   'smooth-search': { run: smoothSearch, stage: 'transform', needs: samples, excludes: { smooth: 'both divide the same inputs' }, alone: { step: 'smooth-search', grid: 20, rank: 0, samples: 256 } },
   'low-rank': {
