@@ -5,11 +5,11 @@ const paper = { title: 'ViDiT-Q: Efficient and Accurate Quantization of Diffusio
 /** What the paper leaves float: embeddings of patches, time and classes, and the last layer. */
 const float: Step = { step: 'protect', layers: ['x_embedder', 't_block', 't_embedder', 'y_embedder', 'final_layer'] };
 /** One scale per channel for all time steps: windows with scales of their own would need a copy of the weights each. */
-const balance: Step = { step: 'balance', alphas: [0.05, 0.11, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9] };
+const balance: Step = { step: 'balance', alphas: [0.05, 0.11, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9] };
 const groups: readonly LayerGroup[] = [
-  { name: 'mlp', layers: ['mlp', 'ff'], measure: 'sqnr', widths: [4, 8] },
-  { name: 'modulation', layers: ['adaLN', 'scale_shift'], measure: 'ssim', widths: [4, 8] },
-  { name: 'attention', layers: [''], measure: 'sqnr', widths: [4, 8] },
+  { name: 'mlp', layers: ['mlp', 'ff'], measure: 'sqnr', widths: [4, 6, 8] },
+  { name: 'modulation', layers: ['adaLN', 'scale_shift'], measure: 'ssim', widths: [4, 6, 8] },
+  { name: 'attention', layers: [''], measure: 'sqnr', widths: [4, 6, 8] },
 ];
 
 export const viditQ: Recipe = {
@@ -24,7 +24,7 @@ export const viditQ: Recipe = {
 
 export const viditQMp: Recipe = {
   name: 'vidit-q-mp',
-  summary: 'The same with 4 or 8 bits per layer: attention, feed-forward and modulation are each judged by a measure of their own and share 0.6 more bits than were asked for.',
+  summary: 'The same with 4, 6 or 8 bits per layer: attention, feed-forward and modulation are each judged by a measure of their own and share 0.6 more bits than were asked for.',
   paper,
   needs: ['sample inputs'],
   steps: [float, balance, { step: 'allocate-decoupled', groups, extraBits: 0.6, points: 4 }, { step: 'round', rounder: 'nearest' }],

@@ -37,7 +37,7 @@ export const balance: StepRunner<'balance'> = async (state, { step, alphas }, co
 };
 
 /** Largest magnitude of each column over all sites that read a value, by value. */
-async function weightMaxima(sites: readonly Linear[]): Promise<Map<string, Float32Array>> {
+export async function weightMaxima(sites: readonly Linear[]): Promise<Map<string, Float32Array>> {
   const found = new Map<string, Float32Array>();
   for (const site of sites) {
     const largest = found.get(site.input) ?? new Float32Array(site.cols);
