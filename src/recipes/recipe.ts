@@ -46,6 +46,10 @@ export type Step =
   | { readonly step: 'allocate-by-trace'; readonly formats: readonly string[]; readonly budget: 'size' | 'bops'; readonly share: number }
   /** The file computes in integers alone, from the quantized input to the last layer. */
   | { readonly step: 'integer-only' }
+  /** Channels of inputs by rising size, gathered before the layers that read them. */
+  | { readonly step: 'sort-channels' }
+  /** Residuals of the last channels of each input as more channels (ARCQuant): as many as its rule says, or a share of all. */
+  | { readonly step: 'residual-channels'; readonly channels: 'rule' | number; readonly samples: number }
   /** Inputs that never lie below −11/64 are lifted above zero, and take codes without a sign (SVDQuant). */
   | { readonly step: 'shift' }
   /** Smoothing searched on the output error with a branch of `rank` in place: 2·grid − 1 candidates, on so many rows of each input. */

@@ -17,6 +17,7 @@ import { correctBias, observeActivationRanges, smooth } from './steps/observe.ts
 import { protect } from './steps/protect.ts';
 import { lowRank, shift, smoothSearch } from './steps/low-rank.ts';
 import { reconstruct } from './steps/reconstruct.ts';
+import { residual, sortChannels } from './steps/residual-channels.ts';
 import { rotate } from './steps/rotate.ts';
 import { round } from './steps/round.ts';
 import { roundInputs } from './steps/round-inputs.ts';
@@ -45,6 +46,11 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   equalize: { run: async (state) => ({ ...state, graph: (await equalizeLayers(state.graph)).graph }), stage: 'transform', alone: { step: 'equalize' } },
   smooth: { run: smooth, stage: 'transform', needs: samples, alone: { step: 'smooth', alpha: 0.5 } },
   shift: { run: shift, stage: 'transform', precedes: { smooth: 'it lifts what is not yet scaled', 'smooth-search': 'it lifts what is not yet scaled' }, alone: { step: 'shift' } },
+  'sort-channels': { run: sortChannels, stage: 'transform', needs: samples, alone: { step: 'sort-channels' } },
+  'residual-channels': {
+    run: residual, stage: 'restore', needs: samples, alone: { step: 'residual-channels', channels: 'rule', samples: 256 },
+    excludes: { 'correct-bias': 'residual channels are no part of the float network' },
+  },
   'smooth-search': { run: smoothSearch, stage: 'transform', needs: samples, excludes: { smooth: 'both divide the same inputs' }, alone: { step: 'smooth-search', grid: 20, rank: 0, samples: 256 } },
   'low-rank': {
     run: lowRank, stage: 'transform', needs: samples, alone: { step: 'low-rank', rank: 32, rounds: 100, samples: 256 },
