@@ -38,6 +38,18 @@ const numberPattern = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 const plainPattern = /[^"\\\u0000-\u001f]*/y;
 const escapes = '"\\/bfnrt';
 
+/** Where a text has one comma more than `limit` outside of strings, or −1; a comma stands between two values. */
+function commaBeyond(text: string, limit: number): number {
+  let commas = 0;
+  for (let at = 0; at < text.length; at++) {
+    const c = text.charCodeAt(at);
+    if (c === 44 && ++commas > limit) return at;
+    if (c !== 34) continue;
+    for (at++; at < text.length && text.charCodeAt(at) !== 34; at++) if (text.charCodeAt(at) === 92) at++;
+  }
+  return -1;
+}
+
 /** Parses one JSON text strictly; objects have no prototype. Throws one `json.*` error with the position. */
 export function parseJson(text: string, name = 'json', limits: JsonLimits = {}): Json {
   const maxDepth = limits.maxDepth ?? defaults.maxDepth;
@@ -48,6 +60,9 @@ export function parseJson(text: string, name = 'json', limits: JsonLimits = {}):
     values += weight;
     if (values > maxValues) throw errors.tooMany({ name, limit: maxValues, at });
   };
+  // Before anything is built: millions of small values take ten times the memory of their text.
+  const crowded = text.length > maxValues ? commaBeyond(text, maxValues) : -1;
+  if (crowded >= 0) throw errors.tooMany({ name, limit: maxValues, at: crowded });
   const fail = (expected: string): never => { throw errors.syntax({ name, at, expected }); };
   const space = (): void => {
     for (;;) {
