@@ -1,0 +1,45 @@
+import { run } from '../../jobs/run-node.ts';
+import type { CliCommand } from '../command.ts';
+import { exitCodes } from '../exit.ts';
+import { printJson } from '../output.ts';
+import { terminalProgress } from '../progress.ts';
+
+export const runCommand: CliCommand = {
+  usage: 'run <model>',
+  summary: 'write text with a language model on the low-bit engine',
+  example: "fewbit run model-Q4_K.gguf --prompt 'Once upon a time' --max-tokens 64",
+  options(command) {
+    command
+      .requiredOption('--prompt <text>', 'text to continue, or with --chat a message to answer')
+      .option('--chat', "put the prompt into the model's chat template")
+      .option('--system <text>', 'said before the message of --chat')
+      .option('--max-tokens <n>', 'tokens to write at most', '128')
+      .option('--context <n>', 'positions to keep memory for (default: as many as the model was made for, at most 4096)')
+      .option('--temperature <t>', '0 always takes the likeliest token', '0')
+      .option('--top-k <n>', 'draw from this many of the likeliest tokens; 0 for all')
+      .option('--top-p <p>', 'draw from the likeliest tokens that add up to this probability')
+      .option('--min-p <p>', 'draw from tokens at least this share as likely as the likeliest')
+      .option('--repetition-penalty <x>', 'make tokens that were written before less likely')
+      .option('--stop <texts...>', 'texts that end the output')
+      .option('--weights <type>', 'load float weights as q4_0, q4_k, q6_k, q8_0, …')
+      .option('--seed <n>', 'of everything that is drawn')
+      .option('--json', 'one JSON document on standard output');
+  },
+  async run([model], options) {
+    const { json, ...rest } = options;
+    const abort = new AbortController();
+    const cancel = (): void => abort.abort();
+    process.once('SIGINT', cancel);
+    const result = await run({ ...rest, model: model as string } as Parameters<typeof run>[0], {
+      progress: terminalProgress(), signal: abort.signal, ...(json === true ? {} : { onText: (text: string) => { process.stdout.write(text); } }),
+    });
+    process.off('SIGINT', cancel);
+    if (json === true) printJson(result);
+    else {
+      process.stdout.write('\n');
+      const { speed, bytes, ids, end } = result;
+      process.stderr.write(`${ids.length} tokens (${end}); prompt ${speed.prompt.toFixed(0)} tokens/s, then ${speed.decode.toFixed(0)} tokens/s; weights ${(bytes.model / 1e6).toFixed(1)} MB, memory ${(bytes.memory / 1e6).toFixed(1)} MB\n`);
+    }
+    return exitCodes.ok;
+  },
+};

@@ -1,0 +1,78 @@
+/** Runs a language model on the low-bit engine: a prompt in, text out as it is written. */
+import { z } from 'zod';
+import { defineErrors } from '../errors.ts';
+import type { Generated } from '../runtime/generate.ts';
+import { openTextModel } from '../runtime/text-model.ts';
+import { silentProgress, type Progress } from './progress.ts';
+import { checkSettings } from './settings.ts';
+import { openSource } from './source-node.ts';
+
+const runSettings = z.strictObject({
+  model: z.string().min(1),
+  prompt: z.string().min(1),
+  /** The prompt is a message, put into the model's chat template. */
+  chat: z.boolean().default(false),
+  /** Said to the model before the message. */
+  system: z.string().optional(),
+  maxTokens: z.coerce.number().int().positive().default(128),
+  context: z.coerce.number().int().positive().optional(),
+  temperature: z.coerce.number().nonnegative().default(0),
+  topK: z.coerce.number().int().nonnegative().default(0),
+  topP: z.coerce.number().positive().max(1).default(1),
+  minP: z.coerce.number().min(0).max(1).default(0),
+  repetitionPenalty: z.coerce.number().positive().default(1),
+  /** Texts that end the output. */
+  stop: z.union([z.string().transform((one) => [one]), z.array(z.string().min(1))]).default([]),
+  /** Block type that float weights take as they are loaded. */
+  weights: z.string().optional(),
+  seed: z.coerce.number().int().default(0),
+});
+export type RunRequest = z.input<typeof runSettings>;
+
+export interface RunResult extends Generated {
+  readonly model: string;
+  /** Tokens per second: reading the prompt, and writing. */
+  readonly speed: { readonly prompt: number; readonly decode: number };
+  /** Bytes of the file or folder, and of the engine's memory. */
+  readonly bytes: { readonly model: number; readonly memory: number };
+}
+
+const errors = defineErrors('run', {
+  notLanguage: (f: { model: string }) => [`${f.model} is not a language model`, 'fewbit evaluate runs other graphs on their data'],
+  weights: (f: { weights: string; known: string }) => `float weights cannot be loaded as ${f.weights} (known: ${f.known})`,
+});
+
+/** Formats that the engine multiplies without unpacking, and that encode without data. */
+const loadable = ['q4_0', 'q4_1', 'q5_0', 'q5_1', 'q8_0', 'q4_k', 'q5_k', 'q6_k'] as const;
+
+export async function run(request: RunRequest, { onText, progress = silentProgress, signal }: { onText?(text: string): void; readonly progress?: Progress; readonly signal?: AbortSignal } = {}): Promise<RunResult> {
+  const { model: location, prompt, chat, system, weights, context, ...options } = checkSettings(runSettings, request);
+  const type = loadable.find((known) => known === weights?.toLowerCase());
+  if (weights !== undefined && type === undefined) throw errors.weights({ weights, known: loadable.join(', ') });
+  const source = await openSource(location, progress);
+  try {
+    if (source.language === undefined) throw errors.notLanguage({ model: location });
+    progress.phase('load', source.language.tensors.size);
+    const model = await openTextModel(source.language, {
+      ...(type === undefined ? {} : { weights: type }), ...(context === undefined ? {} : { context }), onTensor: (_name, done) => progress.advance(done),
+    });
+    progress.end();
+    const given = { ...options, ...(signal === undefined ? {} : { signal }) };
+    const pieces = chat ? model.chat([...(system === undefined ? [] : [{ role: 'system', content: system }]), { role: 'user', content: prompt }], given) : model.write(prompt, given);
+    for (;;) {
+      const next = await pieces.next();
+      if (next.done !== true) {
+        onText?.(next.value);
+        continue;
+      }
+      const { value } = next;
+      const bytes = [...source.language.tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
+      return {
+        model: source.name, ...value, bytes: { model: bytes, memory: model.decoder.bytes },
+        speed: { prompt: value.promptTokens / value.seconds.prompt, decode: Math.max(0, value.ids.length - 1) / value.seconds.decode },
+      };
+    }
+  } finally {
+    await source.close();
+  }
+}

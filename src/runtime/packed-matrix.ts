@@ -1,0 +1,130 @@
+/** Matrices repacked for the low-bit kernels, and their products with tokens. */
+import { groupSize, panelRows, type LowBitKernels, type RoundedPlace } from '../engine/kernels/lowbit.ts';
+import { readFloats } from '../files/values.ts';
+import { blockTypes, isBlockType, type TensorRef } from '../tensor-ref.ts';
+import type { Arena } from './arena.ts';
+import { unpackers, type Layout } from './unpack.ts';
+
+export interface PackedMatrix {
+  readonly layout: Layout;
+  readonly rows: number;
+  readonly cols: number;
+  /** Groups of 32 columns, the last padded with zeros. */
+  readonly groups: number;
+  readonly panels: number;
+  /** Addresses; `mins` is 0 where there are none. */
+  readonly weights: number;
+  readonly scales: number;
+  readonly mins: number;
+}
+
+const groupBytes: Readonly<Record<Layout, number>> = { four: 64, eight: 128, 'eight-minima': 128, 'eight-halves': 128, float: 512 };
+
+/** Values of a float matrix read at a time: 4 MiB. */
+const readAtOnce = 2 ** 20;
+
+/** Copies a matrix [rows, cols] into the arena in the layout of its type. */
+export async function packMatrix(tensor: TensorRef, arena: Arena): Promise<PackedMatrix> {
+  const [rows, cols] = tensor.shape;
+  const groups = Math.ceil(cols / groupSize);
+  const panels = Math.ceil(rows / panelRows);
+  const unpacker = isBlockType(tensor.type) ? unpackers[tensor.type] : undefined;
+  const layout = unpacker?.layout ?? 'float';
+  const sides = panels * groups * panelRows;
+  const weights = arena.take(panels * groups * groupBytes[layout]);
+  const scales = layout === 'float' ? 0 : arena.take(4 * sides * (layout === 'eight-halves' ? 2 : 1));
+  const mins = layout === 'four' || layout === 'eight-minima' ? arena.take(4 * sides) : 0;
+  const matrix: PackedMatrix = { layout, rows, cols, groups, panels, weights, scales, mins };
+  if (unpacker === undefined) await packFloats(tensor, matrix, arena);
+  else await packBlocks(tensor, matrix, arena);
+  return matrix;
+}
+
+async function packFloats(tensor: TensorRef, { rows, cols, groups, weights }: PackedMatrix, arena: Arena): Promise<void> {
+  const atOnce = Math.max(1, Math.floor(readAtOnce / cols));
+  for (let first = 0; first < rows; first += atOnce) {
+    const last = Math.min(rows, first + atOnce);
+    const values = await readFloats(tensor, first, last);
+    const to = arena.floats(weights, Math.ceil(rows / panelRows) * groups * groupSize * panelRows);
+    for (let r = first; r < last; r++) {
+      const panel = (r >> 2) * groups * groupSize;
+      for (let c = 0; c < cols; c++) to[(panel + c) * panelRows + (r & 3)] = values[(r - first) * cols + c];
+    }
+  }
+}
+
+async function packBlocks(tensor: TensorRef, matrix: PackedMatrix, arena: Arena): Promise<void> {
+  const { rows, cols, groups, layout, weights, scales, mins, panels } = matrix;
+  const type = tensor.type as keyof typeof unpackers;
+  const { block, bytes: blockBytes } = blockTypes[type];
+  const { unpack } = unpackers[type]!;
+  const inBlock = block / groupSize;
+  const halves = layout === 'eight-halves' ? 2 : 1;
+  const rowBytes = (cols / block) * blockBytes;
+  const codes = new Int8Array(block);
+  const blockScales = new Float32Array(inBlock * halves);
+  const blockMins = new Float32Array(inBlock);
+  const atOnce = Math.max(1, Math.floor(readAtOnce / rowBytes));
+  for (let first = 0; first < rows; first += atOnce) {
+    const last = Math.min(rows, first + atOnce);
+    const read = await tensor.read(first * rowBytes, last * rowBytes);
+    const W = arena.bytesAt(weights, panels * groups * groupBytes[layout]);
+    const S = arena.floats(scales, panels * groups * panelRows * halves);
+    const M = mins === 0 ? undefined : arena.floats(mins, panels * groups * panelRows);
+    for (let r = first; r < last; r++) {
+      for (let b = 0; b * block < cols; b++) {
+        unpack(read, (r - first) * rowBytes + b * blockBytes, codes, blockScales, blockMins);
+        for (let k = 0; k < inBlock; k++) {
+          const group = (r >> 2) * groups + b * inBlock + k;
+          for (let h = 0; h < halves; h++) S[(group * halves + h) * panelRows + (r & 3)] = blockScales[k * halves + h];
+          if (M !== undefined) M[group * panelRows + (r & 3)] = blockMins[k];
+          const at = group * groupBytes[layout] + (r & 3) * (layout === 'four' ? 16 : 32);
+          for (let i = 0; i < 16; i++) {
+            const [low, high] = [codes[k * groupSize + i], codes[k * groupSize + 16 + i]];
+            if (layout === 'four') W[at + i] = low | (high << 4);
+            else {
+              W[at + i] = low;
+              W[at + 16 + i] = high;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+/** Tokens as products take them: floats [tokens, groups · 32] and the same rounded. */
+export interface Inputs { readonly x: number; readonly rounded: RoundedPlace }
+
+/** out[token][row] of a matrix; `stride` of the results in values. */
+export function multiply(kernels: LowBitKernels, matrix: PackedMatrix, inputs: Inputs, tokens: number, out: number, stride: number): void {
+  const place = { weights: matrix.weights, groups: matrix.groups, tokens, out, stride, first: 0, last: matrix.panels };
+  switch (matrix.layout) {
+    case 'four': return kernels.product4(place, matrix.scales, matrix.mins, inputs.rounded);
+    case 'eight': case 'eight-minima': return kernels.product8(place, matrix.scales, matrix.mins, inputs.rounded);
+    case 'eight-halves': return kernels.product8Halves(place, matrix.scales, inputs.rounded);
+    case 'float': return kernels.productFloat(place, inputs.x);
+    default: return matrix.layout satisfies never;
+  }
+}
+
+/** The values of one row, as the products see them: what an embedding looks up. */
+export function rowOf(arena: Arena, { layout, cols, groups, weights, scales, mins }: PackedMatrix, row: number, out: Float32Array): void {
+  const [panel, lane] = [row >> 2, row & 3];
+  const at = (address: number, index: number): number => arena.floats(address, index + 1)[index];
+  for (let g = 0; g * groupSize < cols; g++) {
+    const group = panel * groups + g;
+    if (layout === 'float') {
+      const from = arena.floats(weights + group * groupBytes.float, groupSize * panelRows);
+      for (let i = 0; i < groupSize && g * groupSize + i < cols; i++) out[g * groupSize + i] = from[i * panelRows + lane];
+      continue;
+    }
+    const codes = arena.bytesAt(weights + group * groupBytes[layout] + lane * (layout === 'four' ? 16 : 32), layout === 'four' ? 16 : 32);
+    const min = mins === 0 ? 0 : at(mins, group * panelRows + lane);
+    for (let i = 0; i < groupSize; i++) {
+      const code = layout === 'four' ? (i < 16 ? codes[i] & 15 : codes[i - 16] >> 4) : (codes[i] << 24) >> 24;
+      const scale = at(scales, layout === 'eight-halves' ? (group * 2 + (i >> 4)) * panelRows + lane : group * panelRows + lane);
+      out[g * groupSize + i] = Math.fround(Math.fround(scale * code) - min);
+    }
+  }
+}

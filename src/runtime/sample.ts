@@ -1,0 +1,57 @@
+/** The next token from logits: the likeliest, or drawn from what temperature, top-k, top-p and min-p leave. */
+import { uniform } from '../numeric/random.ts';
+
+export interface SampleOptions {
+  /** 0 takes the likeliest token; default 0. */
+  readonly temperature?: number;
+  /** Only this many of the likeliest tokens; 0 for all. */
+  readonly topK?: number;
+  /** Only the likeliest tokens whose probabilities add up to this; default 1. */
+  readonly topP?: number;
+  /** Only tokens at least this share as likely as the likeliest; default 0. */
+  readonly minP?: number;
+  /** Divides positive logits of tokens seen before, multiplies negative ones; default 1. */
+  readonly repetitionPenalty?: number;
+  readonly seed?: number;
+}
+
+/** Index of the largest logit, the first among equals. */
+export function likeliest(logits: Float32Array): number {
+  let best = 0;
+  for (let i = 1; i < logits.length; i++) if (logits[i] > logits[best]) best = i;
+  return best;
+}
+
+/** Tokens that may follow with their probabilities, likeliest first. */
+export function distribution(logits: Float32Array, { temperature = 1, topK = 0, topP = 1, minP = 0 }: SampleOptions): { readonly id: number; readonly probability: number }[] {
+  const top = logits[likeliest(logits)];
+  const weights = Float64Array.from(logits, (logit) => Math.exp((logit - top) / temperature));
+  // Far below the likeliest nothing is ever drawn, and sorting it would cost most of the time.
+  let order = [...weights.keys()].filter((i) => weights[i] >= Math.max(minP, 1e-12)).sort((a, b) => weights[b] - weights[a] || a - b);
+  if (topK > 0) order = order.slice(0, topK);
+  const total = order.reduce((sum, i) => sum + weights[i], 0);
+  if (topP < 1) {
+    let kept = 0;
+    let sum = 0;
+    while (kept < order.length && sum < topP * total) sum += weights[order[kept++]];
+    order = order.slice(0, Math.max(1, kept));
+  }
+  const sum = order.reduce((all, i) => all + weights[i], 0);
+  return order.map((id) => ({ id, probability: weights[id] / sum }));
+}
+
+/** The token at `step`; `seen` are those before it. Draws depend on seed and step alone. */
+export function sample(logits: Float32Array, options: SampleOptions, step: number, seen: readonly number[]): number {
+  const { temperature = 0, repetitionPenalty = 1, seed = 0 } = options;
+  const given = repetitionPenalty === 1 ? logits : logits.slice();
+  if (repetitionPenalty !== 1) for (const id of new Set(seen)) given[id] = given[id] > 0 ? given[id] / repetitionPenalty : given[id] * repetitionPenalty;
+  if (temperature <= 0) return likeliest(given);
+  const draw = uniform(seed, 0, step);
+  let sum = 0;
+  const choices = distribution(given, options);
+  for (const { id, probability } of choices) {
+    sum += probability;
+    if (draw < sum) return id;
+  }
+  return choices.at(-1)!.id;
+}

@@ -1,0 +1,77 @@
+/** A language model that writes text on the low-bit engine: opened from its parts, used through `write` and `chat`. */
+import { defineErrors } from '../errors.ts';
+import { encodeBlocks } from '../formats/ggml/index.ts';
+import { readFloats } from '../files/values.ts';
+import type { LanguageModel } from '../models/language-model.ts';
+import type { LlamaConfig } from '../models/llama-config.ts';
+import { openTokenizer, type Tokenizer } from '../models/tokenizer.ts';
+import { blockTypes, isBlockType, type BlockType, type TensorRef } from '../tensor-ref.ts';
+import { chatPrompt, type Message } from './chat.ts';
+import { generate, type Generated, type GenerateOptions } from './generate.ts';
+import { LlamaDecoder, type DecoderOptions } from './llama-decoder.ts';
+
+const errors = defineErrors('textModel', {
+  tokenizer: (f: { model: string }) => `${f.model} has no tokenizer.json, without which text is not read`,
+  architecture: (f: { model: string; architecture: string }) => [`${f.model} is of the family ${f.architecture}, which the low-bit engine does not run yet`, 'it runs llama, mistral, qwen2, qwen3 and smollm3'],
+});
+
+export interface TextModelOptions extends DecoderOptions {
+  /** Block type that float matrices take as they are loaded, where its width fits; without it they stay float. */
+  readonly weights?: BlockType;
+}
+
+export interface TextModel {
+  readonly decoder: LlamaDecoder;
+  readonly tokenizer: Tokenizer;
+  /** Tokens after which the model has nothing to say. */
+  readonly endTokens: readonly number[];
+  /** Continues a text; the context begins anew. */
+  write(prompt: string, options?: GenerateOptions): AsyncGenerator<string, Generated>;
+  /** Answers the last of some messages, by the model's chat template. */
+  chat(messages: readonly Message[], options?: GenerateOptions): AsyncGenerator<string, Generated>;
+}
+
+export async function openTextModel(model: LanguageModel, options: TextModelOptions = {}): Promise<TextModel> {
+  if (!('heads' in model.config)) throw errors.architecture({ model: model.name, architecture: String(model.rawConfig.model_type ?? 'unknown') });
+  const files = model.tokenizer;
+  if (files === undefined) throw errors.tokenizer({ model: model.name });
+  const { weights } = options;
+  const tensors = weights === undefined ? model.tensors : new Map([...model.tensors].map(([name, tensor]) => [name, inBlocks(tensor, weights)]));
+  const tokenizer = openTokenizer(files);
+  const decoder = await LlamaDecoder.open(model.config as LlamaConfig, tensors, options);
+  const endTokens = endTokensOf(model);
+  const write = (prompt: string, special: boolean, given: GenerateOptions = {}): AsyncGenerator<string, Generated> => {
+    decoder.position = 0;
+    return generate(decoder, tokenizer, tokenizer.encode(prompt, { addSpecialTokens: special }), { endTokens, ...given });
+  };
+  return {
+    decoder, tokenizer, endTokens,
+    write: (prompt, given) => write(prompt, true, given),
+    // Templates write their special tokens themselves.
+    chat: (messages, given) => write(chatPrompt(files, messages), false, given),
+  };
+}
+
+/** A float matrix that is encoded as it is read; others stay what they are. */
+function inBlocks(tensor: TensorRef, type: BlockType): TensorRef {
+  const [rows, cols] = tensor.shape;
+  const { block, bytes } = blockTypes[type];
+  if (tensor.shape.length !== 2 || isBlockType(tensor.type) || cols % block !== 0) return tensor;
+  const rowBytes = (cols / block) * bytes;
+  return {
+    name: tensor.name, type, shape: tensor.shape, byteLength: rows * rowBytes,
+    async read(begin = 0, end = rows * rowBytes) {
+      const [first, last] = [Math.floor(begin / rowBytes), Math.ceil(end / rowBytes)];
+      const encoded = encodeBlocks(type, await readFloats(tensor, first, last), last - first, cols, undefined, tensor.name, first);
+      return encoded.subarray(begin - first * rowBytes, end - first * rowBytes);
+    },
+  };
+}
+
+/** Ids that end a text, as config.json and generation_config.json say. */
+function endTokensOf({ rawConfig, tokenizer }: LanguageModel): number[] {
+  const generation = tokenizer?.others.get('generation_config.json');
+  const parsed: unknown = generation === undefined ? undefined : JSON.parse(new TextDecoder().decode(generation));
+  const listed = [(parsed as { eos_token_id?: unknown } | undefined)?.eos_token_id, rawConfig.eos_token_id].flat();
+  return [...new Set(listed.filter((id): id is number => typeof id === 'number'))];
+}

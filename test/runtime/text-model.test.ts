@@ -1,0 +1,136 @@
+/** Language models on the low-bit engine: logits against ONNX Runtime, text, stops, and what goes wrong. */
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { ortNode } from '../../src/engine/ort-node.ts';
+import { i64 } from '../../src/engine/tensor.ts';
+import { plainLowBit } from '../../src/engine/kernels/lowbit-plain.ts';
+import { onnxBytes } from '../../src/files/onnx.ts';
+import { decodeBlocks, encodeBlocks } from '../../src/formats/ggml/index.ts';
+import { readFloats } from '../../src/files/values.ts';
+import { run } from '../../src/jobs/run-node.ts';
+import { openSource } from '../../src/jobs/source-node.ts';
+import type { LlamaConfig } from '../../src/models/llama-config.ts';
+import { LlamaDecoder } from '../../src/runtime/llama-decoder.ts';
+import { distribution, sample } from '../../src/runtime/sample.ts';
+import { openTextModel } from '../../src/runtime/text-model.ts';
+import { floatTensor, memoryTensor, type BlockType, type TensorRef } from '../../src/tensor-ref.ts';
+
+const location = fileURLToPath(new URL('../../assets/host-llama-shakespeare', import.meta.url));
+const source = await openSource(location);
+const language = source.language!;
+after(() => source.close());
+const tokens = Array.from({ length: 45 }, (_, i) => (i * 37 + 11) % 300);
+const vocabulary = language.config.vocabSize;
+
+async function ortLogits(tensors: ReadonlyMap<string, TensorRef>): Promise<Float32Array> {
+  const session = await ortNode.open({ bytes: await onnxBytes(language.graph({ tensors })) });
+  const { logits } = await session.run({ input_ids: i64([1, tokens.length], tokens) });
+  await session.dispose();
+  return logits.data as Float32Array;
+}
+
+/** Matrices in a block type, and the same decoded to floats. */
+async function inType(type: BlockType): Promise<{ blocks: Map<string, TensorRef>; floats: Map<string, TensorRef> }> {
+  const blocks = new Map(language.tensors);
+  const floats = new Map(language.tensors);
+  for (const [name, tensor] of language.tensors) {
+    if (tensor.shape.length !== 2) continue;
+    const [rows, cols] = tensor.shape;
+    const bytes = encodeBlocks(type, await readFloats(tensor), rows, cols);
+    blocks.set(name, memoryTensor(name, type, tensor.shape, bytes));
+    floats.set(name, floatTensor(name, tensor.shape, decodeBlocks(type, bytes)));
+  }
+  return { blocks, floats };
+}
+
+/** Root mean square of a difference over that of the reference. */
+function distance(found: Float32Array, expected: Float32Array): number {
+  let [difference, size] = [0, 0];
+  for (let i = 0; i < expected.length; i++) {
+    difference += (found[i] - expected[i]) ** 2;
+    size += expected[i] ** 2;
+  }
+  return Math.sqrt(difference / size);
+}
+
+const open = (tensors: ReadonlyMap<string, TensorRef>, options = {}) => LlamaDecoder.open(language.config as LlamaConfig, tensors, { context: 64, ...options });
+
+test('float weights: the logits of ONNX Runtime', async () => {
+  const decoder = await open(language.tensors);
+  const found = decoder.feed(tokens, { all: true });
+  assert.ok(distance(found, await ortLogits(language.tensors)) < 1e-5);
+});
+
+for (const type of ['q4_0', 'q8_0', 'q4_k', 'q5_k', 'q6_k'] as const) {
+  test(`${type}: within what rounding inputs to 8 bits does, the same bits token by token and by the plain kernels`, async () => {
+    const { blocks, floats } = await inType(type);
+    const decoder = await open(blocks);
+    const found = decoder.feed(tokens, { all: true });
+    const far = distance(found, await ortLogits(floats));
+    assert.ok(far < 0.02, `relative distance ${far}`);
+    const single = await open(blocks);
+    tokens.forEach((id, t) => {
+      if (t < 3 || t === tokens.length - 1) assert.deepEqual(single.feed([id]), found.subarray(t * vocabulary, (t + 1) * vocabulary));
+      else single.feed([id]);
+    });
+    if (type === 'q4_k' || type === 'q6_k') {
+      const plain = await open(blocks, { kernels: plainLowBit });
+      assert.deepEqual(plain.feed(tokens.slice(0, 2), { all: true }), found.subarray(0, 2 * vocabulary));
+    }
+    decoder.position = 5;
+    assert.deepEqual(decoder.feed(tokens.slice(5)), found.subarray(44 * vocabulary));
+  });
+}
+
+test('text comes in pieces that add up, ends at a stop text, at the end of the context, and when cancelled', async () => {
+  const model = await openTextModel(language, { context: 48, weights: 'q8_0' });
+  const collect = async (options: Parameters<typeof model.write>[1]) => {
+    const pieces: string[] = [];
+    const writing = model.write('ROMEO:', options);
+    for (;;) {
+      const next = await writing.next();
+      if (next.done === true) return { pieces, ...next.value };
+      pieces.push(next.value);
+    }
+  };
+  const whole = await collect({ maxTokens: 30 });
+  assert.equal(whole.pieces.join(''), whole.text);
+  assert.equal(whole.end, 'length');
+  assert.equal(whole.ids.length, 30);
+  const word = whole.text.slice(6, 11);
+  const stopped = await collect({ maxTokens: 30, stop: [word] });
+  assert.deepEqual([stopped.end, stopped.text], ['stop text', whole.text.slice(0, whole.text.indexOf(word))]);
+  assert.equal(stopped.pieces.join(''), stopped.text);
+  assert.equal((await collect({ maxTokens: 500 })).end, 'context');
+  const abort = new AbortController();
+  abort.abort();
+  assert.equal((await collect({ signal: abort.signal })).end, 'cancelled');
+  assert.deepEqual((await collect({ maxTokens: 12, temperature: 0.8, seed: 4 })).ids, (await collect({ maxTokens: 12, temperature: 0.8, seed: 4 })).ids);
+});
+
+test('draws follow the probabilities: χ² of 20,000 at 8 degrees of freedom', () => {
+  const logits = Float32Array.from([1, 0.5, -1, 2, 0, -0.5, 1.5, -2, 0.25]);
+  const counts = new Array<number>(9).fill(0);
+  const draws = 20_000;
+  for (let i = 0; i < draws; i++) counts[sample(logits, { temperature: 0.9, seed: 5 }, i, [])]++;
+  const statistic = distribution(logits, { temperature: 0.9 }).reduce((sum, { id, probability }) => sum + (counts[id] - draws * probability) ** 2 / (draws * probability), 0);
+  assert.ok(statistic < 26.1, `χ² ${statistic}, 26.1 is passed once in a thousand`);
+});
+
+test('top-k, top-p and min-p leave the likeliest', () => {
+  const logits = Float32Array.from([Math.log(0.5), Math.log(0.25), Math.log(0.15), Math.log(0.1)]);
+  const ids = (options: Parameters<typeof distribution>[1]): number[] => distribution(logits, options).map(({ id }) => id);
+  assert.deepEqual(ids({ topK: 2 }), [0, 1]);
+  assert.deepEqual(ids({ topP: 0.7 }), [0, 1]);
+  assert.deepEqual(ids({ minP: 0.25 }), [0, 1, 2]);
+  assert.equal(sample(logits, { repetitionPenalty: 4 }, 0, [0]), 1);
+});
+
+test('bad requests get one line', async () => {
+  const wrong = async (request: Partial<Parameters<typeof run>[0]>): Promise<string> => run({ model: location, prompt: 'a', ...request }).then(() => '', (error: Error) => error.message);
+  assert.match(await wrong({ model: fileURLToPath(new URL('../../assets/kws-dscnn/kws-dscnn.onnx', import.meta.url)) }), /not a language model/);
+  assert.match(await wrong({ chat: true }), /no chat template/);
+  assert.match(await wrong({ weights: 'int7' }), /cannot be loaded as int7/);
+  assert.match(await wrong({ context: 4, prompt: 'a long text that has more than four tokens' }), /do not fit into a context of 4/);
+});
