@@ -21,7 +21,7 @@ export interface DecoupledOptions {
   readonly meanBits: number;
   /** How far below it plans are looked for, in bits. Default 0.3. */
   readonly slack?: number;
-  /** Mean bits of each group over those of the last one, smallest to largest. Default 0.46 to 1.36. */
+  /** Mean bits of each group over those of the last one, smallest to largest; 1, where all groups have as many, is always tried. Default 0.46 to 1.36. */
   readonly ratios?: readonly [number, number];
   /** Points along each of both ranges. Default 10. */
   readonly points?: number;
@@ -48,7 +48,7 @@ export function decoupledPlans(groups: readonly MeasuredGroup[], options: Decoup
   const fronts = groups.map((group) => paretoFront(group.sizes.map((size, layer) => group.widths.map((width, k) => ({ cost: width * size, loss: -group.scores[layer][k] })))));
   const plans = new Map<string, DecoupledPlan>();
   for (const target of steps(meanBits - slack, meanBits, points)) {
-    for (const ratios of vectors(groups.length - 1, steps(least, most, points))) {
+    for (const ratios of vectors(groups.length - 1, [...new Set([...steps(least, most, points), 1])])) {
       const chosen = splitBudget(sizes, [...ratios, 1], target).map((share, g) => (share > groups[g].widths.at(-1)! ? undefined : bestWithin(fronts[g], share * sizes[g] * (1 + 1e-12))));
       if (!chosen.every((point) => point !== undefined)) continue;
       const bits = chosen.map(({ choice }, g) => choice.map((k) => groups[g].widths[k]));

@@ -39,6 +39,8 @@ export interface SampleOptions {
   readonly steps?: number;
   /** Default 2. */
   readonly guidance?: number;
+  /** Start from noises made by a seed instead of the stored ones, digits in turn: what calibrates must not judge. */
+  readonly seed?: number;
 }
 
 /** A network that answers; several of them can share a trajectory, each for its own time steps. */
@@ -69,7 +71,10 @@ export interface DitHost {
   close(): Promise<void>;
 }
 
-/** Labels of `count` of the 100 stored noises, evenly spread; noise i belongs to digit ⌊i / 10⌋. */
+const madeNoises = (count: number, seed: number): Tensor =>
+  ({ type: 'f32', shape: [count, ...image], data: Float32Array.from({ length: count * pixels }, (_, i) => normal(seed, 0, i)) });
+
+/** Numbers of `count` of the 100 stored noises, evenly spread; noise i belongs to digit ⌊i / 10⌋. */
 const storedIndices = (count: number): number[] => Array.from({ length: count }, (_, i) => Math.floor((i * 100) / count));
 
 export async function openDit(asset: (path: string) => string, { threads }: { readonly threads: number }): Promise<DitHost> {
@@ -101,10 +106,13 @@ export async function openDit(asset: (path: string) => string, { threads }: { re
   }
   const settingsOf = ({ steps = 20, guidance = 2 }: SampleOptions): DdimSettings => ({ alphaBar, steps, guidance, noLabel });
   async function sample(network: Network | Predictor, options: SampleOptions = {}, visit?: (asked: Asked) => void): Promise<Float32Array> {
-    const indices = storedIndices(options.images ?? 20);
+    const { images = 20, seed } = options;
+    const indices = storedIndices(images);
+    const start = seed === undefined ? noises(indices) : madeNoises(images, seed);
+    const labels = indices.map((index, i) => (seed === undefined ? Math.floor(index / 10) : i % 10));
     const used = 'predict' in network ? network : await predictor(network);
     try {
-      return await ddimSample(used.predict, noises(indices), indices.map((index) => Math.floor(index / 10)), settingsOf(options), visit);
+      return await ddimSample(used.predict, start, labels, settingsOf(options), visit);
     } finally {
       if (used !== network) await used.dispose();
     }
@@ -138,11 +146,8 @@ export async function openDit(asset: (path: string) => string, { threads }: { re
     graph: model.graph, judged, predictor, sample: (network, options) => sample(network, options),
     async points(count, seed) {
       const images = Math.max(8, Math.ceil(count / 40));
-      const noise: Tensor = { type: 'f32', shape: [images, ...image], data: Float32Array.from({ length: images * pixels }, (_, i) => normal(seed, 0, i)) };
       const asked: Asked[] = [];
-      const network = await predictor(model.graph);
-      await ddimSample(network.predict, noise, Array.from({ length: images }, (_, i) => i % 10), settingsOf({}), (seen) => asked.push(seen));
-      await network.dispose();
+      await sample(model.graph, { images, seed }, (seen) => asked.push(seen));
       return pointsOf(asked, count, (step, rowCount) => permutation(seed, step + 1, rowCount), image);
     },
     async noiseError(network) {
