@@ -3,12 +3,12 @@
  * weights rounded to nearest, and a float branch of low rank beside them that sees the input as it was. Products run on
  * the engine.
  */
+import { encodeFast } from '../engine/kernels/scales.ts';
 import type { Engine } from '../engine/session.ts';
 import { onnxBytes } from '../files/onnx.ts';
 import type { NumberFormat } from '../formats/format.ts';
 import { GraphBuilder, int } from '../graph/build.ts';
 import type { InputRows } from '../observe/input-rows.ts';
-import { encodeMatrix } from '../round/encode-matrix.ts';
 
 /** One layer: its matrix [rows, cols], and the format that its weight takes. */
 export interface LayerWeight { readonly values: Float32Array; readonly rows: number; readonly format: NumberFormat }
@@ -46,7 +46,7 @@ export async function openProducts(engine: Engine): Promise<Products> {
 
 /** What a format makes of a matrix. */
 export function rounded(values: Float32Array, rows: number, cols: number, format: NumberFormat | undefined): Float32Array {
-  return format === undefined ? values : format.decode(encodeMatrix(format, values, rows, cols));
+  return format === undefined ? values : format.decode(encodeFast(format, values, rows, cols) ?? format.encode(values, rows, cols));
 }
 
 /** Σ‖X·Rᵀ − Q(X)·Q(R)ᵀ‖² over layers, for what is left of each weight beside the branch; `decoded` are the Q(R). */
