@@ -5,6 +5,7 @@ import { cacheCommand } from './cache.ts';
 import { compareCommand } from './compare.ts';
 import { convertCommand } from './convert.ts';
 import { demoCommand } from './demo.ts';
+import { diagnoseCommand } from './diagnose.ts';
 import { evaluateCommand } from './evaluate.ts';
 import { finetuneCommand } from './finetune.ts';
 import { inspectCommand } from './inspect.ts';
@@ -13,4 +14,4 @@ import { recipesCommand } from './recipes.ts';
 import { reproduceCommand } from './reproduce.ts';
 import { runCommand } from './run.ts';
 
-export const commands: readonly CliCommand[] = [inspectCommand, quantizeCommand, compareCommand, evaluateCommand, runCommand, finetuneCommand, convertCommand, recipesCommand, reproduceCommand, benchCommand, demoCommand, cacheCommand];
+export const commands: readonly CliCommand[] = [inspectCommand, quantizeCommand, compareCommand, evaluateCommand, diagnoseCommand, runCommand, finetuneCommand, convertCommand, recipesCommand, reproduceCommand, benchCommand, demoCommand, cacheCommand];

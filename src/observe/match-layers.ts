@@ -1,0 +1,74 @@
+/**
+ * Which float layer each layer of a quantized network came from: of the same shape, the one whose rows point the same way;
+ * names are not looked at. Rows or columns that a tool rescaled (folded batch normalization, smoothing) are rescaled alike.
+ */
+import type { Linear } from '../graph/linear.ts';
+import type { QuantizedLayer } from './quantized-layers.ts';
+
+export interface MatchedLayer {
+  readonly layer: QuantizedLayer;
+  readonly site: Linear;
+  /** The float weights in the place of the layer's own, [rows, cols]. */
+  readonly float: Float32Array;
+  /** Squared error of the layer's weights by the squares of the float ones. */
+  readonly error: number;
+}
+
+/** Rows that are compared to find a partner. */
+const sampledRows = 32;
+/** Mean cosine of rows below which two matrices have nothing to do with each other. */
+const leastAlike = 0.4;
+/** Relative error above which a rescaling by rows or columns is looked for, and by how much it must help. */
+const suspicious = 0.05, helps = 4;
+
+export async function matchLayers(layers: readonly QuantizedLayer[], sites: readonly Linear[]): Promise<{ matched: MatchedLayer[]; unmatched: QuantizedLayer[] }> {
+  const shapes = new Set(layers.map(({ rows, cols }) => `${rows}x${cols}`));
+  const open = [...new Map(sites.map((site) => [site.id, site])).values()].filter(({ rows, cols }) => shapes.has(`${rows}x${cols}`));
+  const matrices = new Map<Linear, Float32Array>();
+  for (const site of open) matrices.set(site, await site.weightMatrix());
+  const pairs = layers.flatMap((layer, at) => open.flatMap((site, place) => {
+    if (site.rows !== layer.rows || site.cols !== layer.cols) return [];
+    const likeness = alike(layer.matrix, matrices.get(site)!, layer.rows, layer.cols);
+    // Among layers that are equally alike the order of execution decides.
+    return likeness < leastAlike ? [] : [{ layer, site, score: likeness - 1e-6 * Math.abs(at / layers.length - place / open.length) }];
+  })).sort((a, b) => b.score - a.score);
+  const partners = new Map<QuantizedLayer, Linear>();
+  for (const { layer, site } of pairs) if (!partners.has(layer)) partners.set(layer, site);
+  const matched = layers.flatMap((layer): MatchedLayer[] => {
+    const site = partners.get(layer);
+    return site === undefined ? [] : [{ layer, site, ...rescaled(layer, matrices.get(site)!) }];
+  });
+  return { matched, unmatched: layers.filter((layer) => !partners.has(layer)) };
+}
+
+/** Mean cosine of rows at equal distances. */
+function alike(a: Float32Array, b: Float32Array, rows: number, cols: number): number {
+  const step = Math.max(1, Math.floor(rows / sampledRows));
+  let sum = 0, count = 0;
+  for (let row = 0; row < rows; row += step, count++) {
+    let ab = 0, aa = 0, bb = 0;
+    for (let i = row * cols; i < (row + 1) * cols; i++) { ab += a[i] * b[i]; aa += a[i] * a[i]; bb += b[i] * b[i]; }
+    sum += aa === 0 || bb === 0 ? Number(aa === bb) : ab / Math.sqrt(aa * bb);
+  }
+  return sum / count;
+}
+
+/** The float matrix, by rows or columns as long as the layer's where that explains most of the difference. */
+function rescaled({ matrix, rows, cols }: QuantizedLayer, float: Float32Array): Pick<MatchedLayer, 'float' | 'error'> {
+  const errorOf = (other: Float32Array): number => {
+    let difference = 0, squares = 0;
+    for (let i = 0; i < other.length; i++) { difference += (matrix[i] - other[i]) ** 2; squares += other[i] ** 2; }
+    return squares === 0 ? 0 : difference / squares;
+  };
+  const plain = errorOf(float);
+  let best = { float, error: plain };
+  if (plain < suspicious) return best;
+  for (const keyOf of [(i: number) => Math.floor(i / cols), (i: number) => i % cols]) {
+    const [ab, bb] = [new Float64Array(Math.max(rows, cols)), new Float64Array(Math.max(rows, cols))];
+    for (let i = 0; i < float.length; i++) { ab[keyOf(i)] += matrix[i] * float[i]; bb[keyOf(i)] += float[i] ** 2; }
+    const scaled = float.map((value, i) => (bb[keyOf(i)] === 0 ? value : (value * ab[keyOf(i)]) / bb[keyOf(i)]));
+    const error = errorOf(scaled);
+    if (error < plain / helps && error < best.error) best = { float: scaled, error };
+  }
+  return best;
+}
