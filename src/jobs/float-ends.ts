@@ -9,10 +9,13 @@ import type { Applied } from '../recipes/apply.ts';
 import type { StaticNoise } from './static-noise.ts';
 
 /**
- * Float results of the first layers must take away this share of the noise, and this many times the share that so many
- * activations have on average: first layers work on the largest maps, so that leaving them float is slow.
+ * What is left float must take away this share of the noise, and this many times the share that so many
+ * activations have on average: layers whose inputs or results are float are slow.
  */
 const worthwhile = { share: 0.2, timesAverage: 10 };
+
+/** Whether `count` activations of `all` that make this share of the noise are worth leaving float. */
+export const paysAsFloat = (share: number, count: number, all: number): boolean => share >= worthwhile.share && share >= (worthwhile.timesAverage * count) / all;
 
 /** The same weights with the ranges of those activations dropped, so that exporters keep them float. */
 export async function floatEnds(applied: Applied, sqnrOf: StaticNoise): Promise<Applied> {
@@ -20,11 +23,11 @@ export async function floatEnds(applied: Applied, sqnrOf: StaticNoise): Promise<
   const bare = without(applied, last);
   if (first.length === 0) return bare;
   const share = 1 - 10 ** (((await sqnrOf(bare)) - (await sqnrOf(without(bare, first)))) / 10);
-  const pays = share >= worthwhile.share && share >= (worthwhile.timesAverage * first.length) / bare.ranges.size;
-  return pays ? without(bare, first) : bare;
+  return paysAsFloat(share, first.length, bare.ranges.size) ? without(bare, first) : bare;
 }
 
-const without = (applied: Applied, values: readonly string[]): Applied =>
+/** The same with activations that have no range any more, so that exporters keep them float. */
+export const without = (applied: Applied, values: readonly string[]): Applied =>
   ({ ...applied, ranges: new Map([...applied.ranges].filter(([value]) => !values.includes(value))) });
 
 /** Results of the layers that no other layer precedes, and of the convolutions that none follows. */

@@ -10,7 +10,7 @@ import { linearSites } from '../graph/linear.ts';
 import { viewOf } from '../graph/traverse.ts';
 import type { Batches } from '../observe/taps.ts';
 import type { Applied } from '../recipes/apply.ts';
-import { staticNoise } from './static-noise.ts';
+import { staticNoise, type StaticNoise } from './static-noise.ts';
 
 export interface LosingLayer {
   /** The activation, as `--keep` takes it. */
@@ -35,8 +35,11 @@ const opened = 3;
 const least = 0.1;
 
 /** The `count` activations whose rounding costs most. */
-export async function losingLayers(applied: Applied, engine: Engine, batches: Batches, count = 5): Promise<LosingLayers> {
-  const sqnrOf = staticNoise(applied.graph, engine, batches);
+export const losingLayers = (applied: Applied, engine: Engine, batches: Batches, count = 5): Promise<LosingLayers> =>
+  rankedLayers(applied, staticNoise(applied.graph, engine, batches), count);
+
+/** The same by a measure of noise that is prepared already. */
+export async function rankedLayers(applied: Applied, sqnrOf: StaticNoise, count: number): Promise<LosingLayers> {
   const sqnrWithout = (values: readonly string[]): Promise<number> =>
     sqnrOf({ ...applied, ranges: new Map([...applied.ranges].filter(([value]) => !values.includes(value))) });
   const values = activationValues(applied.graph).filter((value) => applied.ranges.has(value));

@@ -15,6 +15,7 @@ import type { Measurements, StorageCost } from '../recipes/state.ts';
 import { betterBiases } from './bias-choice.ts';
 import { floatEnds } from './float-ends.ts';
 import { isTooShort, keepsFloat } from './keep.ts';
+import { floatLoudest } from './loud-activations.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import { betterRanges } from './range-choice.ts';
 import { inputFormat, weightsText, type Scheme } from './schemes.ts';
@@ -77,7 +78,7 @@ export function recipeRunner(
         const samples = made.batches ?? batches;
         if (samples === undefined || made.integerOnly === true) return made;
         const noise = staticNoise(made.graph, engine, samples());
-        return betterBiases(await floatEnds(await betterRanges(made, noise), noise), engine, samples(), noise);
+        return floatLoudest(await betterBiases(await floatEnds(await betterRanges(made, noise), noise), engine, samples(), noise), noise);
       });
       done.set(key, applied);
     }

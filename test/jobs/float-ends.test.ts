@@ -8,6 +8,7 @@ import { parseFormat } from '../../src/formats/registry.ts';
 import { GraphBuilder } from '../../src/graph/build.ts';
 import type { Graph } from '../../src/graph/graph.ts';
 import { floatEnds } from '../../src/jobs/float-ends.ts';
+import { floatLoudest } from '../../src/jobs/loud-activations.ts';
 import { losingLayers, losingNote } from '../../src/jobs/losing-layers.ts';
 import { staticNoise } from '../../src/jobs/static-noise.ts';
 import { normal } from '../../src/numeric/random.ts';
@@ -41,6 +42,13 @@ const dropped = async (graph: Graph) => {
 test('results of last convolutions stay float, those of first ones where rounding them costs most', async () => {
   assert.deepEqual(await dropped(chain(0)), ['c0', 'c15']);
   assert.deepEqual(await dropped(chain(7)), ['c15']);
+});
+
+test('an activation in the middle that makes most of the noise stays float, and the run says so', async () => {
+  const before = await applied(chain(7));
+  const after = await floatLoudest(before, staticNoise(before.graph, ortNode, batches()));
+  assert.deepEqual([...before.ranges.keys()].filter((value) => !after.ranges.has(value)), ['c7']);
+  assert.match(after.notes.at(-1)!, /^c7 stays float: rounding it alone would bring the outputs \d+\.\d dB further/);
 });
 
 test('names the activation that loses most, and what leaves it float', async () => {
