@@ -1,10 +1,13 @@
 /** Every reproduction, by the name of its recipe. */
 import { adaround } from './adaround.ts';
 import { doubleRounding } from './double-rounding.ts';
+import { fp4dit } from './fp4dit.ts';
 import { genie } from './genie.ts';
 import { krishnamoorthiInt8 } from './krishnamoorthi-int8.ts';
+import { lowbitFpDiffusion } from './lowbit-fp-diffusion.ts';
+import { quantvggt } from './quantvggt.ts';
 import { questLlm } from './quest-llm.ts';
 import type { Reproduction } from './reproduction.ts';
 import { zeroq } from './zeroq.ts';
 
-export const reproductions: readonly Reproduction[] = [adaround, doubleRounding, genie, krishnamoorthiInt8, questLlm, zeroq];
+export const reproductions: readonly Reproduction[] = [adaround, doubleRounding, fp4dit, genie, krishnamoorthiInt8, lowbitFpDiffusion, quantvggt, questLlm, zeroq];

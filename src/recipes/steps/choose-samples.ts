@@ -1,5 +1,6 @@
 /** Sample inputs filtered and spread: outliers in what deep normalizations see are dropped, the rest is drawn from clusters of what the last one sees. */
-import type { Feeds } from '../../engine/session.ts';
+import type { Engine, Feeds } from '../../engine/session.ts';
+import type { Graph } from '../../graph/graph.ts';
 import { withOutputs } from '../../graph/outputs.ts';
 import { diverseSamples, similarityToFirst, type Described } from '../../observe/diverse-samples.ts';
 import { floatsOf, openGraph } from '../../observe/taps.ts';
@@ -13,10 +14,19 @@ const deep = 1 / 3;
 export const chooseSamples: StepRunner<'choose-samples'> = async (state, { step, clusters, perCluster }, context) => {
   const { engine, seed = 0 } = context.options;
   const rows = await sampleRows(context.batches(state, step)());
-  const norms = state.graph.nodes.filter(({ op }) => normalizations.has(op)).map(({ inputs }) => inputs[0]);
+  const described = rows.length <= clusters * perCluster ? [] : await describeSamples(state.graph, engine, rows);
+  if (described.length === 0) return { ...state, notes: [...state.notes, `all ${rows.length} samples are used`] };
+  const { chosen, dropped } = diverseSamples(described, { clusters, perCluster, seed });
+  const batches = (): Feeds[] => chosen.map((i) => rows[i]);
+  return { ...state, batches, notes: [...state.notes, `${chosen.length} of ${rows.length} samples from ${clusters} clusters; ${dropped.length} dropped as outliers`] };
+};
+
+/** Samples by what the last third of the normalizations see of them; none where the network has no normalization. */
+export async function describeSamples(graph: Graph, engine: Engine, rows: readonly Feeds[]): Promise<Described[]> {
+  const norms = graph.nodes.filter(({ op }) => normalizations.has(op)).map(({ inputs }) => inputs[0]);
   const values = [...new Set(norms.slice(-Math.ceil(deep * norms.length)))];
-  if (values.length === 0 || rows.length <= clusters * perCluster) return { ...state, notes: [...state.notes, `all ${rows.length} samples are used`] };
-  const session = await openGraph(await withOutputs(state.graph, values), engine);
+  if (norms.length === 0) return [];
+  const session = await openGraph(await withOutputs(graph, values), engine);
   const described: Described[] = [];
   try {
     for (const feeds of rows) {
@@ -27,10 +37,8 @@ export const chooseSamples: StepRunner<'choose-samples'> = async (state, { step,
   } finally {
     await session.dispose();
   }
-  const { chosen, dropped } = diverseSamples(described, { clusters, perCluster, seed });
-  const batches = (): Feeds[] => chosen.map((i) => rows[i]);
-  return { ...state, batches, notes: [...state.notes, `${chosen.length} of ${rows.length} samples from ${clusters} clusters; ${dropped.length} dropped as outliers`] };
-};
+  return described;
+}
 
 function meanAndDeviation(values: ArrayLike<number>): [number, number] {
   let [sum, squares] = [0, 0];
