@@ -42,8 +42,13 @@ export function partitions(n: number): number[][][] {
 }
 
 /** Every way to run a group of layers, those that another one beats in loss, bits and seconds left out. */
-export function fusedCandidates(layers: readonly FusedLayer[], { start, perWeight }: Latency): FusedCandidate[] {
-  const all = partitions(layers.length).flatMap((parts) => {
+export const fusedCandidates = (layers: readonly FusedLayer[], latency: Latency): FusedCandidate[] => candidatesOf(layers, latency, partitions(layers.length));
+
+/** The same with every layer on its own. */
+export const separateCandidates = (layers: readonly FusedLayer[], latency: Latency): FusedCandidate[] => candidatesOf(layers, latency, [layers.map((_, i) => [i])]);
+
+function candidatesOf(layers: readonly FusedLayer[], { start, perWeight }: Latency, ways: readonly (readonly (readonly number[])[])[]): FusedCandidate[] {
+  const all = ways.flatMap((parts) => {
     let found: FusedCandidate[] = [{ loss: 0, uses: [0, 0], formats: Array<string>(layers.length).fill(''), parts }];
     for (const part of parts) {
       const own = layers[part[0]].candidates.map(({ format }, option) => ({

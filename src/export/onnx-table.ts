@@ -9,13 +9,16 @@ import { numberTensor } from '../graph/values.ts';
 import { packing } from '../formats/index.ts';
 import { isBlockFormat } from '../formats/column-blocks.ts';
 import type { NumberFormat } from '../formats/format.ts';
+import { isNested } from '../formats/nested-normal-float.ts';
 import { isRotated } from '../formats/rotated.ts';
 import { isScaled, type ScaledFormat } from '../formats/scaled.ts';
 import { defineErrors } from '../errors.ts';
 import { storedShape } from './onnx-dequantize.ts';
+import { nestedScales } from './onnx-nested.ts';
 import { turnedBack } from './onnx-rotated.ts';
 import { floatBytes, tiledTensor, type Tiles } from './onnx-tiles.ts';
 import { blockCodes } from './onnx-trellis.ts';
+import { reshaped } from './onnx-unpack.ts';
 import type { Emit } from './onnx-weight-only.ts';
 
 const errors = defineErrors('onnxTable', {
@@ -55,7 +58,7 @@ function matrixOf(site: Linear, tiles: Tiles, format: NumberFormat, emit: Emit):
   }));
   const codes = unpack(packedCodes, bits, [rows, padded], emit);
   const values = emit.node('Gather', [levelsOf(site, tiles, format, bits, emit), codes], { axis: int(0) });
-  const scales = emit.weight(tiledTensor(emit.fresh(`${id}_scale`), 'f32', [rows, groups, 1], tiles, 4 * groups, async (tile, count) => {
+  const scales = isNested(format) ? reshaped(nestedScales(id, tiles, format, rows * groups, emit), [rows, groups, 1], emit) : emit.weight(tiledTensor(emit.fresh(`${id}_scale`), 'f32', [rows, groups, 1], tiles, 4 * groups, async (tile, count) => {
     const fit = await tiles.fitted(tile);
     return floatBytes(Float32Array.from({ length: count * groups }, (_, i) => scaleAt(fit.scales, fit.scaleShape, format, tile * tiles.tileRows + Math.floor(i / groups), Math.floor(i / groups), i % groups, cols) * (fit.tensorScale ?? 1)));
   }));

@@ -9,11 +9,13 @@ import { floatFormats } from './float.ts';
 import type { NumberFormat } from './format.ts';
 import type { Granularity } from './granularity.ts';
 import { integerFormat } from './integer.ts';
+import { tableFormat } from './codebook.ts';
 import { kmeansFormat } from './kmeans.ts';
 import { lloydMaxFormat } from './lloyd-max.ts';
 import { microscalingFormats } from './microscaling.ts';
 import { miniFloat } from './minifloat-code.ts';
 import { miniFloatFormat } from './minifloat.ts';
+import { nestedNormalFloat, normalFloatTable } from './nested-normal-float.ts';
 import { nf4Format } from './normal-float.ts';
 import { rotatedFormat } from './rotated.ts';
 import { scaleTypes, type ScaleType } from './scale-type.ts';
@@ -54,6 +56,7 @@ const examples: readonly (readonly [spelling: string, meaning: string])[] = [
   ['nvfp4-4over6', 'NVFP4, each block scaled to 6 or to 4'],
   ['nf4/b64', 'the 4-bit normal table of bitsandbytes, blocks of 64'],
   ['nf4/b64+dq', 'the same with 8-bit block scales'],
+  ['nf3/b64@bf16+nested8x256', 'normal tables of 2, 3, 4 or 8 bits, block scales as 8-bit codes (2 … 8) in super-blocks of 256 with bfloat16 scales'],
   ['kmeans4/tensor', 'a codebook of 16 learned levels (kmeans1 … kmeans8), per tensor or channel'],
   ['lloydmax3/channel', 'levels of least error for a normal (lloydmax2 … lloydmax8), one scale per row'],
   ['vq2.5', 'pairs as points in the plane for a normal, 1.5 to 6 bits in halves'],
@@ -106,6 +109,8 @@ function familyOf(head: string, parts: Parts): NumberFormat | undefined {
       : undefined;
     return mx ?? miniFloatFormat(miniFloat(Number(match[1]), Number(match[2])), granularity, scaleType);
   }
+  match = /^nf([2348])$/.exec(head);
+  if (match) return normalFloat(Number(match[1]), parts);
   const gaussian = gaussianFormat(head, parts);
   if (gaussian !== undefined) return rotatedWhereAsked(gaussian, head, parts);
   match = /^kmeans([1-8])$/.exec(head);
@@ -117,12 +122,6 @@ function familyOf(head: string, parts: Parts): NumberFormat | undefined {
     return kmeansFormat(Number(match[1]), kind);
   }
   switch (head) {
-    case 'nf4': {
-      const granularity = granularityOf(parts, { kind: 'flat', size: 64 }, true);
-      if (parts.scaleType !== undefined) throw errors.extra({ spelling: parts.spelling, part: 'scale type', head });
-      if (parts.extra !== undefined && parts.extra !== 'dq') throw errors.extra({ spelling: parts.spelling, part: `+${parts.extra}`, head });
-      return nf4Format(granularity, parts.extra === 'dq');
-    }
     case 'ternary':
     case 'ternaryamax':
       noExtra(head, parts);
@@ -132,6 +131,17 @@ function familyOf(head: string, parts: Parts): NumberFormat | undefined {
       return binaryFormat(granularityOf(parts, { kind: 'channel' }), scaleTypeOf(parts));
     default: return undefined;
   }
+}
+
+function normalFloat(bits: number, parts: Parts): NumberFormat {
+  const { spelling, extra } = parts;
+  const head = `nf${bits}`;
+  const granularity = granularityOf(parts, { kind: 'flat', size: 64 }, true);
+  const nested = /^nested([2-8])x(\d{1,5})$/.exec(extra ?? '');
+  if (nested && granularity.kind === 'flat' && Number(nested[2]) > 0) return nestedNormalFloat(bits, granularity.size, { bits: Number(nested[1]), block: Number(nested[2]), type: scaleTypeOf(parts) });
+  if (parts.scaleType !== undefined) throw errors.extra({ spelling, part: 'scale type', head });
+  if (extra !== undefined && !(extra === 'dq' && bits === 4)) throw errors.extra({ spelling, part: `+${extra}`, head });
+  return bits === 4 ? nf4Format(granularity, extra === 'dq') : tableFormat(head, normalFloatTable(bits), granularity);
 }
 
 /** Codebooks made for a standard normal. */

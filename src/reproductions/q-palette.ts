@@ -1,0 +1,314 @@
+/** Q-Palette: do trellis codes come near the Gaussian bound, and does a mixed scheme of fractional widths beat a uniform one? */
+import { chooseFormats, pointOf, uniformChoice, type LayerOptions } from '../allocate/allocation.ts';
+import { chooseOptions } from '../allocate/choose.ts';
+import { fusedCandidates, separateCandidates, type Latency } from '../allocate/fusion.ts';
+import { gaussianError } from '../allocate/gaussian-error.ts';
+import { ortNode } from '../engine/ort-node.ts';
+import type { Feeds } from '../engine/session.ts';
+import { exportWeightOnly } from '../export/onnx-weight-only.ts';
+import type { Quantized } from '../formats/format.ts';
+import { parseFormat } from '../formats/registry.ts';
+import type { Graph } from '../graph/graph.ts';
+import { linearSites, type Linear } from '../graph/linear.ts';
+import { spearman } from '../numeric/statistics.ts';
+import { randomInteger } from '../numeric/random.ts';
+import { momentKey, observeMoments, type Moments } from '../observe/moments.ts';
+import { noiseSensitivities } from '../observe/noise-sensitivity.ts';
+import { weightTrials, type WeightTrials } from '../observe/weight-trials.ts';
+import { palette, qPalette } from '../recipes/q-palette.ts';
+import { encodeMatrix } from '../round/encode-matrix.ts';
+import { ldlq } from '../round/ldlq.ts';
+import { quantizedWhole, type QuantizedMatrix } from '../round/quantized-matrix.ts';
+import { foldFactors } from '../transform/smoothquant.ts';
+import { distances, logitsOf, openLlama, type JudgedWindow } from './data/llama-node.ts';
+import { measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
+import { distortion, kernelTime, searchTime, stated, type Distortion } from './trellis-distortion.ts';
+
+const protocol = (full: boolean) => ({
+  'tiles at 12 state bits': full ? 2000 : 400, 'tiles at 16 state bits': full ? 256 : 104, 'values of scalar and vector codes': 2 ** 18,
+  'held-out windows': full ? 96 : 24, 'calibration windows': 8, 'random assignments': full ? 40 : 16,
+});
+const budgets = [2.5, 3.25] as const;
+/** Widths that random assignments draw from. */
+const drawn = [2, 2.5, 3, 3.5, 4].map((bits) => `tcq${bits}+had`);
+const integerOnly = [2, 3, 4, 5].map((bits) => `tcq${bits}+had`);
+
+async function run({ seeds: [seed], threads, full, say }: ReproductionContext): Promise<Outcome> {
+  const sizes = protocol(full);
+  const distortions = distortionsOf(sizes, seed);
+  for (const { format, error, standardError, paper } of distortions) say(`${format}: ${error.toFixed(5)} ± ${standardError.toFixed(5)}, paper ${paper}`);
+  const search = searchTime(3, 12, 8, 5);
+  const times = { short: kernelTime(3, 12, full ? 65_536 : 2048), long: kernelTime(3, 16, 256) };
+  say(`search of a tile at 12 state bits: ${search.kernel.toFixed(2)} ms, plain twin ${search.twin.toFixed(1)} ms; at 16: ${times.long.toFixed(1)} ms`);
+
+  const host = await openLlama();
+  try {
+    const calibration = host.calibration(sizes['calibration windows'], seed);
+    const study = await studyOf(host.graph, calibration, host.judged(sizes['held-out windows']), seed, threads, say);
+    try {
+      const arms = await languageArms(study, say);
+      const predictions = await randomAssignments(study, sizes['random assignments'], seed);
+      const twin = await plantedTwin(host.graph, host.judged(sizes['held-out windows']), seed, threads, say);
+      const fusion = await latencyProgram(study);
+      return {
+        arms: [...distortions.map(distortionArm), ...arms.map(({ name, bits, kl, nll }): Arm => ({ name, metrics: { 'bits per weight': measured([bits]), KL: measured(kl), 'nats per token': measured(nll) } })),
+          ...twin.map(({ name, kl }): Arm => ({ name, metrics: { KL: measured(kl) } }))],
+        checks: [...distortionChecks(distortions), ...searchChecks(search), ...languageChecks(arms, predictions, twin), ...fusion.checks],
+        protocol: sizes,
+        notes: [
+          'normal values: Σ error² / Σ value² over tiles of 16 by 16 in rows of 1024, one scale per row; ± is the standard error over tiles',
+          `a 4096 by 4096 matrix at 3 bits, one thread: ${((times.short * 65_536) / 1000).toFixed(0)} s at 12 state bits${full ? '' : ' from 2048 tiles'}, ${((times.long * 65_536) / 60_000).toFixed(1)} min at 16 from 256 tiles`,
+          `the kernel takes ${search.kernel.toFixed(2)} ms a tile, its twin ${search.twin.toFixed(1)} ms`,
+          'host-llama-shakespeare, the matrices of its layers; tables and norms stay float; KL to the float model of the written ONNX file, nats per token, spread over windows; bits per weight with scales',
+          `sensitivities and second moments from ${sizes['calibration windows']} windows of training text, seed ${seed}; sensitivity of a layer: mean of KL / t² at noise of relative norm t = 0.05 and 0.1`,
+          fusion.note, fileNote(study),
+        ],
+        notApplicable: [{ arm: 'tokens per second under a latency budget', reason: 'no runtime at hand computes with trellis codes: files unpack them to float when they are loaded, and all widths run at the speed of float' }],
+      };
+    } finally {
+      await study.trials.dispose();
+    }
+  } finally {
+    await host.close();
+  }
+}
+
+function distortionsOf(sizes: ReturnType<typeof protocol>, seed: number): Distortion[] {
+  const vectors = sizes['values of scalar and vector codes'] / 256;
+  return [
+    ...Object.entries(stated.tcq).map(([bits, paper]) => distortion(`tcq${bits}`, Number(bits), paper, sizes['tiles at 12 state bits'], seed)),
+    ...Object.entries(stated.tcq).filter(([bits]) => Number.isInteger(2 * Number(bits))).map(([bits, paper]) => distortion(`tcq${bits}/l16`, Number(bits), paper, sizes['tiles at 16 state bits'], seed, 26)),
+    ...Object.entries(stated.vq).map(([bits, paper]) => distortion(`vq${bits}`, Number(bits), paper, vectors, seed)),
+    ...Object.entries(stated.lloydmax).map(([bits, paper]) => distortion(`lloydmax${bits}/channel`, Number(bits), paper, vectors, seed)),
+  ];
+}
+
+const distortionArm = ({ format, error, paper }: Distortion): Arm => ({ name: `${format} on normal values`, metrics: { 'relative squared error': measured([error]), 'of the paper\'s': measured([error / paper]) } });
+
+/** A network that arms are made of. */
+interface Judge {
+  readonly graph: Graph;
+  readonly sites: readonly Linear[];
+  readonly judged: readonly JudgedWindow[];
+  readonly float: readonly Float32Array[];
+  readonly threads: number;
+  /** Codes of a site in a format, made once. */
+  codes(site: Linear, format: string): Promise<Quantized>;
+}
+
+/** With what is known of its layers. */
+interface Study extends Judge {
+  readonly slopes: readonly number[];
+  readonly trials: WeightTrials;
+  readonly moments: ReadonlyMap<string, Moments>;
+}
+
+async function judgeOf(graph: Graph, judged: readonly JudgedWindow[], threads: number): Promise<Judge> {
+  const made = new Map<string, Quantized>();
+  return {
+    graph, judged, threads, sites: linearSites(graph).filter(({ id }) => id.includes('.layers.')), float: await logitsOf(graph, judged, threads),
+    async codes(site, format) {
+      const key = `${site.id} ${format}`;
+      const found = made.get(key) ?? encodeMatrix(parseFormat(format), await site.weightMatrix(), site.rows, site.cols);
+      made.set(key, found);
+      return found;
+    },
+  };
+}
+
+async function studyOf(graph: Graph, calibration: readonly Feeds[], judged: readonly JudgedWindow[], seed: number, threads: number, say: (line: string) => void): Promise<Study> {
+  const judge = await judgeOf(graph, judged, threads);
+  const { sites } = judge;
+  const trials = await weightTrials(graph, ortNode, calibration, sites, 'kl', threads);
+  const slopes = (await noiseSensitivities(trials, sites, { seed })).map(({ slope }) => slope);
+  say(`sensitivities of ${sites.length} layers: ${Math.min(...slopes).toFixed(3)} to ${Math.max(...slopes).toFixed(3)}`);
+  return { ...judge, slopes, trials, moments: await observeMoments(graph, ortNode, calibration, sites) };
+}
+
+interface LanguageArm { readonly name: string; readonly bits: number; readonly kl: readonly number[]; readonly nll: readonly number[] }
+
+/** The written file of a choice of formats, run. */
+async function armOf(study: Judge, name: string, formatOf: (site: Linear, index: number) => string, moments?: Study['moments']): Promise<LanguageArm> {
+  const weights = new Map<string, QuantizedMatrix>();
+  let [bits, count] = [0, 0];
+  for (const [i, site] of study.sites.entries()) {
+    const format = parseFormat(formatOf(site, i));
+    const codes = moments === undefined
+      ? await study.codes(site, format.name)
+      : ldlq({ values: await site.weightMatrix(), rows: site.rows, cols: site.cols, name: site.id }, format, moments.get(momentKey(site)));
+    weights.set(site.id, quantizedWhole(format, codes));
+    bits += format.bitsPerWeight(site.rows, site.cols) * site.rows * site.cols;
+    count += site.rows * site.cols;
+  }
+  const { graph } = await exportWeightOnly(study.graph, weights, { accuracyLevel: 0 });
+  return { name, bits: bits / count, ...distances(study.float, await logitsOf(graph, study.judged, study.threads), study.judged) };
+}
+
+const layersOf = ({ sites, slopes }: Pick<Study, 'sites' | 'slopes'>, formats: readonly string[]): LayerOptions[] => sites.map((site, i) => ({
+  id: site.id, weights: site.rows * site.cols,
+  options: formats.map((name) => {
+    const format = parseFormat(name);
+    return { format: name, bits: format.bitsPerWeight(site.rows, site.cols) * site.rows * site.cols, loss: slopes[i] * gaussianError(format) };
+  }),
+}));
+
+async function languageArms(study: Study, say: (line: string) => void): Promise<LanguageArm[]> {
+  const arms: LanguageArm[] = [];
+  const add = async (name: string, formatOf: Parameters<typeof armOf>[2], moments?: Study['moments']): Promise<void> => {
+    const arm = await armOf(study, name, formatOf, moments);
+    arms.push(arm);
+    say(`${name}: ${arm.bits.toFixed(3)} bits, KL ${measured(arm.kl).mean.toFixed(5)}`);
+  };
+  await add('3 bits to nearest, no rotation', () => 'int3/channel');
+  await add('3 bits scalar, rotated', () => 'lloydmax3/channel+had');
+  await add('3 bits vector, rotated', () => 'vq3+had');
+  await add('3 bits trellis, no rotation', () => 'tcq3');
+  await add('3 bits trellis, rotated', () => 'tcq3+had');
+  await add('3 bits trellis, rotated, error feedback', () => 'tcq3+had', study.moments);
+  for (const bits of budgets) {
+    const layers = layersOf(study, palette);
+    const uniform = `tcq${bits}+had`;
+    const size = { weights: layers.reduce((sum, { weights }) => sum + weights, 0), rest: 0 };
+    const budget = { ...size, bitsPerWeight: pointOf(layers, uniformChoice(layers, uniform)!, size).bitsPerWeight };
+    const choice = await chooseFormats(layers, budget);
+    await add(`${bits} bits uniform`, () => uniform);
+    await add(`${bits} bits mixed`, (_, i) => layers[i].options[choice[i]].format);
+    const coarse = layersOf(study, integerOnly);
+    const whole = await chooseFormats(coarse, budget);
+    await add(`${bits} bits mixed, whole widths only`, (_, i) => coarse[i].options[whole[i]].format);
+  }
+  return arms;
+}
+
+interface Prediction { readonly predicted: number; readonly found: number }
+
+/** Random widths for each layer: what the sum of sensitivities times errors says, and what the network says. */
+async function randomAssignments(study: Study, count: number, seed: number): Promise<Prediction[]> {
+  const found: Prediction[] = [];
+  const layers = layersOf(study, drawn);
+  for (let n = 0; n < count; n++) {
+    // Every assignment leans to few or many bits, so that losses spread over a range.
+    const lean = randomInteger(seed, 1, n, drawn.length);
+    const choice = layers.map((_, i) => (randomInteger(seed, 2 + n, i, 2) === 0 ? lean : randomInteger(seed, 1000 + n, i, drawn.length)));
+    const replaced = new Map<string, Float32Array>();
+    for (const [i, site] of study.sites.entries()) replaced.set(site.id, parseFormat(drawn[choice[i]]).decode(await study.codes(site, drawn[choice[i]])));
+    found.push({ predicted: pointOf(layers, choice, { weights: 1, rest: 0 }).loss, found: await study.trials.measure(replaced) });
+  }
+  return found;
+}
+
+/** The same float function with a few columns of each input's readers eight times as large, undone in the norm before. */
+async function plantedTwin(graph: Graph, judged: readonly JudgedWindow[], seed: number, threads: number, say: (line: string) => void): Promise<LanguageArm[]> {
+  const factors = new Map<string, Float32Array>();
+  for (const site of linearSites(graph)) {
+    if (!site.id.includes('.layers.') || factors.has(site.input)) continue;
+    const planted = new Float32Array(site.cols).fill(1);
+    for (let k = 0; k < 4; k++) planted[randomInteger(seed, 3 + factors.size, k, site.cols)] = 8;
+    factors.set(site.input, planted);
+  }
+  const { graph: twin, factors: done } = await foldFactors(graph, factors);
+  say(`planted outlier twin: columns of ${done.size} inputs`);
+  const judge = await judgeOf(twin, judged, threads);
+  return [
+    await armOf(judge, 'planted outliers: 3 bits trellis, no rotation', () => 'tcq3'),
+    await armOf(judge, 'planted outliers: 3 bits trellis, rotated', () => 'tcq3+had'),
+  ];
+}
+
+/** The program over fused groups with the times of our own reader of packed codes, against the same program without fusion. */
+async function latencyProgram(study: Study): Promise<{ readonly checks: Check[]; readonly note: string }> {
+  const formats = drawn;
+  const [probe] = study.sites;
+  const perWeight = new Map<string, number>();
+  for (const name of formats) {
+    const codes = await study.codes(probe, name);
+    const format = parseFormat(name);
+    format.decode(codes);
+    const begin = performance.now();
+    for (let n = 0; n < 3; n++) format.decode(codes);
+    perWeight.set(name, (performance.now() - begin) / 3000 / (probe.rows * probe.cols));
+  }
+  const layers = layersOf(study, formats);
+  const byInput = new Map<string, number[]>();
+  study.sites.forEach((site, i) => byInput.set(site.sharedInputGroup, [...byInput.get(site.sharedInputGroup) ?? [], i]));
+  const fastest = Math.min(...perWeight.values());
+  const weights = layers.reduce((sum, one) => sum + one.weights, 0);
+  // A start costs what half a mean layer does.
+  const latency: Latency = { perWeight, start: (fastest * weights) / layers.length / 2 };
+  const members = [...byInput.values()].map((indices) => indices.map((i) => ({ weights: layers[i].weights, candidates: layers[i].options })));
+  const [groups, alone] = [members.map((group) => fusedCandidates(group, latency)), members.map((group) => separateCandidates(group, latency))];
+  const seconds = (weights * fastest + layers.length * latency.start) * 1.1;
+  const [fused, single] = [await chooseOptions(groups, [Infinity, seconds]), await chooseOptions(alone, [Infinity, seconds])];
+  const merged = fused.choice.reduce((count, option, group) => count + groups[group][option].parts.filter((part) => part.length > 1).length, 0);
+  return {
+    checks: [{ name: 'fused groups under a budget of time', expected: 'a summed loss no larger than without fusion', measured: `${fused.loss.toFixed(4)} against ${single.loss.toFixed(4)}, ${merged} fused parts`, holds: fused.loss <= single.loss * (1 + 1e-9) }],
+    note: `seconds of the latency program are those of our plain reader of packed codes, ${[...perWeight].map(([name, time]) => `${name} ${(time * 1e9).toFixed(0)}`).join(', ')} ns a weight; a start is taken as half a mean layer`,
+  };
+}
+
+function fileNote({ sites }: Study): string {
+  const weights = sites.reduce((sum, { rows, cols }) => sum + rows * cols, 0);
+  const codes = sites.reduce((sum, { rows, cols }) => sum + parseFormat('tcq3.25+had').bitsPerWeight(rows, cols) * rows * cols, 0);
+  return `${weights} weights in tcq3.25+had take ${(codes / 8 / 1024).toFixed(0)} KiB in the ONNX file, and small tables once; the runtime unpacks them to ${(weights * 4 / 1024).toFixed(0)} KiB of float when it loads the file`;
+}
+
+const check = (name: string, expected: string, found: string, holds: boolean, extra: Partial<Check> = {}): Check => ({ name, expected, measured: found, holds, ...extra });
+
+function distortionChecks(all: readonly Distortion[]): Check[] {
+  const of = (matches: (format: string) => boolean): Distortion[] => all.filter(({ format }) => matches(format));
+  const most = (part: readonly Distortion[]): Distortion => part.reduce((a, b) => (b.error / b.paper > a.error / a.paper ? b : a));
+  const bounded = (name: string, part: readonly Distortion[], limit: number): Check => {
+    const worst = most(part);
+    return check(name, `at most ${limit} times the paper's at every width`, `at most ${(worst.error / worst.paper).toFixed(3)}, ${worst.format}`, worst.error <= limit * worst.paper);
+  };
+  const plain = of((format) => /^(vq|lloydmax)/.test(format));
+  const widest = plain.reduce((a, b) => (Math.abs(b.error / b.paper - 1) > Math.abs(a.error / a.paper - 1) ? b : a));
+  const below = all.filter(({ error, standardError, bits }) => error < 4 ** -bits - 3 * standardError);
+  const at = (format: string): number => all.find((one) => one.format === format)!.error;
+  return [
+    check('scalar and vector codes on normal values', 'within 2 % of the paper\'s', `${((widest.error / widest.paper - 1) * 100).toFixed(2)} % at most, ${widest.format}`, Math.abs(widest.error / widest.paper - 1) <= 0.02),
+    bounded('trellis codes at 16 state bits', of((format) => format.endsWith('/l16')), 1.05),
+    bounded('trellis codes at 12 state bits', of((format) => /^tcq[\d.]+$/.test(format)), 1.15),
+    check('the Gaussian bound 4^−b', 'no code below it by more than three standard errors', below.length === 0 ? 'none' : below.map(({ format }) => format).join(', '), below.length === 0),
+    ...[2, 3].map((bits) => check(`${bits} bits: trellis before vector before scalar`, 'rising errors', `${at(`tcq${bits}`).toFixed(5)}, ${at(`vq${bits}`).toFixed(5)}, ${at(`lloydmax${bits}/channel`).toFixed(5)}`, at(`tcq${bits}`) < at(`vq${bits}`) && at(`vq${bits}`) < at(`lloydmax${bits}/channel`))),
+  ];
+}
+
+const searchChecks = ({ ratio, sameStates }: ReturnType<typeof searchTime>): Check[] => [
+  check('the kernel finds the states of its plain twin', 'bit for bit', sameStates ? 'the same' : 'others', sameStates),
+  check('the kernel against its plain twin', 'at least 3 times as fast', `${ratio.toFixed(1)} times`, ratio >= 3),
+];
+
+function languageChecks(arms: readonly LanguageArm[], predictions: readonly Prediction[], twin: readonly LanguageArm[]): Check[] {
+  const of = (name: string): LanguageArm => [...arms, ...twin].find((arm) => arm.name === name)!;
+  /** Paired over windows: mean difference and its standard error. */
+  const order = (better: string, worse: string, extra: Partial<Check> = {}): Check => {
+    const differences = measured(of(worse).kl.map((kl, w) => kl - of(better).kl[w]));
+    const error = differences.spread / Math.sqrt(differences.runs);
+    return check(`${better}, then ${worse}`, 'a lower KL, the paired difference above two standard errors', `${measured(of(better).kl).mean.toFixed(5)} against ${measured(of(worse).kl).mean.toFixed(5)}, difference ${differences.mean.toFixed(5)} ± ${error.toFixed(5)}`, differences.mean > 2 * error, extra);
+  };
+  const rank = spearman(predictions.map(({ predicted }) => predicted), predictions.map(({ found }) => found));
+  return [
+    order('3 bits scalar, rotated', '3 bits to nearest, no rotation'),
+    order('3 bits vector, rotated', '3 bits scalar, rotated'),
+    order('3 bits trellis, rotated', '3 bits vector, rotated'),
+    order('3 bits trellis, rotated, error feedback', '3 bits trellis, rotated'),
+    order('planted outliers: 3 bits trellis, rotated', 'planted outliers: 3 bits trellis, no rotation'),
+    ...budgets.map((bits) => {
+      const [mixed, uniform] = [of(`${bits} bits mixed`), of(`${bits} bits uniform`)];
+      return check(`${bits} bits: mixed never worse than uniform`, 'mean KL no larger, bits no more', `${measured(mixed.kl).mean.toFixed(5)} at ${mixed.bits.toFixed(3)} against ${measured(uniform.kl).mean.toFixed(5)} at ${uniform.bits.toFixed(3)}`, measured(mixed.kl).mean <= measured(uniform.kl).mean && mixed.bits <= uniform.bits * (1 + 1e-9));
+    }),
+    check('3.25 bits: fractional widths before whole ones', 'mean KL no larger', `${measured(of('3.25 bits mixed').kl).mean.toFixed(5)} against ${measured(of('3.25 bits mixed, whole widths only').kl).mean.toFixed(5)}`, measured(of('3.25 bits mixed').kl).mean <= measured(of('3.25 bits mixed, whole widths only').kl).mean),
+    check('predicted and measured loss of random assignments', 'rank correlation above 0.8', rank.toFixed(3), rank > 0.8),
+  ];
+}
+
+export const qPaletteReproduction: Reproduction = {
+  recipe: qPalette.name,
+  paper: qPalette.paper!,
+  claim: 'Llama-3.1-8B at 3.25 bits per weight: perplexity 6.10 on WikiText2; trellis codes near the Gaussian bound at every quarter of a bit; quantizers and fusion of layers chosen together under a budget of memory or time.',
+  experiment: 'Distortion of all codes on normal values; a small Llama at 3 bits by nearest, scalar, vector and trellis codes with and without rotation and error feedback; mixed against uniform widths at 2.5 and 3.25 bits; loss predicted from sensitivities against loss measured.',
+  data: [],
+  minutes: 4,
+  run,
+};

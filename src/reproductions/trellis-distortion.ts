@@ -1,0 +1,90 @@
+/** What codes lose on fresh normal values, tile by tile, beside the paper's table; and how fast the search for paths is. */
+import { encodeTrellisFast } from '../engine/kernels/trellis.ts';
+import { parseFormat } from '../formats/registry.ts';
+import { trellisOf } from '../formats/trellis/trellis.ts';
+import { encodeTrellis } from '../formats/trellis/viterbi.ts';
+import { normal } from '../numeric/random.ts';
+import { encodeMatrix } from '../round/encode-matrix.ts';
+
+/** Relative squared errors of the paper's own table, rotation and row scaling, no second moments. */
+export const stated: Readonly<Record<'tcq' | 'vq' | 'lloydmax', Readonly<Record<string, number>>>> = {
+  tcq: {
+    1.5: 0.14034, 1.75: 0.10569, 2: 0.07101, 2.25: 0.05366, 2.5: 0.03631, 2.75: 0.02762, 3: 0.01891, 3.25: 0.01455, 3.5: 0.01018, 3.75: 0.00804, 4: 0.0059,
+    4.25: 0.00414, 4.5: 0.00303, 4.75: 0.00219, 5: 0.00162,
+  },
+  vq: { 1.5: 0.20124, 2: 0.10859, 2.5: 0.05708, 3: 0.02972, 3.5: 0.01523, 4: 0.00776, 4.5: 0.00392, 5: 0.00198 },
+  lloydmax: { 2: 0.11748, 3: 0.03451, 4: 0.0095, 5: 0.00251 },
+};
+
+export interface Distortion {
+  readonly format: string;
+  readonly bits: number;
+  /** Σ error² / Σ value² and its standard error over tiles of 16 by 16. */
+  readonly error: number;
+  readonly standardError: number;
+  readonly paper: number;
+}
+
+const side = 16;
+
+/** A matrix of `tiles` tiles side by side in strips of `across`. */
+export function distortion(format: string, bits: number, paper: number, tiles: number, seed: number, across = 64): Distortion {
+  const [rows, cols] = [side * Math.ceil(tiles / across), side * Math.min(across, tiles)];
+  const values = Float32Array.from({ length: rows * cols }, (_, i) => normal(seed, 0x715, i));
+  const parsed = parseFormat(format);
+  const decoded = parsed.decode(encodeMatrix(parsed, values, rows, cols));
+  const width = cols / side;
+  const [errors, energies] = [new Float64Array((rows / side) * width), new Float64Array((rows / side) * width)];
+  values.forEach((x, i) => {
+    const tile = Math.floor(i / cols / side) * width + Math.floor((i % cols) / side);
+    errors[tile] += (decoded[i] - x) ** 2;
+    energies[tile] += x * x;
+  });
+  const energy = energies.reduce((sum, x) => sum + x, 0);
+  const error = errors.reduce((sum, x) => sum + x, 0) / energy;
+  // Of a ratio of sums: the residuals of the tiles.
+  const residual = errors.reduce((sum, x, i) => sum + (x - error * energies[i]) ** 2, 0);
+  return { format, bits, error, standardError: Math.sqrt((residual * errors.length) / (errors.length - 1)) / energy, paper };
+}
+
+export interface SearchTime {
+  /** Milliseconds per tile of 256 weights. */
+  readonly kernel: number;
+  readonly twin: number;
+  /** Medians over interleaved rounds; the ratio is that of each round. */
+  readonly ratio: number;
+  readonly sameStates: boolean;
+}
+
+/** Both encoders on the same tiles in turn. */
+export function searchTime(bits: number, stateBits: number, tiles: number, rounds: number): SearchTime {
+  const trellis = trellisOf('hyb', stateBits, 2 * bits);
+  const sequences = Float32Array.from({ length: tiles * side * side }, (_, i) => normal(1, 0x715, i));
+  encodeTrellisFast(trellis, sequences.subarray(0, side * side), side * side);
+  const [kernel, twin, ratio]: number[][] = [[], [], []];
+  let same = true;
+  for (let round = 0; round < rounds; round++) {
+    const begin = performance.now();
+    const plain = encodeTrellis(trellis, sequences, side * side);
+    const between = performance.now();
+    const fast = encodeTrellisFast(trellis, sequences, side * side);
+    const end = performance.now();
+    same &&= plain.every((state, i) => state === fast[i]);
+    twin.push((between - begin) / tiles);
+    kernel.push((end - between) / tiles);
+    ratio.push((between - begin) / (end - between));
+  }
+  return { kernel: median(kernel), twin: median(twin), ratio: median(ratio), sameStates: same };
+}
+
+/** Milliseconds per tile of the kernel alone. */
+export function kernelTime(bits: number, stateBits: number, tiles: number): number {
+  const trellis = trellisOf('hyb', stateBits, 2 * bits);
+  const sequences = Float32Array.from({ length: tiles * side * side }, (_, i) => normal(2, 0x715, i));
+  encodeTrellisFast(trellis, sequences.subarray(0, side * side), side * side);
+  const begin = performance.now();
+  encodeTrellisFast(trellis, sequences, side * side);
+  return (performance.now() - begin) / tiles;
+}
+
+const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1];
