@@ -25,12 +25,12 @@ export interface IntegerNetworkOptions {
   readonly ranges: ReadonlyMap<string, Range>;
   /** Bits of what a layer multiplies; default 8. */
   activationBits?(site: Linear): number;
+  /** Bits of what is added, pooled or joined; default 16. */
+  readonly residualBits?: number;
 }
 
 export interface Range { readonly low: number; readonly high: number }
 
-/** Bits of values that are added, pooled or joined. */
-const wideBits = 16;
 /** Largest bias code: a step of it is far below one of the result, and it leaves room for the sum it is added to. */
 const biasLimit = 2 ** 22;
 export async function integerNetwork(graph: Graph, options: IntegerNetworkOptions): Promise<IntegerNetwork> {
@@ -57,6 +57,7 @@ class Builder {
   /** Codes of a float value, by their bits; its sums under 0, where it is the result of a layer. */
   readonly #codes = new Map<string, Map<number, IntegerValue>>();
   readonly #ranges: Map<string, Range>;
+  readonly #wideBits: number;
   readonly #made: ReadonlyMap<string, Made>;
 
   constructor(graph: Graph, shapes: Shapes, parts: Parts, options: IntegerNetworkOptions) {
@@ -66,6 +67,7 @@ class Builder {
     this.#options = options;
     this.#fresh = freshNames(graph);
     this.#ranges = new Map(options.ranges);
+    this.#wideBits = options.residualBits ?? 16;
     this.#made = new Map(parts.made.flatMap((one) => (one.node.op === 'Split' ? one.node.outputs.map((value): [string, Made] => [value, { ...one, value }]) : [[one.value, one] as [string, Made]])));
   }
 
@@ -92,7 +94,7 @@ class Builder {
 
   /** Sums of a layer that nothing clamps are as good as wide codes. */
   #wantWide(value: string): void {
-    if (!this.#hasSums(value)) this.#want(value, wideBits);
+    if (!this.#hasSums(value)) this.#want(value, this.#wideBits);
   }
 
   #hasSums(value: string): boolean {
@@ -103,7 +105,7 @@ class Builder {
   #wantInputs({ node, site, value }: Made): void {
     if (site !== undefined) this.#want(site.input, this.#options.activationBits?.(site) ?? 8);
     else if (node.op === 'Concat' || node.op === 'Add' || clamps.has(node.op)) for (const input of node.inputs.slice(0, clamps.has(node.op) ? 1 : undefined)) this.#wantWide(input);
-    else if (pools.has(node.op)) this.#want(node.inputs[0], wideBits);
+    else if (pools.has(node.op)) this.#want(node.inputs[0], this.#wideBits);
     else this.#want(node.inputs[0], Math.max(...(node.op === 'Split' ? node.outputs : [value]).flatMap((output) => this.#bitsOf(output))));
   }
 
