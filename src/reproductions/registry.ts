@@ -5,9 +5,10 @@ import { fp4dit } from './fp4dit.ts';
 import { genie } from './genie.ts';
 import { krishnamoorthiInt8 } from './krishnamoorthi-int8.ts';
 import { lowbitFpDiffusion } from './lowbit-fp-diffusion.ts';
+import { qPaletteReproduction } from './q-palette.ts';
 import { quantvggt } from './quantvggt.ts';
 import { questLlm } from './quest-llm.ts';
 import type { Reproduction } from './reproduction.ts';
 import { zeroq } from './zeroq.ts';
 
-export const reproductions: readonly Reproduction[] = [adaround, doubleRounding, fp4dit, genie, krishnamoorthiInt8, lowbitFpDiffusion, quantvggt, questLlm, zeroq];
+export const reproductions: readonly Reproduction[] = [adaround, doubleRounding, fp4dit, genie, krishnamoorthiInt8, lowbitFpDiffusion, qPaletteReproduction, quantvggt, questLlm, zeroq];
