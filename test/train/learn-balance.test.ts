@@ -97,3 +97,19 @@ test('samples are spread over clusters, and one with a hundred times the deviati
     for (let c = 0; c < 5; c++) assert.equal(chosen.filter((i) => i % 5 === c).length, 4);
   }
 });
+
+test('the step that chooses samples leaves out what normalizations see as an outlier', async () => {
+  const g = new GraphBuilder('normalised');
+  const x = g.input('x', 'f32', [1, 4, 8]);
+  const gain = g.weight(floatTensor('gain', [8], new Float32Array(8).fill(1)));
+  g.output(g.op('LayerNormalization', [x, gain]), 'y', 'f32', [1, 4, 8]);
+  const rows = Array.from({ length: 24 }, (_, i) => ({ x: f32([1, 4, 8], Float32Array.from({ length: 32 }, (_value, k) => normal(4, i, k) * (i === 5 ? 100 : 1) + (i % 2 === 0 ? 3 : -3) * (k % 8 < 4 ? 1 : -1))) }));
+  const { batches, notes } = await applyRecipe(
+    { name: 'test', summary: '', needs: [], steps: [{ step: 'choose-samples', clusters: 2, perCluster: 3 }], formats: [], exports: [] }, g.graph(), { engine: ortNode, batches: () => rows, formatOf: () => undefined },
+  );
+  const chosen = [...batches!() as typeof rows].map((feeds) => rows.findIndex((row) => row.x.data[0] === feeds.x.data[0]));
+  assert.equal(chosen.length, 6);
+  assert.ok(!chosen.includes(5));
+  assert.equal(chosen.filter((i) => i % 2 === 0).length, 3);
+  assert.match(notes[0], /^6 of 24 samples from 2 clusters; \d+ dropped as outliers$/);
+});

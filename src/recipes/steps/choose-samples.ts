@@ -26,11 +26,13 @@ export async function describeSamples(graph: Graph, engine: Engine, rows: readon
   const norms = graph.nodes.filter(({ op }) => normalizations.has(op)).map(({ inputs }) => inputs[0]);
   const values = [...new Set(norms.slice(-Math.ceil(deep * norms.length)))];
   if (norms.length === 0) return [];
-  const session = await openGraph(await withOutputs(graph, values), engine);
+  const given = new Set(graph.inputs.map(({ name }) => name));
+  const computed = values.filter((value) => !given.has(value));
+  const session = await openGraph(await withOutputs(graph, computed), engine);
   const described: Described[] = [];
   try {
     for (const feeds of rows) {
-      const made = await session.run(feeds, values);
+      const made = { ...feeds, ...await session.run(feeds) };
       const last = made[values.at(-1)!];
       described.push({ statistics: values.flatMap((value) => meanAndDeviation(floatsOf(value, made[value]))), descriptor: describe(floatsOf(values.at(-1)!, last), last.shape) });
     }
