@@ -2,10 +2,8 @@
 import type { TensorRef } from '../tensor-ref.ts';
 import { checkedTensors } from './checked-weights.ts';
 import { headName } from './llama-weights.ts';
+import { finalNormName, mambaLayer } from './mamba-backbone.ts';
 import type { Mamba2Config } from './mamba2-config.ts';
-
-export const mamba2Layer = (index: number, part: string): string => `backbone.layers.${index}.${part}`;
-export const finalNormName = 'backbone.norm_f.weight';
 
 /** Channels of the convolution: x, B and C. */
 export const convChannels = ({ innerSize, groups, stateSize }: Mamba2Config): number => innerSize + 2 * groups * stateSize;
@@ -18,7 +16,7 @@ export function mamba2Shapes(config: Mamba2Config): Map<string, readonly number[
   const { hiddenSize: hidden, innerSize: inner, heads, kernel, vocabSize } = config;
   const shapes = new Map<string, readonly number[]>([[config.embeddingName, [vocabSize, hidden]]]);
   for (let index = 0; index < config.layerCount; index++) {
-    const set = (part: string, shape: readonly number[]): void => { shapes.set(mamba2Layer(index, part), shape); };
+    const set = (part: string, shape: readonly number[]): void => { shapes.set(mambaLayer(index, part), shape); };
     set('norm.weight', [hidden]);
     set('mixer.in_proj.weight', [projectionRows(config), hidden]);
     if (config.projectionBias) set('mixer.in_proj.bias', [projectionRows(config)]);
