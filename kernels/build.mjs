@@ -9,7 +9,10 @@ import { fileURLToPath } from 'node:url';
 const kernels = {
   gemm: { what: 'kernel of error feedback', options: ['--importMemory'] },
   ggml: { what: 'encoders of ggml block types' },
-  lowbit: { what: 'products of low-bit matrices and decoders of language models', options: ['--importMemory'] },
+  ...Object.fromEntries([['lowbit', ''], ['lowbit-relaxed', ' with relaxed dot products'], ['lowbit-shared', ' on shared memory'], ['lowbit-shared-relaxed', ' on shared memory with relaxed dot products']].map(([name, how]) => [name, {
+    what: `products of low-bit matrices and decoders of language models${how}`, folder: 'lowbit',
+    options: ['--importMemory', ...(name.includes('relaxed') ? ['--enable', 'relaxed-simd'] : []), ...(name.includes('shared') ? ['--enable', 'threads', '--sharedMemory', '--maximumMemory', '65536'] : [])],
+  }])),
   nested: { what: 'narrowing of integers' },
   scales: { what: 'scale searches of integer formats' },
   trellis: { what: 'search of trellis codes' },
@@ -19,19 +22,19 @@ const here = fileURLToPath(new URL('.', import.meta.url));
 const asc = join(here, '../node_modules/assemblyscript/bin/asc.js');
 const asked = process.argv.slice(2);
 for (const name of asked.length > 0 ? asked : Object.keys(kernels)) {
-  const { what, options = [] } = kernels[name];
+  const { what, options = [], folder: source = name } = kernels[name];
   const folder = mkdtempSync(join(tmpdir(), `${name}-`));
   const out = join(folder, `${name}.wasm`);
   execFileSync(process.execPath, [
-    asc, join(here, name, 'index.ts'), '-O3', '--noAssert', '--runtime', 'stub', '--enable', 'simd', ...options, '--initialMemory', '1', '-o', out,
+    asc, join(here, source, 'index.ts'), '-O3', '--noAssert', '--runtime', 'stub', '--enable', 'simd', ...options, '--initialMemory', '1', '-o', out,
   ], { stdio: 'inherit' });
   const base64 = readFileSync(out).toString('base64').replace(/.{1,116}/g, "  '$&' +\n").replace(/ \+\n$/, '');
   rmSync(folder, { recursive: true });
-  writeFileSync(join(here, `../src/engine/kernels/${name}.wasm.ts`), `// Generated from kernels/${name}/index.ts by kernels/build.mjs; do not edit.
+  writeFileSync(join(here, `../src/engine/kernels/${name}.wasm.ts`), `// Generated from kernels/${source}/index.ts by kernels/build.mjs; do not edit.
 const base64 =
 ${base64};
 
 /** The compiled ${what}. */
-export const ${name}Wasm = (): Uint8Array<ArrayBuffer> => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+export const ${name.replaceAll(/-./g, (part) => part[1].toUpperCase())}Wasm = (): Uint8Array<ArrayBuffer> => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
 `);
 }

@@ -6,7 +6,7 @@
  *   eight bits   128 bytes a group: for each row 32 codes;
  *   float        512 bytes a group: for each column four values, one per row.
  * Scales (and minima, subtracted) lie [panel][group][row], of halves of a group [panel][group][half][row].
- * Inputs are rounded per group: 32 codes of 16 bits, one scale, the sum of the codes as a float.
+ * Inputs are rounded per group: 32 codes of 16 bits, the same codes of 8 bits, one scale, the sum of the codes as a float.
  *
  * One order for every output: sums of a group in integers, groups in ascending order in float32, one rounding per
  * multiplication and addition. Plain twins in src/engine/kernels/lowbit.ts give the same bits.
@@ -32,11 +32,15 @@ function dot16(w: v128, x0: v128, x1: v128): v128 {
   return i32x4.add(i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(w), x0), i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(w), x1));
 }
 
+/** `x` points at codes of 16 bits, where dot products of bytes can be had at codes of 8. */
 // @ts-ignore: decorator
 @inline
 function dotNibbles(w: v128, x: usize): v128 {
   const low = v128.and(w, i8x16.splat(15));
   const high = i8x16.shr_u(w, 4);
+  if (ASC_FEATURE_RELAXED_SIMD) {
+    return i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(x, 16), high, i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(x), low, i32x4.splat(0)));
+  }
   return i32x4.add(dot16(low, v128.load(x), v128.load(x, 16)), dot16(high, v128.load(x, 32), v128.load(x, 48)));
 }
 
@@ -46,8 +50,8 @@ function dotBytes(w: usize, x: usize): v128 {
   return i32x4.add(dot16(v128.load(w), v128.load(x), v128.load(x, 16)), dot16(v128.load(w, 16), v128.load(x, 32), v128.load(x, 48)));
 }
 
-/** Rounds tokens [tokens, groups · 32] to codes of 8 bits, kept in 16. */
-export function roundInputs(x: usize, count: i32, codes: usize, scales: usize, totals: usize): void {
+/** Rounds tokens [tokens, groups · 32] to codes of 8 bits, kept in 16 and in 8. */
+export function roundInputs(x: usize, count: i32, codes: usize, bytes: usize, scales: usize, totals: usize): void {
   for (let g = 0; g < count; g++) {
     let top = f32x4.splat(0);
     for (let i: usize = 0; i < 128; i += 16) top = f32x4.max(top, f32x4.abs(v128.load(x + i)));
@@ -61,17 +65,25 @@ export function roundInputs(x: usize, count: i32, codes: usize, scales: usize, t
       total = i32x4.add(total, i32x4.add(a, b));
       v128.store(codes + (i >> 1), i16x8.narrow_i32x4_s(a, b));
     }
+    v128.store(bytes, i8x16.narrow_i16x8_s(v128.load(codes), v128.load(codes, 16)));
+    v128.store(bytes, i8x16.narrow_i16x8_s(v128.load(codes, 32), v128.load(codes, 48)), 16);
     store<f32>(scales, scale);
     store<f32>(totals, <f32>(i32x4.extract_lane(total, 0) + i32x4.extract_lane(total, 1) + i32x4.extract_lane(total, 2) + i32x4.extract_lane(total, 3)));
     x += 128;
     codes += 64;
+    bytes += 32;
     scales += 4;
     totals += 4;
   }
 }
 
+/** Bytes of a group's codes where `dotNibbles` reads them. */
+// @ts-ignore: decorator
+@inline
+const nibbleInputs: usize = ASC_FEATURE_RELAXED_SIMD ? 32 : 64;
+
 /** out[token][4 · panel + row] for panels [first, last); `stride` in values. */
-export function product4(w: usize, scales: usize, mins: usize, groups: i32, codes: usize, inScales: usize, totals: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32): void {
+export function product4(w: usize, scales: usize, mins: usize, groups: i32, codes: usize, bytes: usize, inScales: usize, totals: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32): void {
   for (let p = first; p < last; p++) {
     const panel = w + (<usize>p * <usize>groups << 6);
     const side = <usize>p * <usize>groups << 4;
@@ -79,7 +91,7 @@ export function product4(w: usize, scales: usize, mins: usize, groups: i32, code
       let at = panel;
       let s = scales + side;
       let m = mins + side;
-      let x = codes + (<usize>t * <usize>groups << 6);
+      let x = (ASC_FEATURE_RELAXED_SIMD ? bytes : codes) + <usize>t * <usize>groups * nibbleInputs;
       let xs = inScales + (<usize>t * <usize>groups << 2);
       let xt = totals + (<usize>t * <usize>groups << 2);
       let acc = f32x4.splat(0);
@@ -90,11 +102,73 @@ export function product4(w: usize, scales: usize, mins: usize, groups: i32, code
         at += 64;
         s += 16;
         m += 16;
-        x += 64;
+        x += nibbleInputs;
         xs += 4;
         xt += 4;
       }
       v128.store(out + (<usize>(t * stride + p * 4) << 2), acc);
+    }
+  }
+}
+
+/**
+ * Inputs for `product4Float`: [group][8][4], nibble n of lane l multiplies column 4·l + ⌊n / 2⌋, from 16 on where n is
+ * odd, and is left where it stands in its 32 bits, so that the input is divided by 16^n. `totals` are sums of the inputs.
+ */
+export function spreadInputs(x: usize, count: i32, to: usize, totals: usize): void {
+  for (let g = 0; g < count; g++) {
+    let total: f32 = 0;
+    for (let c: usize = 0; c < 128; c += 4) total += load<f32>(x + c);
+    store<f32>(totals, total);
+    let factor: f32 = 1;
+    for (let n = 0; n < 8; n++) {
+      for (let l = 0; l < 4; l++) store<f32>(to + <usize>((n * 4 + l) << 2), load<f32>(x + <usize>((4 * l + (n >> 1) + 16 * (n & 1)) << 2)) * factor);
+      factor *= 0.0625;
+    }
+    x += 128;
+    to += 128;
+    totals += 4;
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function dotSpread(w: v128, x: usize): v128 {
+  let sum = f32x4.mul(f32x4.convert_i32x4_u(v128.and(w, i32x4.splat(0xf))), v128.load(x));
+  sum = f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_u(v128.and(w, i32x4.splat(0xf0))), v128.load(x, 16)));
+  sum = f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_u(v128.and(w, i32x4.splat(0xf00))), v128.load(x, 32)));
+  sum = f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_u(v128.and(w, i32x4.splat(0xf000))), v128.load(x, 48)));
+  sum = f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_u(v128.and(w, i32x4.splat(0xf0000))), v128.load(x, 64)));
+  sum = f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_u(v128.and(w, i32x4.splat(0xf00000))), v128.load(x, 80)));
+  sum = f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_u(v128.and(w, i32x4.splat(0xf000000))), v128.load(x, 96)));
+  return f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_u(i32x4.shl(i32x4.shr_u(w, 28), 28)), v128.load(x, 112)));
+}
+
+/** Four bits with float inputs: four partial sums per output, one per lane, groups in ascending order. */
+export function product4Float(w: usize, scales: usize, mins: usize, groups: i32, x: usize, totals: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32): void {
+  for (let p = first; p < last; p++) {
+    const side = <usize>p * <usize>groups << 4;
+    for (let t = 0; t < tokens; t++) {
+      let at = w + (<usize>p * <usize>groups << 6);
+      let s = scales + side;
+      let m = mins + side;
+      let from = x + (<usize>t * <usize>groups << 7);
+      let xt = totals + (<usize>t * <usize>groups << 2);
+      let a = f32x4.splat(0), b = f32x4.splat(0), c = f32x4.splat(0), d = f32x4.splat(0), less = f32x4.splat(0);
+      for (let g = 0; g < groups; g++) {
+        a = f32x4.add(a, f32x4.mul(dotSpread(v128.load(at), from), v128.load32_splat(s)));
+        b = f32x4.add(b, f32x4.mul(dotSpread(v128.load(at, 16), from), v128.load32_splat(s, 4)));
+        c = f32x4.add(c, f32x4.mul(dotSpread(v128.load(at, 32), from), v128.load32_splat(s, 8)));
+        d = f32x4.add(d, f32x4.mul(dotSpread(v128.load(at, 48), from), v128.load32_splat(s, 12)));
+        less = f32x4.add(less, f32x4.mul(v128.load(m), v128.load32_splat(xt)));
+        at += 64;
+        s += 16;
+        m += 16;
+        from += 128;
+        xt += 4;
+      }
+      const sum = f32x4.replace_lane(f32x4.replace_lane(f32x4.replace_lane(f32x4.splat(total(a)), 1, total(b)), 2, total(c)), 3, total(d));
+      v128.store(out + (<usize>(t * stride + p * 4) << 2), f32x4.sub(sum, less));
     }
   }
 }

@@ -75,7 +75,7 @@ export class LlamaDecoder {
     this.#scratch = {
       x: floats(hiddenSize), normed: floats(hiddenSize), query: floats(heads * headDim), mixed: floats(heads * headDim), projected: floats(hiddenSize),
       gate: floats(intermediateSize), up: floats(intermediateSize), scores: floats(parts.context + 4, 1), logits: floats(config.vocabSize, 1),
-      rounded: { codes: arena.take(2 * chunk * widest), scales: arena.take((4 * chunk * widest) / groupSize), totals: arena.take((4 * chunk * widest) / groupSize) },
+      rounded: { codes: arena.take(2 * chunk * widest), bytes: arena.take(chunk * widest), scales: arena.take((4 * chunk * widest) / groupSize), totals: arena.take((4 * chunk * widest) / groupSize) },
     };
     this.#angles = turnTables(arena, config, parts.context);
   }

@@ -1,7 +1,7 @@
 /** Low-bit kernels give the bits of their plain twins, and both what float64 arithmetic over decoded weights gives. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { lowBitKernels, reservedBytes, type LowBitKernels } from '../../src/engine/kernels/lowbit.ts';
+import { fastestBuild, lowBitKernels, reservedBytes, type LowBitKernels } from '../../src/engine/kernels/lowbit.ts';
 import { plainLowBit } from '../../src/engine/kernels/lowbit-plain.ts';
 import { normal, randomInteger } from '../../src/numeric/random.ts';
 
@@ -9,7 +9,7 @@ const [groups, panels, tokens] = [5, 3, 3];
 const cols = groups * 32;
 const rows = panels * 4;
 /** Addresses of everything a product touches. */
-const place = { codes: reservedBytes, scales: 8192, totals: 9216, x: 10240, weights: 16384, wScales: 65536, mins: 81920, out: 98304 };
+const place = { codes: reservedBytes, bytes: 4096, scales: 8192, totals: 9216, x: 10240, weights: 16384, wScales: 65536, mins: 81920, out: 98304 };
 const product = { weights: place.weights, groups, tokens, out: place.out, stride: rows + 4, first: 0, last: panels };
 
 function filled(): WebAssembly.Memory {
@@ -24,7 +24,7 @@ function filled(): WebAssembly.Memory {
   }
   return memory;
 }
-const inputs = { codes: place.codes, scales: place.scales, totals: place.totals };
+const inputs = { codes: place.codes, bytes: place.bytes, scales: place.scales, totals: place.totals };
 const products: Readonly<Record<string, (k: LowBitKernels) => void>> = {
   'four bits': (k) => k.product4(product, place.wScales, place.mins, inputs),
   'eight bits': (k) => k.product8(product, place.wScales, 0, inputs),
@@ -45,7 +45,7 @@ for (const [name, run] of Object.entries(products)) {
     const kernels = lowBitKernels(parts);
     kernels.roundInputs(place.x, tokens * groups, inputs);
     for (let t = 0; t < tokens; t++) {
-      const one = { codes: place.codes + t * groups * 64, scales: place.scales + t * groups * 4, totals: place.totals + t * groups * 4 };
+      const one = { codes: place.codes + t * groups * 64, bytes: place.bytes + t * groups * 32, scales: place.scales + t * groups * 4, totals: place.totals + t * groups * 4 };
       for (let p = 0; p < panels; p++) {
         const at = { ...product, tokens: 1, out: place.out + t * product.stride * 4, first: p, last: p + 1 };
         if (name === 'four bits') kernels.product4(at, place.wScales, place.mins, one);
@@ -79,6 +79,40 @@ test('four bits: decoded weights times rounded inputs in float64', () => {
       assert.ok(Math.abs(F[place.out / 4 + t * product.stride + r] - expected) <= 1e-6 * size);
     }
   }
+});
+
+test('four bits with inputs that are not rounded: the bits of the plain twin, the values of float64', () => {
+  const [fast, plain] = [filled(), filled()];
+  const spread = { values: 140_000, totals: place.totals };
+  for (const kernels of [lowBitKernels(fast), plainLowBit(plain)]) {
+    kernels.spreadInputs(place.x, tokens * groups, spread);
+    kernels.product4Float(product, place.wScales, place.mins, spread);
+  }
+  assert.deepEqual(bytesOf(fast), bytesOf(plain));
+  const [F, B] = [new Float32Array(fast.buffer), new Uint8Array(fast.buffer)];
+  for (let r = 0; r < rows; r++) {
+    let [expected, size] = [0, 0];
+    for (let c = 0; c < cols; c++) {
+      const [g, i] = [Math.floor(c / 32), c % 32];
+      const side = ((r >> 2) * groups + g) * 4 + (r & 3);
+      const byte = B[place.weights + ((r >> 2) * groups + g) * 64 + (r & 3) * 16 + (i % 16)];
+      const weight = (i < 16 ? byte & 15 : byte >> 4) * F[place.wScales / 4 + side];
+      expected += (weight - F[place.mins / 4 + side]) * F[place.x / 4 + c];
+      size += (weight + F[place.mins / 4 + side]) * Math.abs(F[place.x / 4 + c]);
+    }
+    assert.ok(Math.abs(F[place.out / 4 + r] - expected) <= 1e-6 * size);
+  }
+});
+
+test('on shared memory, and in every build that this engine runs rightly, the same bits', () => {
+  const [alone, shared] = [filled(), new WebAssembly.Memory({ initial: 4, maximum: 65_536, shared: true })];
+  new Uint8Array(shared.buffer).set(new Uint8Array(alone.buffer));
+  const [one, two] = [lowBitKernels(alone, 'plain SIMD'), lowBitKernels(shared, fastestBuild())];
+  for (const kernels of [one, two]) {
+    kernels.roundInputs(place.x, tokens * groups, inputs);
+    kernels.product4(product, place.wScales, place.mins, inputs);
+  }
+  assert.deepEqual(Buffer.from(new Uint8Array(shared.buffer).slice(reservedBytes)), bytesOf(alone));
 });
 
 test('rounded inputs are within half a step, with exact sums', () => {

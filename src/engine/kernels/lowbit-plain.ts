@@ -38,8 +38,8 @@ export function plainLowBit(memory: WebAssembly.Memory): LowBitKernels {
   const scaleAt = (scales: number, groups: number, panel: number, group: number, row: number): number => floats()[scales / 4 + (panel * groups + group) * panelRows + row];
 
   return {
-    roundInputs(x, groups, { codes, scales, totals }) {
-      const [F, S] = [floats(), shorts()];
+    roundInputs(x, groups, { codes, bytes: narrow, scales, totals }) {
+      const [F, S, B] = [floats(), shorts(), bytes()];
       for (let g = 0; g < groups; g++) {
         let top = 0;
         for (let i = 0; i < groupSize; i++) top = Math.max(top, Math.abs(F[x / 4 + g * groupSize + i]));
@@ -48,6 +48,7 @@ export function plainLowBit(memory: WebAssembly.Memory): LowBitKernels {
         for (let i = 0; i < groupSize; i++) {
           const code = rne(f(F[x / 4 + g * groupSize + i] / (scale > 0 ? scale : 1)));
           S[codes / 2 + g * groupSize + i] = code;
+          B[narrow + g * groupSize + i] = code;
           total += code;
         }
         F[scales / 4 + g] = scale;
@@ -60,6 +61,41 @@ export function plainLowBit(memory: WebAssembly.Memory): LowBitKernels {
         const sum = dot((i) => (i < 16 ? bytes()[at + i] & 15 : bytes()[at + i - 16] >> 4), x, 0, groupSize);
         return f(f(sum * scaleAt(scales, place.groups, p, g, row)) - f(total * scaleAt(mins, place.groups, p, g, row)));
       });
+    },
+    spreadInputs(x, groups, { values, totals }) {
+      const F = floats();
+      for (let g = 0; g < groups; g++) {
+        let total = 0;
+        for (let c = 0; c < groupSize; c++) total = f(total + F[x / 4 + g * groupSize + c]);
+        F[totals / 4 + g] = total;
+        for (let n = 0; n < 8; n++) for (let l = 0; l < 4; l++) F[values / 4 + g * groupSize + n * 4 + l] = f(F[x / 4 + g * groupSize + 4 * l + (n >> 1) + 16 * (n & 1)] * 16 ** -n);
+      }
+    },
+    product4Float({ weights, groups, tokens, out, stride, first, last }, scales, mins, { values, totals }) {
+      const F = floats();
+      const words = new Uint32Array(memory.buffer);
+      for (let p = first; p < last; p++) {
+        for (let t = 0; t < tokens; t++) {
+          for (let row = 0; row < panelRows; row++) {
+            const sums = [0, 0, 0, 0];
+            let less = 0;
+            for (let g = 0; g < groups; g++) {
+              const side = (p * groups + g) * panelRows + row;
+              for (let l = 0; l < 4; l++) {
+                const word = words[(weights + (p * groups + g) * 64 + row * 16) / 4 + l];
+                let dot = 0;
+                for (let n = 0; n < 8; n++) {
+                  const product = f(((word >>> (4 * n)) & 15) * 16 ** n * F[values / 4 + (t * groups + g) * groupSize + n * 4 + l]);
+                  dot = n === 0 ? product : f(dot + product);
+                }
+                sums[l] = f(sums[l] + f(dot * F[scales / 4 + side]));
+              }
+              less = f(less + f(F[mins / 4 + side] * F[totals / 4 + t * groups + g]));
+            }
+            F[out / 4 + t * stride + p * panelRows + row] = f(lanes(sums) - less);
+          }
+        }
+      }
     },
     product8(place, scales, mins, inputs) {
       eachOutput(place, inputs, (p, row, g, x, total) => {
