@@ -25,7 +25,7 @@ const files = {
   model: 'host-vit-cifar/model.onnx', judged: '_research-terms/host-vit-cifar_heldout400.bin', samples: '_research-terms/data-cifar10-jpeg/cifar10_test_2000_decoded.bin',
 } as const;
 
-const reduced = { judged: 200, samples: 20, epochs: 5, draws: 20, drawn: 8, pool: 60 } as const;
+const reduced = { judged: 200, samples: 20, epochs: 15, draws: 20, drawn: 8, pool: 60 } as const;
 const whole = { judged: 400, samples: 20, epochs: 15, draws: 50, drawn: 8, pool: 200 } as const;
 type Protocol = typeof reduced | typeof whole;
 
