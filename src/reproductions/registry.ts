@@ -3,6 +3,7 @@ import { adaround } from './adaround.ts';
 import { doubleRounding } from './double-rounding.ts';
 import { fp4dit } from './fp4dit.ts';
 import { genie } from './genie.ts';
+import { hawqv3 } from './hawqv3.ts';
 import { krishnamoorthiInt8 } from './krishnamoorthi-int8.ts';
 import { lowbitFpDiffusion } from './lowbit-fp-diffusion.ts';
 import { qPaletteReproduction } from './q-palette.ts';
@@ -11,4 +12,4 @@ import { questLlm } from './quest-llm.ts';
 import type { Reproduction } from './reproduction.ts';
 import { zeroq } from './zeroq.ts';
 
-export const reproductions: readonly Reproduction[] = [adaround, doubleRounding, fp4dit, genie, krishnamoorthiInt8, lowbitFpDiffusion, qPaletteReproduction, quantvggt, questLlm, zeroq];
+export const reproductions: readonly Reproduction[] = [adaround, doubleRounding, fp4dit, genie, hawqv3, krishnamoorthiInt8, lowbitFpDiffusion, qPaletteReproduction, quantvggt, questLlm, zeroq];
