@@ -1,5 +1,6 @@
 /** Runs a language model on the low-bit engine: a prompt in, text out as it is written. */
 import { z } from 'zod';
+import { startTeam } from '../engine/kernels/lowbit-team-node.ts';
 import { defineErrors } from '../errors.ts';
 import type { Generated } from '../runtime/generate.ts';
 import { openTextModel } from '../runtime/text-model.ts';
@@ -26,6 +27,7 @@ const runSettings = z.strictObject({
   /** Block type that float weights take as they are loaded. */
   weights: z.string().optional(),
   seed: z.coerce.number().int().default(0),
+  threads: z.coerce.number().int().positive().max(256).default(2),
 });
 export type RunRequest = z.input<typeof runSettings>;
 
@@ -46,7 +48,7 @@ const errors = defineErrors('run', {
 const loadable = ['q4_0', 'q4_1', 'q5_0', 'q5_1', 'q8_0', 'q4_k', 'q5_k', 'q6_k'] as const;
 
 export async function run(request: RunRequest, { onText, progress = silentProgress, signal }: { onText?(text: string): void; readonly progress?: Progress; readonly signal?: AbortSignal } = {}): Promise<RunResult> {
-  const { model: location, prompt, chat, system, weights, context, ...options } = checkSettings(runSettings, request);
+  const { model: location, prompt, chat, system, weights, context, threads, ...options } = checkSettings(runSettings, request);
   const type = loadable.find((known) => known === weights?.toLowerCase());
   if (weights !== undefined && type === undefined) throw errors.weights({ weights, known: loadable.join(', ') });
   const source = await openSource(location, progress);
@@ -54,7 +56,8 @@ export async function run(request: RunRequest, { onText, progress = silentProgre
     if (source.language === undefined) throw errors.notLanguage({ model: location });
     progress.phase('load', source.language.tensors.size);
     const model = await openTextModel(source.language, {
-      ...(type === undefined ? {} : { weights: type }), ...(context === undefined ? {} : { context }), onTensor: (_name, done) => progress.advance(done),
+      ...(type === undefined ? {} : { weights: type }), ...(context === undefined ? {} : { context }),
+      ...(threads === 1 ? {} : { team: { members: threads, start: startTeam } }), onTensor: (_name, done) => progress.advance(done),
     });
     progress.end();
     const given = { ...options, ...(signal === undefined ? {} : { signal }) };
@@ -66,9 +69,10 @@ export async function run(request: RunRequest, { onText, progress = silentProgre
         continue;
       }
       const { value } = next;
+      model.decoder.dispose();
       const bytes = [...source.language.tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
       return {
-        model: source.name, ...value, bytes: { model: bytes, memory: model.decoder.bytes },
+        model: source.name, ...value, bytes: { model: bytes, memory: model.bytes },
         speed: { prompt: value.promptTokens / value.seconds.prompt, decode: Math.max(0, value.ids.length - 1) / value.seconds.decode },
       };
     }

@@ -7,8 +7,11 @@ import type { TokenizerFiles } from './tokenizer-files.ts';
 export interface Tokenizer {
   /** Special tokens of the template (such as a leading BOS) are added unless switched off. */
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
-  /** Special tokens appear in the text unless `skipSpecialTokens`. */
-  decode(ids: readonly number[], options?: { readonly skipSpecialTokens?: boolean }): string;
+  /**
+   * Special tokens appear in the text unless `skipSpecialTokens`. Tokenizers that take out spaces before marks and
+   * contractions leave them with `cleanUpSpaces: false`.
+   */
+  decode(ids: readonly number[], options?: { readonly skipSpecialTokens?: boolean; readonly cleanUpSpaces?: boolean }): string;
   /** Largest token id + 1, added tokens included. */
   readonly vocabulary: number;
 }
@@ -28,14 +31,14 @@ export function openTokenizer({ tokenizer, config }: TokenizerFiles): Tokenizer 
     // Characters that a vocabulary without an unknown token lacks have no id, and are left out.
     return ids.filter((id) => id !== undefined);
   });
-  const decode = (ids: readonly number[], skip: boolean): string =>
-    (ids.length === 0 ? '' : attempt(() => made.decode([...ids], { skip_special_tokens: skip })));
+  const decode = (ids: readonly number[], skip: boolean, cleanUp?: boolean): string =>
+    (ids.length === 0 ? '' : attempt(() => made.decode([...ids], { skip_special_tokens: skip, ...(cleanUp === undefined ? {} : { clean_up_tokenization_spaces: cleanUp }) })));
   // Parts that the library takes unseen fail here rather than in the middle of a run.
   decode(encode('a b', true), true);
   return {
     vocabulary,
     encode: (text, { addSpecialTokens = true } = {}) => encode(text, addSpecialTokens),
-    decode: (ids, { skipSpecialTokens = false } = {}) => decode(ids, skipSpecialTokens),
+    decode: (ids, { skipSpecialTokens = false, cleanUpSpaces } = {}) => decode(ids, skipSpecialTokens, cleanUpSpaces),
   };
 }
 

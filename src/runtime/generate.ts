@@ -1,12 +1,16 @@
 /** Text that a decoder writes, piece by piece, until it ends, is stopped, or has no room. */
+import { defineErrors } from '../errors.ts';
 import type { Tokenizer } from '../models/tokenizer.ts';
 import { sample, type SampleOptions } from './sample.ts';
+import { TextStream } from './text-stream.ts';
 
 /** What generates: tokens in, logits after the last one out. */
 export interface Decoder {
   readonly context: number;
   position: number;
   feed(tokens: readonly number[]): Float32Array;
+  /** Stands behind the longest beginning of the prompt that is still held; gives how many tokens that are. */
+  begin?(prompt: readonly number[]): number;
 }
 
 export interface GenerateOptions extends SampleOptions {
@@ -17,6 +21,8 @@ export interface GenerateOptions extends SampleOptions {
   /** Tokens that end the output. */
   readonly endTokens?: readonly number[];
   readonly signal?: AbortSignal;
+  /** Told of every token that is written, with the logits that it was taken from. */
+  onToken?(id: number, logits: Float32Array): void;
 }
 
 export interface Generated {
@@ -24,53 +30,92 @@ export interface Generated {
   readonly ids: readonly number[];
   readonly end: 'end token' | 'stop text' | 'length' | 'context' | 'cancelled';
   readonly promptTokens: number;
+  /** Tokens of the prompt that the decoder still held from before. */
+  readonly cachedTokens: number;
   /** Seconds until the first token, and for all that followed. */
   readonly seconds: { readonly prompt: number; readonly decode: number };
 }
 
-/** Yields text as it becomes certain; returns all of it. The decoder goes on from where it stands. */
+const errors = defineErrors('generate', {
+  empty: (_: Record<string, never>) => 'the prompt has no tokens: give at least one character that the model knows',
+});
+
+/** Tokens of a prompt between two looks at whether it was cancelled. */
+const promptStep = 32;
+/** Milliseconds that the page or server around has to wait for its turn; browsers make every turn at least 4 long. */
+const turn = 8;
+
+/** Yields text as it becomes certain; returns all of it. The decoder goes on from where it stands, or where it can begin. */
 export async function* generate(decoder: Decoder, tokenizer: Tokenizer, prompt: readonly number[], options: GenerateOptions = {}): AsyncGenerator<string, Generated> {
-  const { maxTokens = 128, stop = [], endTokens = [], signal } = options;
+  const { maxTokens = 128, stop = [], endTokens = [], signal, onToken } = options;
+  if (prompt.length === 0) throw errors.empty({});
   const ids: number[] = [];
+  const seen = new Set(prompt);
+  const stream = new TextStream(tokenizer);
+  /** Text that is certain, and of it what was not given yet because a stop text may begin with it. */
   let text = '';
-  let given = 0;
+  let open = '';
   const started = performance.now();
-  let logits = decoder.feed(prompt);
-  const first = performance.now();
-  const result = (end: Generated['end']): Generated =>
-    ({ text, ids, end, promptTokens: prompt.length, seconds: { prompt: (first - started) / 1000, decode: (performance.now() - first) / 1000 } });
-  /** Text that could still turn out to be the beginning of a stop text, or half of a character. */
-  const held = (): number => {
-    if (text.endsWith('\ufffd')) return text.length - text.replace(/\ufffd+$/, '').length;
-    for (let length = Math.min(text.length, Math.max(0, ...stop.map((one) => one.length - 1))); length > 0; length--) {
-      if (stop.some((one) => one.startsWith(text.slice(text.length - length)))) return length;
+  let first = started;
+  let rested = started;
+  const result = (end: Generated['end'], rest = ''): Generated => ({
+    text: text + rest, ids, end, promptTokens: prompt.length, cachedTokens: cached,
+    seconds: { prompt: (first - started) / 1000, decode: (performance.now() - first) / 1000 },
+  });
+  const cancelled = async (): Promise<boolean> => {
+    if (performance.now() - rested > turn) {
+      await new Promise((resolve) => { setTimeout(resolve, 0); });
+      rested = performance.now();
     }
-    return 0;
+    return signal?.aborted === true;
   };
+  const cached = decoder.begin?.(prompt) ?? 0;
+  // A prompt that does not fit is refused before any of it is read.
+  const step = decoder.position + prompt.length - cached > decoder.context ? prompt.length : promptStep;
+  let logits: Float32Array | undefined;
+  for (let at = cached; at < prompt.length; at += step) {
+    if (await cancelled()) return result('cancelled');
+    logits = decoder.feed(prompt.slice(at, at + step));
+  }
+  first = performance.now();
   for (;;) {
-    // The page or server that shows the text gets its turn between tokens.
-    await new Promise((resolve) => { setTimeout(resolve, 0); });
-    if (signal?.aborted === true) return result('cancelled');
-    const id = sample(logits, options, ids.length, [...prompt, ...ids]);
+    if (await cancelled()) return result('cancelled', open + stream.tail);
+    const id = sample(logits!, options, ids.length, seen);
     if (endTokens.includes(id)) {
-      if (text.length > given) yield text.slice(given);
-      return result('end token');
+      const rest = open + stream.tail;
+      if (rest !== '') yield rest;
+      return result('end token', rest);
     }
     ids.push(id);
-    text = tokenizer.decode(ids, { skipSpecialTokens: true });
-    const cut = Math.min(...stop.map((one) => text.indexOf(one)).filter((at) => at >= 0));
+    seen.add(id);
+    onToken?.(id, logits!);
+    open += stream.add(id);
+    const visible = open + stream.tail;
+    const cut = Math.min(...stop.map((one) => visible.indexOf(one)).filter((at) => at >= 0));
     if (cut !== Infinity) {
-      text = text.slice(0, cut);
-      if (text.length > given) yield text.slice(given);
-      return result('stop text');
+      if (cut > 0) yield visible.slice(0, cut);
+      return result('stop text', visible.slice(0, cut));
     }
     const end = ids.length >= maxTokens ? 'length' : decoder.position >= decoder.context ? 'context' : undefined;
-    const certain = end === undefined ? text.length - held() : text.length;
-    if (certain > given) {
-      yield text.slice(given, certain);
-      given = certain;
+    if (end !== undefined) {
+      if (visible !== '') yield visible;
+      return result(end, visible);
     }
-    if (end !== undefined) return result(end);
+    const certain = Math.min(open.length, visible.length - begun(visible, stop));
+    if (certain > 0) {
+      const piece = open.slice(0, certain);
+      yield piece;
+      text += piece;
+      open = open.slice(certain);
+    }
     logits = decoder.feed([id]);
   }
+}
+
+/** Length of the longest end of a text that a stop text begins with. */
+function begun(text: string, stop: readonly string[]): number {
+  for (let length = Math.min(text.length, Math.max(0, ...stop.map((one) => one.length - 1))); length > 0; length--) {
+    if (stop.some((one) => one.startsWith(text.slice(text.length - length)))) return length;
+  }
+  return 0;
 }

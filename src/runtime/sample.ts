@@ -40,11 +40,18 @@ export function distribution(logits: Float32Array, { temperature = 1, topK = 0, 
   return order.map((id) => ({ id, probability: weights[id] / sum }));
 }
 
+/** Logits with tokens seen before made less likely. */
+export function penalized(logits: Float32Array, penalty: number, seen: Iterable<number>): Float32Array {
+  if (penalty === 1) return logits;
+  const given = logits.slice();
+  for (const id of new Set(seen)) given[id] = given[id] > 0 ? given[id] / penalty : given[id] * penalty;
+  return given;
+}
+
 /** The token at `step`; `seen` are those before it. Draws depend on seed and step alone. */
-export function sample(logits: Float32Array, options: SampleOptions, step: number, seen: readonly number[]): number {
+export function sample(logits: Float32Array, options: SampleOptions, step: number, seen: Iterable<number>): number {
   const { temperature = 0, repetitionPenalty = 1, seed = 0 } = options;
-  const given = repetitionPenalty === 1 ? logits : logits.slice();
-  if (repetitionPenalty !== 1) for (const id of new Set(seen)) given[id] = given[id] > 0 ? given[id] / repetitionPenalty : given[id] * repetitionPenalty;
+  const given = penalized(logits, repetitionPenalty, seen);
   if (temperature <= 0) return likeliest(given);
   const draw = uniform(seed, 0, step);
   let sum = 0;

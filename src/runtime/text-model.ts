@@ -9,6 +9,7 @@ import { blockTypes, isBlockType, type BlockType, type TensorRef } from '../tens
 import { chatPrompt, type Message } from './chat.ts';
 import { generate, type Generated, type GenerateOptions } from './generate.ts';
 import { LlamaDecoder, type DecoderOptions } from './llama-decoder.ts';
+import { PrefixCache } from './prefix-cache.ts';
 
 const errors = defineErrors('textModel', {
   tokenizer: (f: { model: string }) => `${f.model} has no tokenizer.json, without which text is not read`,
@@ -21,14 +22,20 @@ export interface TextModelOptions extends DecoderOptions {
 }
 
 export interface TextModel {
-  readonly decoder: LlamaDecoder;
+  readonly decoder: PrefixCache;
   readonly tokenizer: Tokenizer;
+  /** Bytes of weights, keys and values, and everything else that the decoder holds. */
+  readonly bytes: number;
   /** Tokens after which the model has nothing to say. */
   readonly endTokens: readonly number[];
-  /** Continues a text; the context begins anew. */
+  /** Continues a text, as if nothing had been read before; one text at a time. What a prompt shares with the last one is not read again. */
   write(prompt: string, options?: GenerateOptions): AsyncGenerator<string, Generated>;
   /** Answers the last of some messages, by the model's chat template. */
   chat(messages: readonly Message[], options?: GenerateOptions): AsyncGenerator<string, Generated>;
+  /** The same in two steps: the tokens of a prompt, and what follows them. */
+  encode(prompt: string): number[];
+  encodeChat(messages: readonly Message[]): number[];
+  generate(prompt: readonly number[], options?: GenerateOptions): AsyncGenerator<string, Generated>;
 }
 
 export async function openTextModel(model: LanguageModel, options: TextModelOptions = {}): Promise<TextModel> {
@@ -38,17 +45,17 @@ export async function openTextModel(model: LanguageModel, options: TextModelOpti
   const { weights } = options;
   const tensors = weights === undefined ? model.tensors : new Map([...model.tensors].map(([name, tensor]) => [name, inBlocks(tensor, weights)]));
   const tokenizer = openTokenizer(files);
-  const decoder = await LlamaDecoder.open(model.config as LlamaConfig, tensors, options);
+  const llama = await LlamaDecoder.open(model.config as LlamaConfig, tensors, options);
+  const decoder = new PrefixCache(llama);
   const endTokens = endTokensOf(model);
-  const write = (prompt: string, special: boolean, given: GenerateOptions = {}): AsyncGenerator<string, Generated> => {
-    decoder.position = 0;
-    return generate(decoder, tokenizer, tokenizer.encode(prompt, { addSpecialTokens: special }), { endTokens, ...given });
-  };
+  const encode = (prompt: string): number[] => tokenizer.encode(prompt);
+  // Templates write their special tokens themselves.
+  const encodeChat = (messages: readonly Message[]): number[] => tokenizer.encode(chatPrompt(files, messages), { addSpecialTokens: false });
+  const generated = (prompt: readonly number[], given: GenerateOptions = {}): AsyncGenerator<string, Generated> => generate(decoder, tokenizer, prompt, { endTokens, ...given });
   return {
-    decoder, tokenizer, endTokens,
-    write: (prompt, given) => write(prompt, true, given),
-    // Templates write their special tokens themselves.
-    chat: (messages, given) => write(chatPrompt(files, messages), false, given),
+    decoder, tokenizer, endTokens, bytes: llama.bytes, encode, encodeChat, generate: generated,
+    write: (prompt, given) => generated(encode(prompt), given),
+    chat: (messages, given) => generated(encodeChat(messages), given),
   };
 }
 
