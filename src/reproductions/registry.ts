@@ -8,8 +8,10 @@ import { krishnamoorthiInt8 } from './krishnamoorthi-int8.ts';
 import { lowbitFpDiffusion } from './lowbit-fp-diffusion.ts';
 import { qPaletteReproduction } from './q-palette.ts';
 import { quantvggt } from './quantvggt.ts';
+import { mixdqReproduction } from './mixdq.ts';
 import { questLlm } from './quest-llm.ts';
 import type { Reproduction } from './reproduction.ts';
+import { viditQReproduction } from './vidit-q.ts';
 import { zeroq } from './zeroq.ts';
 
-export const reproductions: readonly Reproduction[] = [adaround, doubleRounding, fp4dit, genie, hawqv3, krishnamoorthiInt8, lowbitFpDiffusion, qPaletteReproduction, quantvggt, questLlm, zeroq];
+export const reproductions: readonly Reproduction[] = [adaround, doubleRounding, fp4dit, genie, hawqv3, krishnamoorthiInt8, lowbitFpDiffusion, mixdqReproduction, qPaletteReproduction, quantvggt, questLlm, viditQReproduction, zeroq];
