@@ -167,18 +167,18 @@ async function cheapestFix(
       own.push({ format, bits, back, loss: Math.max(0, await measure(changed(new Map([...floatBack, [id, back]])), `${id}: ${format}`) - reached) });
     };
     await add('as it is', layer.bits, { floatInput });
+    if (layer.roundsInput && !floatInput) await add('as it is', layer.bits, { floatInput: true });
     for (const name of cols % 32 === 0 && !layer.op.startsWith('Conv') ? ladder.grouped : ladder.channels) {
       const format = parseFormat(name);
       const bits = rows * cols * format.bitsPerWeight(rows, cols);
       if (bits <= layer.bits || format.refuses(rows, cols) !== undefined) continue;
       await add(name, bits, { floatInput: floatInput || whole, matrix: format.decode(encodeMatrix(format, float, rows, cols, { name: id, search: 'mse' })) });
     }
-    await add('f32', 32 * rows * cols, { floatInput: floatInput || whole, matrix: float });
+    // Put back as a whole it loses nothing, whatever its rounded input does.
+    own.push({ format: 'f32', bits: 32 * rows * cols, loss: 0, back: floatBack.get(id)! });
     ways.push(own);
   }
-  // Floats lose least: where rounded inputs alone make up the loss, that bound is what can be kept.
-  const least = ways.reduce((sum, own) => sum + Math.min(...own.map(({ loss }) => loss)), 0);
-  const { choice } = await chooseOptions(ways.map((own) => own.map(({ bits, loss }) => ({ loss: bits, uses: [loss] }))), [Math.max(lost * (asIs - reached), least)]);
+  const { choice } = await chooseOptions(ways.map((own) => own.map(({ bits, loss }) => ({ loss: bits, uses: [loss] }))), [lost * (asIs - reached)]);
   const chosen = ways.map((own, i) => own[choice[i]]);
   const extraBits = chosen.reduce((sum, { bits }, i) => sum + bits - few[i].layer.bits, 0);
   return {

@@ -27,6 +27,8 @@ export interface QuantizedLayer {
   readonly input: string;
   /** The input is rounded before it is multiplied. */
   readonly roundsInput: boolean;
+  /** What the codes of a rounded input reach: tools let it stand for a rectifier, so it holds for the input before rounding too. */
+  readonly reach?: readonly [low: number, high: number];
   /** Of the numbers that it multiplies. */
   readonly type: ElementType;
   /** [rows, cols], as it multiplies. */
@@ -49,7 +51,7 @@ export async function quantizedLayers(graph: Graph, engine: Engine): Promise<Qua
   const layers: QuantizedLayer[] = [];
   for (const { needs, finish, ...rest } of drafts) {
     const made = await finish(needs.map((name) => values.get(name)!));
-    if (made !== undefined) layers.push({ ...rest, bits: storedBits(needs, view), ...made });
+    if (made !== undefined) layers.push({ ...rest, bits: storedBits(rest.roundsInput && !rest.op.endsWith('Integer') ? needs.slice(0, 1) : needs, view), ...made });
   }
   return layers;
 }
@@ -68,8 +70,16 @@ export function withPutBack(graph: Graph, layers: readonly QuantizedLayer[], bac
     const weight = layer.type === 'f16' ? memoryTensor(name, 'f16', shape, encodeNumbers('f16', values)) : floatTensor(name, shape, values);
     weights.set(weight.name, weight);
     const maker = view.producers.get(layer.output)!;
-    const seen = put.floatInput || maker.domain !== '' || layer.op.endsWith('Integer') ? layer.input : maker.inputs[0];
-    replaced.set(maker, layer.replaced(seen, weight.name));
+    const before = put.floatInput || maker.domain !== '' || layer.op.endsWith('Integer');
+    const { reach } = layer;
+    if (!before || reach === undefined) {
+      replaced.set(maker, layer.replaced(before ? layer.input : maker.inputs[0], weight.name));
+      continue;
+    }
+    const [low, high] = reach.map((bound, i) => floatTensor(fresh(`${layer.id}_${i === 0 ? 'low' : 'high'}`), [], Float32Array.of(bound)));
+    for (const bound of [low, high]) weights.set(bound.name, bound);
+    const [raised, held] = [fresh(`${layer.id}_raised`), fresh(`${layer.id}_held`)];
+    replaced.set(maker, [makeNode('Max', [layer.input, low.name], [raised]), makeNode('Min', [raised, high.name], [held]), ...layer.replaced(held, weight.name)]);
   }
   const next: Graph = { ...graph, weights, nodes: graph.nodes.flatMap((node) => replaced.get(node) ?? [node]) };
   return removeDeadNodes({ ...next, nodes: sortNodes(next) });
@@ -78,7 +88,7 @@ export function withPutBack(graph: Graph, layers: readonly QuantizedLayer[], bac
 interface Draft extends Pick<QuantizedLayer, 'id' | 'op' | 'output' | 'input' | 'roundsInput'> {
   /** Constants that the matrix is made of. */
   readonly needs: readonly string[];
-  finish(values: readonly Tensor[]): Promise<Pick<QuantizedLayer, 'rows' | 'cols' | 'type' | 'matrix' | 'replaced' | 'stored'> | undefined>;
+  finish(values: readonly Tensor[]): Promise<Pick<QuantizedLayer, 'rows' | 'cols' | 'type' | 'matrix' | 'replaced' | 'stored' | 'reach'> | undefined>;
 }
 
 type IsConstant = (value: string) => boolean;
@@ -88,13 +98,15 @@ function draftOf(node: Node, view: GraphView, isConstant: IsConstant): Draft | u
   if (node.domain !== '') return undefined;
   if (node.op === 'MatMulInteger' || node.op === 'ConvInteger') return integerProduct(node, view, isConstant);
   if (!['MatMul', 'Gemm', 'Conv', 'ConvTranspose'].includes(node.op) || !isConstant(node.inputs[1]) || isConstant(node.inputs[0])) return undefined;
-  const input = unrounded(node.inputs[0], view);
+  const rounded = roundedBy(node.inputs[0], view, isConstant);
   return {
-    id: storedName(node.inputs[1], view), op: node.op, output: node.outputs[0], input, roundsInput: input !== node.inputs[0], needs: [node.inputs[1]],
-    async finish([{ shape, ...tensor }]) {
+    id: storedName(node.inputs[1], view), op: node.op, output: node.outputs[0], input: rounded?.inputs[0] ?? node.inputs[0], roundsInput: rounded !== undefined,
+    needs: [node.inputs[1], ...(rounded?.inputs.slice(1).filter((name) => name !== '') ?? [])],
+    async finish([{ shape, ...tensor }, scale, zero]) {
       const site = siteOf(node, shape, Float32Array.from(floatsOf(node.inputs[1], { shape, ...tensor })));
       return site === undefined ? undefined : {
         rows: site.rows, cols: site.cols, type: tensor.type, matrix: await site.weightMatrix(), stored: (matrix) => ({ shape, values: storedOrder(site, matrix) }),
+        ...(scale === undefined ? {} : { reach: reachOf(scale, zero) }),
         replaced: (from, weight) => [{ ...node, inputs: [from, weight, ...node.inputs.slice(2)] }],
       };
     },
@@ -185,11 +197,20 @@ function integerProduct(node: Node, view: GraphView, isConstant: IsConstant): Dr
   };
 }
 
-/** The value behind QuantizeLinear and DequantizeLinear, if it was rounded on the way. */
-function unrounded(value: string, view: GraphView): string {
+/** The node that rounds a value which DequantizeLinear restores, if there is one and its scale is known. */
+function roundedBy(value: string, view: GraphView, isConstant: IsConstant): Node | undefined {
   const restore = view.producers.get(value);
   const round = restore?.op === 'DequantizeLinear' ? view.producers.get(restore.inputs[0]) : undefined;
-  return round?.op === 'QuantizeLinear' ? round.inputs[0] : value;
+  return round?.op === 'QuantizeLinear' && round.inputs.slice(1).every((name) => name === '' || isConstant(name)) ? round : undefined;
+}
+
+const codeRanges: Partial<Record<ElementType, readonly [number, number]>> = { u8: [0, 255], i8: [-128, 127], u16: [0, 65535], i16: [-32768, 32767] };
+
+/** Values of the first and the last code. */
+function reachOf(scale: Tensor, zero: Tensor | undefined): [number, number] {
+  const [first, last] = codeRanges[zero?.type ?? 'u8'] ?? [-Infinity, Infinity];
+  const [step, offset] = [floatsOf('scale', scale)[0], Number(zero?.data[0] ?? 0)];
+  return [(first - offset) * step, (last - offset) * step];
 }
 
 /** Values that depend on stored tensors alone. */
