@@ -7,7 +7,7 @@ import { configToGguf } from '../models/gguf-config.ts';
 import { architectureOf, ggufName, pairedHeads, reorderedHeads } from '../models/gguf-names.ts';
 import { tokenizerToGguf } from '../models/gguf-tokenizer-write.ts';
 import { text, u32 } from '../models/gguf-values.ts';
-import type { LanguageModel } from '../models/language-model.ts';
+import { isStateSpace, type LanguageModel } from '../models/language-model.ts';
 
 export interface GgufTensor {
   /** In GGUF layout; its name is that of the file. */
@@ -31,7 +31,7 @@ const errors = defineErrors('ggufExport', {
 /** Throws where GGUF cannot express the model. */
 export function ggufParts(model: LanguageModel): GgufParts {
   const { config, tokenizer } = model;
-  if (config.family === 'mamba2') throw errors.stateSpace({ model: model.name, family: config.family });
+  if (isStateSpace(config)) throw errors.stateSpace({ model: model.name, family: config.family });
   const architecture = architectureOf[config.family];
   const numbers = configToGguf(config);
   const words = tokenizer === undefined

@@ -4,6 +4,7 @@ import { parseFormat } from '../formats/registry.ts';
 import { findRecipe } from '../recipes/registry.ts';
 import type { Recipe } from '../recipes/recipe.ts';
 import { stageOf } from '../recipes/join.ts';
+import { isStateSpace } from '../models/language-model.ts';
 import { imageShape } from '../train/statistics-loss.ts';
 import { requestedSchemes, requireData, type Scheme, type Target } from './schemes.ts';
 import type { QuantizeSettings } from './settings.ts';
@@ -25,8 +26,8 @@ export function outputSpecs(model: SourceModel, settings: QuantizeSettings): Out
   if (model.lowBit.length > 0 && !settings.allowRequantize) throw errors.lowBit({ model: model.name, count: model.lowBit.length, first: model.lowBit[0] });
   const hasData = settings.data !== undefined;
   for (const target of settings.to) if (target !== 'onnx' && model.kind !== 'lm') throw errors.onlyLanguage({ target, model: model.name });
-  const family = model.language?.config.family;
-  for (const target of settings.to) if (target !== 'onnx' && family === 'mamba2') throw errors.noStateSpace({ target, model: model.name, family });
+  const config = model.language?.config;
+  for (const target of settings.to) if (target !== 'onnx' && config !== undefined && isStateSpace(config)) throw errors.noStateSpace({ target, model: model.name, family: config.family });
   if (settings.saveImatrix !== undefined && !(hasData && model.kind === 'lm')) throw errors.saveImatrix({});
   const names: readonly (string | undefined)[] = settings.recipe ?? [undefined];
   const specs = requestedSchemes(settings, model.kind).flatMap(({ target, scheme }) => names.map((name): OutputSpec => {

@@ -5,6 +5,9 @@ import type { Graph } from '../graph/graph.ts';
 import { readLlamaConfig, type LlamaConfig } from './llama-config.ts';
 import { llamaGraph } from './llama-graph.ts';
 import { checkedWeights, linearNames, llamaShapes } from './llama-weights.ts';
+import { isMamba1, readMamba1Config, type Mamba1Config } from './mamba1-config.ts';
+import { mamba1Graph } from './mamba1-graph.ts';
+import { checkedMamba1Weights, mamba1Linears, mamba1Shapes } from './mamba1-weights.ts';
 import { isMamba2, readMamba2Config, type Mamba2Config } from './mamba2-config.ts';
 import { mamba2Graph } from './mamba2-graph.ts';
 import { checkedMamba2Weights, mamba2Linears, mamba2Shapes } from './mamba2-weights.ts';
@@ -29,7 +32,10 @@ export interface GraphOptions {
   readonly tensors?: ReadonlyMap<string, TensorRef>;
 }
 
-export type LanguageConfig = LlamaConfig | Mamba2Config;
+export type LanguageConfig = LlamaConfig | Mamba1Config | Mamba2Config;
+
+/** Models with a recurrent state in the place of attention. */
+export const isStateSpace = (config: LanguageConfig): config is Mamba1Config | Mamba2Config => config.family === 'mamba' || config.family === 'mamba2';
 
 export interface LanguageModel {
   /** Name of the folder or stem of the file. */
@@ -42,7 +48,7 @@ export interface LanguageModel {
   readonly tokenizer: TokenizerFiles | undefined;
   /** Weights that are low-bit in the source and decode to float when they are read. */
   readonly lowBit: readonly string[];
-  /** Names of the matrices that multiply activations (q, k, v, o, gate, up, down; in and out projections; an untied lm_head), in order of use. */
+  /** Names of the matrices that multiply activations (q, k, v, o, gate, up, down; projections of mixers; an untied lm_head), in order of use. */
   readonly linears: readonly string[];
   /**
    * `input_ids` [batch, sequence] → `logits` [batch, sequence, vocabulary], standard operators at opset 21, float32.
@@ -77,6 +83,13 @@ function architectureOf(raw: Readonly<Record<string, unknown>>): Architecture {
     return {
       config, shapes: mamba2Shapes(config), linears: mamba2Linears(config), checked: (found) => checkedMamba2Weights(config, found),
       graph: (name, weight, options) => mamba2Graph(name, config, weight, options),
+    };
+  }
+  if (isMamba1(raw)) {
+    const config = readMamba1Config(raw);
+    return {
+      config, shapes: mamba1Shapes(config), linears: mamba1Linears(config), checked: (found) => checkedMamba1Weights(config, found),
+      graph: (name, weight, options) => mamba1Graph(name, config, weight, options),
     };
   }
   const config = readLlamaConfig(raw);

@@ -6,12 +6,10 @@
 import { defineErrors } from '../errors.ts';
 import { isJsonObject } from '../files/json.ts';
 import { errors, flag, integer, limits, real, shown, type RawConfig } from './config-values.ts';
+import type { BackboneConfig } from './mamba-backbone.ts';
 
-export interface Mamba2Config {
+export interface Mamba2Config extends BackboneConfig {
   readonly family: 'mamba2';
-  readonly vocabSize: number;
-  readonly hiddenSize: number;
-  readonly layerCount: number;
   /** Channels of x, z and y: heads × headDim. */
   readonly innerSize: number;
   readonly heads: number;
@@ -20,19 +18,12 @@ export interface Mamba2Config {
   readonly stateSize: number;
   /** B and C of a group are shared by heads / groups heads. */
   readonly groups: number;
-  /** Width of the causal convolution. */
-  readonly kernel: number;
   /** Tokens that are multiplied in one piece; the result does not depend on it. */
   readonly chunk: number;
-  readonly epsilon: number;
   /** Channels that the gated norm takes together. */
   readonly normGroup: number;
   /** Bounds of the step size dt. */
   readonly stepLimit: readonly [low: number, high: number];
-  readonly projectionBias: boolean;
-  readonly convBias: boolean;
-  readonly tied: boolean;
-  readonly embeddingName: string;
   /** No position is too late for a state. */
   readonly maxPositions: number;
 }
@@ -47,14 +38,15 @@ export const isMamba2 = (raw: RawConfig): boolean =>
   raw.model_type === 'mamba2' || (raw.model_type === undefined && isJsonObject(raw.ssm_cfg as never) && (raw.ssm_cfg as RawConfig).layer === 'Mamba2');
 
 /** Settings that change the result, of which only these values are understood. */
-function onlyNeutral(raw: RawConfig, neutral: Readonly<Record<string, readonly unknown[]>>): void {
+export function onlyNeutral(raw: RawConfig, neutral: Readonly<Record<string, readonly unknown[]>>): void {
   for (const [key, allowed] of Object.entries(neutral)) {
     const value = raw[key];
     if (value !== undefined && value !== null && !allowed.includes(value)) throw errors.feature({ key, value: shown(value) });
   }
 }
 
-function onlyEmpty(raw: RawConfig, key: string): void {
+/** Settings that name parts of a network which are not built. */
+export function onlyEmpty(raw: RawConfig, key: string): void {
   const value = raw[key];
   if (value !== undefined && value !== null && !(Array.isArray(value) && value.length === 0)) throw errors.feature({ key, value: shown(value) });
 }
