@@ -69,7 +69,7 @@ export async function run(request: RunRequest, { onText, progress = silentProgre
         continue;
       }
       const { value } = next;
-      model.decoder.dispose();
+      model.dispose();
       const bytes = [...source.language.tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
       return {
         model: source.name, ...value, bytes: { model: bytes, memory: model.bytes },

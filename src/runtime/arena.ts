@@ -11,8 +11,13 @@ const errors = defineErrors('runtime', {
 });
 
 export class Arena {
-  readonly memory = new WebAssembly.Memory({ initial: 16, maximum: maxPages });
+  readonly memory: WebAssembly.Memory;
   #end = reservedBytes;
+
+  /** Threads need a memory that is shared, which pages have only where they are isolated. */
+  constructor(shared = false) {
+    this.memory = new WebAssembly.Memory({ initial: 16, maximum: maxPages, ...(shared ? { shared } : {}) });
+  }
 
   /** Address of `bytes` zeros, at a multiple of 64. */
   take(bytes: number): number {

@@ -1,6 +1,7 @@
 /** A model of the Llama family on the low-bit kernels: tokens in, logits out, keys and values kept in float32. */
 import { defineErrors } from '../errors.ts';
 import { groupSize, lowBitKernels, type LowBitKernels } from '../engine/kernels/lowbit.ts';
+import { boardBytes } from '../engine/kernels/lowbit-team.ts';
 import { readFloats } from '../files/values.ts';
 import type { LlamaConfig } from '../models/llama-config.ts';
 import { embeddingName, headName, layerName } from '../models/llama-weights.ts';
@@ -24,6 +25,8 @@ export interface DecoderOptions {
   readonly context?: number;
   /** The kernels that compute; the WASM ones by default. */
   readonly kernels?: (memory: WebAssembly.Memory) => LowBitKernels;
+  /** Threads that share the products, and what starts them; the memory is then shared. `stop` ends them. */
+  readonly team?: { readonly members: number; start(memory: WebAssembly.Memory, board: number, members: number): Promise<LowBitKernels & { stop(): void }> };
   onTensor?(name: string, done: number, total: number): void;
 }
 
@@ -49,7 +52,8 @@ export class LlamaDecoder {
   /** Tokens seen so far; setting it back forgets the later ones. */
   position = 0;
   readonly #arena: Arena;
-  readonly #kernels: LowBitKernels;
+  #kernels: LowBitKernels;
+  #stop: () => void = () => {};
   readonly #config: LlamaConfig;
   readonly #layers: readonly Layer[];
   readonly #embedding: PackedMatrix;
@@ -81,10 +85,11 @@ export class LlamaDecoder {
   }
 
   /** Reads and repacks all weights. */
-  static async open(config: LlamaConfig, tensors: ReadonlyMap<string, TensorRef>, { context = Math.min(config.maxPositions, 4096), kernels = lowBitKernels, onTensor }: DecoderOptions = {}): Promise<LlamaDecoder> {
+  static async open(config: LlamaConfig, tensors: ReadonlyMap<string, TensorRef>, { context = Math.min(config.maxPositions, 4096), kernels = lowBitKernels, team, onTensor }: DecoderOptions = {}): Promise<LlamaDecoder> {
     if (config.activation !== 'silu') throw errors.activation({ activation: config.activation });
     for (const [what, value] of [['a hidden size', config.hiddenSize], ['a head', config.headDim], ['an inner size', config.intermediateSize]] as const) if (value % 4 !== 0) throw errors.width({ what, value });
-    const arena = new Arena();
+    const arena = new Arena(team !== undefined);
+    const board = team === undefined ? 0 : arena.take(boardBytes);
     let done = 0;
     const took = (name: string): void => onTensor?.(name, ++done, tensors.size);
     const matrix = async (name: string): Promise<PackedMatrix> => {
@@ -122,11 +127,21 @@ export class LlamaDecoder {
     }
     const finalNorm = await vector('model.norm.weight');
     const head = config.tied ? embedding : await matrix(headName);
-    return new LlamaDecoder(arena, kernels(arena.memory), config, { layers, embedding, head, finalNorm, context });
+    const made = new LlamaDecoder(arena, kernels(arena.memory), config, { layers, embedding, head, finalNorm, context });
+    // Threads see the memory as large as it is when they begin.
+    if (team !== undefined) {
+      const shared = await team.start(arena.memory, board, team.members);
+      made.#kernels = shared;
+      made.#stop = () => shared.stop();
+    }
+    return made;
   }
 
   /** Bytes of weights, cache and everything else. */
   get bytes(): number { return this.#arena.bytes; }
+
+  /** Ends the threads, if there are any; the memory goes with the decoder. */
+  dispose(): void { this.#stop(); }
 
   /** Takes tokens in and gives the logits after the last one, or after each. The result is the caller's. */
   feed(tokens: readonly number[], options: { readonly all?: boolean } = {}): Float32Array {

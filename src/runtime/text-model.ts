@@ -36,6 +36,8 @@ export interface TextModel {
   encode(prompt: string): number[];
   encodeChat(messages: readonly Message[]): number[];
   generate(prompt: readonly number[], options?: GenerateOptions): AsyncGenerator<string, Generated>;
+  /** Ends the threads of the decoder, if there are any. */
+  dispose(): void;
 }
 
 export async function openTextModel(model: LanguageModel, options: TextModelOptions = {}): Promise<TextModel> {
@@ -53,7 +55,7 @@ export async function openTextModel(model: LanguageModel, options: TextModelOpti
   const encodeChat = (messages: readonly Message[]): number[] => tokenizer.encode(chatPrompt(files, messages), { addSpecialTokens: false });
   const generated = (prompt: readonly number[], given: GenerateOptions = {}): AsyncGenerator<string, Generated> => generate(decoder, tokenizer, prompt, { endTokens, ...given });
   return {
-    decoder, tokenizer, endTokens, bytes: llama.bytes, encode, encodeChat, generate: generated,
+    decoder, tokenizer, endTokens, bytes: llama.bytes, encode, encodeChat, generate: generated, dispose: () => llama.dispose(),
     write: (prompt, given) => generated(encode(prompt), given),
     chat: (messages, given) => generated(encodeChat(messages), given),
   };

@@ -4,6 +4,7 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ortNode } from '../../src/engine/ort-node.ts';
 import { i64 } from '../../src/engine/tensor.ts';
+import { startTeam } from '../../src/engine/kernels/lowbit-team-node.ts';
 import { plainLowBit } from '../../src/engine/kernels/lowbit-plain.ts';
 import { onnxBytes } from '../../src/files/onnx.ts';
 import { decodeBlocks, encodeBlocks } from '../../src/formats/ggml/index.ts';
@@ -82,6 +83,20 @@ for (const type of ['q4_0', 'q8_0', 'q4_k', 'q5_k', 'q6_k'] as const) {
     assert.deepEqual(decoder.feed(tokens.slice(5)), found.subarray(44 * vocabulary));
   });
 }
+
+test('any number of threads gives the same bits', async () => {
+  const { blocks } = await inType('q4_k');
+  const alone = (await open(blocks)).feed(tokens, { all: true });
+  const decoder = await open(blocks, { team: { members: 3, start: startTeam } });
+  try {
+    for (let i = 0; i < 5; i++) {
+      decoder.position = 0;
+      assert.deepEqual(decoder.feed(tokens, { all: true }), alone);
+    }
+  } finally {
+    decoder.dispose();
+  }
+});
 
 test('text comes in pieces that add up, ends at a stop text, at the end of the context, and when cancelled', async () => {
   const model = await openTextModel(language, { context: 48, weights: 'q8_0' });

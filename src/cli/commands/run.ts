@@ -23,6 +23,7 @@ export const runCommand: CliCommand = {
       .option('--stop <texts...>', 'texts that end the output')
       .option('--weights <type>', 'load float weights as q4_0, q4_k, q6_k, q8_0, …')
       .option('--seed <n>', 'of everything that is drawn')
+      .option('--threads <n>', 'threads that multiply', '2')
       .option('--json', 'one JSON document on standard output');
   },
   async run([model], options) {
