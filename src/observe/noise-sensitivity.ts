@@ -2,6 +2,10 @@
  * How fast the outputs move with noise in one layer: the loss as a slope times the relative squared error of the weight
  * (the linearity that HIGGS, arXiv:2411.17525, and Q-Palette, arXiv:2509.20214, allocate bits by). One measurement of a
  * layer serves every format, whose own error is known beforehand.
+ *
+ * Codes of least squared error do more than add noise: of a relative error D they shrink the weight by D, and only D·(1 − D)
+ * is noise (the error of a centroid code is uncorrelated with what it decodes to). Layers mind shrinking more than noise,
+ * so its loss is measured too.
  */
 import type { Linear } from '../graph/linear.ts';
 import { normal } from '../numeric/random.ts';
@@ -20,7 +24,15 @@ export interface NoiseSensitivity {
   readonly slope: number;
   /** What was measured, by level. */
   readonly losses: readonly number[];
+  /** Loss per square of the share by which the weight shrinks. */
+  readonly shrinkage: number;
 }
+
+/** Loss of a layer whose weight takes a code of this relative squared error. */
+export const codeLoss = ({ slope, shrinkage }: Pick<NoiseSensitivity, 'slope' | 'shrinkage'>, error: number): number => slope * error * (1 - error) + shrinkage * error * error;
+
+/** Share by which weights are shrunk to see what it costs. */
+const shrunk = 0.1;
 
 export async function noiseSensitivities(trials: WeightTrials, sites: readonly Linear[], options: NoiseOptions = {}): Promise<NoiseSensitivity[]> {
   const { levels = [0.05, 0.1], seed = 0, onSite } = options;
@@ -33,7 +45,8 @@ export async function noiseSensitivities(trials: WeightTrials, sites: readonly L
     const noise = Float32Array.from(matrix, (_, i) => deviation * normal(seed, index, i));
     const losses: number[] = [];
     for (const level of levels) losses.push(await trials.measure(new Map([[site.id, matrix.map((x, i) => x + level * noise[i])]])));
-    found.push({ site, slope: losses.reduce((sum, loss, i) => sum + loss / levels[i] ** 2, 0) / levels.length, losses });
+    const shrinkage = (await trials.measure(new Map([[site.id, matrix.map((x) => (1 - shrunk) * x)]]))) / shrunk ** 2;
+    found.push({ site, slope: losses.reduce((sum, loss, i) => sum + loss / levels[i] ** 2, 0) / levels.length, losses, shrinkage });
     onSite?.(site, found.length, sites.length);
   }
   return found;

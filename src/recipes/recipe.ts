@@ -56,6 +56,8 @@ export type Step =
   | { readonly step: 'smooth-search'; readonly grid: number; readonly rank: number; readonly samples: number }
   /** Float branches of at most this rank beside the weights, found again while the output error on so many rows falls. */
   | { readonly step: 'low-rank'; readonly rank: number; readonly rounds: number; readonly samples: number }
+  /** Weights as a low-bit part and a float product of low rank, found in turn; errors weighed by the Fisher diagonal over so many sequences (0: alike); formats chosen among these in the bits of the one asked for (none: that one). */
+  | { readonly step: 'decompose'; readonly rank: number; readonly rounds: number; readonly sequences: number; readonly formats: readonly string[] }
   /** Ranges of activations, per tensor. */
   | { readonly step: 'observe-ranges'; readonly method: RangeMethod }
   /** Weights of layers that a GELU follows take another floating-point element, with the scales that were asked for. */

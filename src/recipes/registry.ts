@@ -9,6 +9,7 @@ import { hawqv3, hawqv3Int8 } from './hawqv3.ts';
 import { krishnamoorthiInt8 } from './krishnamoorthi-int8.ts';
 import { lowbitFpDiffusion } from './lowbit-fp-diffusion.ts';
 import { joined, stepAlone } from './join.ts';
+import { lqLora } from './lq-lora.ts';
 import { mambaquant } from './mambaquant.ts';
 import { mixdq } from './mixdq.ts';
 import { qPalette } from './q-palette.ts';
@@ -20,7 +21,7 @@ import { svdquant, svdquantGptq } from './svdquant.ts';
 import { viditQ, viditQMp } from './vidit-q.ts';
 import { zeroq } from './zeroq.ts';
 
-export const recipes: readonly Recipe[] = [rtn, scaleSearch, importance, gptq, awq, hqq, adaround, brecq, krishnamoorthiInt8, arcquant, zeroq, genie, fp4dit, hawqv3, hawqv3Int8, lowbitFpDiffusion, quantvggt, mambaquant, mixdq, qPalette, quamba2, svdquant, svdquantGptq, viditQ, viditQMp];
+export const recipes: readonly Recipe[] = [rtn, scaleSearch, importance, gptq, awq, hqq, adaround, brecq, krishnamoorthiInt8, arcquant, zeroq, genie, fp4dit, hawqv3, hawqv3Int8, lowbitFpDiffusion, lqLora, quantvggt, mambaquant, mixdq, qPalette, quamba2, svdquant, svdquantGptq, viditQ, viditQMp];
 
 const errors = defineErrors('recipes', {
   unknown: (f: { name: string }) => [`unknown recipe: ${f.name}`, `known recipes: ${recipes.map((recipe) => recipe.name).join(', ')}; steps to join with + before one of them: ${Object.keys(steps).filter((name) => stepAlone(name) !== undefined).join(', ')}`],

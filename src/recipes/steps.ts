@@ -10,6 +10,7 @@ import { allocatePalette } from './steps/allocate-palette.ts';
 import { balance } from './steps/balance.ts';
 import { beforeGelu } from './steps/before-gelu.ts';
 import { chooseSamples } from './steps/choose-samples.ts';
+import { decomposeWeights } from './steps/decompose.ts';
 import { distil } from './steps/distil.ts';
 import { fixInputs, searchSplits } from './steps/float-formats.ts';
 import { learnBalance } from './steps/learn-balance.ts';
@@ -67,6 +68,11 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   allocate: { run: allocate, stage: 'allocate' },
   'allocate-palette': { run: allocatePalette, stage: 'allocate', needs: samples },
   'allocate-by-trace': { run: allocateByTrace, stage: 'allocate', needs: samples, excludes: { allocate: 'both choose the formats of layers' } },
+  decompose: {
+    run: decomposeWeights, stage: 'allocate', needs: ({ sequences }) => (sequences > 0 ? ['sample inputs'] : []),
+    excludes: { 'low-rank': 'both put a branch beside every layer', reconstruct: 'its blocks do not see the branches' },
+    alone: { step: 'decompose', rank: 8, rounds: 100, sequences: 0, formats: [] },
+  },
   'observe-ranges': { run: observeActivationRanges, stage: 'observe', needs: samples, alone: { step: 'observe-ranges', method: 'minmax' } },
   'integer-only': {
     run: async (state) => ({ ...state, integerOnly: true }), stage: 'observe', needs: samples, alone: { step: 'integer-only' },

@@ -1,7 +1,7 @@
 /**
  * Low-rank adapters (LoRA, arXiv:2106.09685): W + (α / r)·A·B with A [rows, rank] and B [rank, columns] of the stored
  * matrix trained and W left alone. The sum is made before any quantizer of the weight, so that merging is exact in a
- * low-bit network too. B starts at zero: training starts at the model.
+ * low-bit network too. B starts at zero: training starts at the model; or both start where a decomposition left them.
  */
 import { floatTensor } from '../tensor-ref.ts';
 import { GraphTape } from '../graph/gradient/tape.ts';
@@ -18,6 +18,8 @@ export interface AdapterOptions {
   /** The product is scaled by alpha / rank. */
   readonly alpha: number;
   readonly seed?: number;
+  /** Where the product of a weight starts instead, as LQ-LoRA has it: A and B with W ≈ low-bit W + scale·A·B. */
+  start?(id: string): { readonly a: Float32Array; readonly b: Float32Array } | undefined;
 }
 
 export interface Adapter {
@@ -31,16 +33,19 @@ export interface Adapter {
 }
 
 /** Adds to the weight of every matrix product among the sites; convolutions and embeddings take none. */
-export function insertAdapters(graph: Graph, sites: readonly Linear[], { rank, alpha, seed = 0 }: AdapterOptions): { readonly graph: Graph; readonly adapters: readonly Adapter[] } {
+export function insertAdapters(graph: Graph, sites: readonly Linear[], { rank, alpha, seed = 0, start }: AdapterOptions): { readonly graph: Graph; readonly adapters: readonly Adapter[] } {
   const tape = new GraphTape(freshNames(graph));
   const adapters: Adapter[] = [];
   const sums = new Map<string, string>();
   for (const { id, kind, weight } of sites) {
     if ((kind !== 'MatMul' && kind !== 'Gemm') || sums.has(id)) continue;
     const [rows, columns] = weight.shape;
-    const start = Float32Array.from({ length: rows * rank }, (_, i) => normal(seed, adapters.length, i) / Math.sqrt(rank));
-    const a = tape.weight(floatTensor(`${id}/lora_A`, [rows, rank], start));
-    const b = tape.weight(floatTensor(`${id}/lora_B`, [rank, columns], new Float32Array(rank * columns)));
+    const { a: left, b: right } = start?.(id) ?? {
+      a: Float32Array.from({ length: rows * rank }, (_, i) => normal(seed, adapters.length, i) / Math.sqrt(rank)),
+      b: new Float32Array(rank * columns),
+    };
+    const a = tape.weight(floatTensor(`${id}/lora_A`, [rows, rank], left));
+    const b = tape.weight(floatTensor(`${id}/lora_B`, [rank, columns], right));
     const scale = alpha / rank;
     sums.set(id, tape.op('Add', [id, tape.op('Mul', [tape.op('MatMul', [a, b]), tape.constant(scale)])]));
     adapters.push({ id, shape: [rows, columns], a, b, scale });

@@ -1,13 +1,13 @@
 /**
- * Formats per layer from a palette of fractional widths: a layer's loss is its sensitivity to noise times what the format
- * loses on normal weights, and an integer program finds the least sum in the bits of the format that was asked for. The
+ * Formats per layer from a palette of fractional widths: a layer's loss follows from its sensitivity to noise and to shrinking
+ * and from what the format loses on normal weights, and an integer program finds the least sum in the bits of the format that was asked for. The
  * choice stands only where, with all layers low-bit, it is no worse than that format everywhere.
  */
 import { pointOf, chooseFormats, frontOf, uniformChoice, type Allocation, type LayerOptions } from '../../allocate/allocation.ts';
 import { gaussianError } from '../../allocate/gaussian-error.ts';
 import { parseFormat } from '../../formats/registry.ts';
 import { linearSites, type Linear } from '../../graph/linear.ts';
-import { noiseSensitivities } from '../../observe/noise-sensitivity.ts';
+import { codeLoss, noiseSensitivities } from '../../observe/noise-sensitivity.ts';
 import { firstBatches } from '../../observe/few-batches.ts';
 import { weightTrials, type WeightTrials } from '../../observe/weight-trials.ts';
 import { encodeMatrix } from '../../round/encode-matrix.ts';
@@ -23,11 +23,11 @@ export const allocatePalette: StepRunner<'allocate-palette'> = async (state, { f
   const trials = await weightTrials(state.graph, engine, await firstBatches(context.batches(state, 'allocate-palette')(), most), sites, distance, threads);
   try {
     const sensitivities = await noiseSensitivities(trials, sites, { seed });
-    const layers = sensitivities.map(({ site, slope }): LayerOptions => ({
+    const layers = sensitivities.map(({ site, ...sensitivity }): LayerOptions => ({
       id: site.id, weights: site.rows * site.cols,
       options: [...new Set([...formats, asked.get(site.id)!])].map((name) => {
         const format = parseFormat(name);
-        return { format: format.name, bits: format.bitsPerWeight(site.rows, site.cols) * site.rows * site.cols, loss: slope * gaussianError(format) };
+        return { format: format.name, bits: format.bitsPerWeight(site.rows, site.cols) * site.rows * site.cols, loss: codeLoss(sensitivity, gaussianError(format)) };
       }),
     }));
     const uniform = layers.map(({ id, options }) => options.findIndex(({ format }) => format === asked.get(id)));
