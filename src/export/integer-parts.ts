@@ -15,7 +15,7 @@ export const errors = defineErrors('integers', {
   wide: ({ node, bound }: { node: string; bound: number }) => `node ${node}: sums may reach ${bound}, beyond 32 bits`,
 });
 
-export const moving = new Set(['MaxPool', 'Reshape', 'Transpose', 'Flatten', 'Squeeze', 'Unsqueeze', 'Slice', 'Split', 'DepthToSpace', 'SpaceToDepth', 'Identity', 'Pad', 'Concat']);
+export const moving = new Set(['MaxPool', 'Reshape', 'Transpose', 'Flatten', 'Squeeze', 'Unsqueeze', 'Slice', 'Split', 'DepthToSpace', 'SpaceToDepth', 'Identity', 'Pad', 'Concat', 'Gather', 'Resize']);
 export const clamps = new Set(['Relu', 'Clip']);
 export const pools = new Set(['GlobalAveragePool', 'AveragePool', 'ReduceMean']);
 
@@ -35,7 +35,8 @@ export interface Parts {
 export function integerValues(graph: Graph): string[] {
   const { made, view } = partsOf(graph, linearSites(graph).filter(({ kind }) => kind !== 'ConvTranspose'));
   const inputs = graph.inputs.map(({ name }) => name).filter((name) => (view.consumers.get(name) ?? []).some((node) => made.some((one) => one.node === node)));
-  return [...inputs, ...made.filter(({ node, value, site, clamp }) => !moving.has(node.op) && (site === undefined || clamp !== undefined || view.consumers.has(value))).map(({ value }) => value)];
+  const computed = ({ node, value, site, clamp }: Made): boolean => (site === undefined ? node.op === 'Add' || pools.has(node.op) || clamps.has(node.op) : clamp !== undefined || view.consumers.has(value));
+  return [...inputs, ...made.filter(computed).map(({ value }) => value)];
 }
 
 export function partsOf(graph: Graph, quantized: readonly Linear[]): Parts {
@@ -100,7 +101,8 @@ export async function refuse({ node, site }: Made, graph: Graph, shapes: Shapes)
   else if (node.op === 'Pad') {
     const fill = weights.get(node.inputs[2] ?? '');
     if ((attribute('mode') ?? 'constant') !== 'constant' || ((node.inputs[2] ?? '') !== '' && (fill === undefined || (await readNumbers(fill))[0] !== 0))) throw wrong('only padding with zeros has an integer form here');
-  } else if (node.op === 'MaxPool' && (node.outputs[1] ?? '') !== '') throw wrong('the places of MaxPool have no integer form here');
+  } else if (node.op === 'Resize' && (attribute('mode') ?? 'nearest') !== 'nearest') throw wrong('only repeating the nearest value has an integer form here');
+  else if (node.op === 'MaxPool' && (node.outputs[1] ?? '') !== '') throw wrong('the places of MaxPool have no integer form here');
   else if (!moving.has(node.op) && !clamps.has(node.op)) throw errors.operator({ node: label(node), op: node.op });
   if (node.inputs.slice(1).some((input) => input !== '' && !weights.has(input)) && node.op !== 'Add' && node.op !== 'Concat') throw wrong(`${node.op} with computed settings has no integer form here`);
 }

@@ -185,7 +185,7 @@ class Writer {
 
   #bias(bias: Int32Array, output: string, type: 'f32' | 'i32', trailing: number): string {
     const name = `${output}_bias`;
-    return this.#weight(memoryTensor(name, type, shapeOf(bias.length, trailing), encodeNumbers(type, bias)));
+    return this.#weight(memoryTensor(name, type, [bias.length, ...Array<number>(trailing).fill(1)], encodeNumbers(type, bias)));
   }
 
   #rescale({ input, output, factors }: Extract<IntegerOp, { op: 'rescale' }>): void {

@@ -37,8 +37,8 @@ function everything(): Graph {
   const wide = g.op('Pad', [cut, g.ints([0, 2, 0, 0, 0, 2, 0, 0]), g.floats(0)]);
   const signed = g.op('Add', [down, wide]);
   const mean = g.op('AveragePool', [signed], { kernel_shape: ints([2, 2]), pads: ints([0, 0, 1, 1]), count_include_pad: int(1) });
-  const joined = g.op('Concat', [mean, conv(signed, [4, 12, 1, 1], {}), g.op('Relu', [conv(signed, [4, 12, 1, 1], {})])], { axis: int(1) });
-  const flat = g.op('Flatten', [g.op('GlobalAveragePool', [g.op('Relu', [conv(joined, [16, 20, 3, 3], { dilations: ints([1, 1]), pads: ints([1, 1, 1, 1]) })])])]);
+  const joined = g.op('Concat', [mean, conv(signed, [4, 12, 1, 1], {}), g.op('Relu', [conv(signed, [1, 12, 1, 1], {})])], { axis: int(1) });
+  const flat = g.op('Flatten', [g.op('GlobalAveragePool', [g.op('Relu', [conv(joined, [16, 17, 3, 3], { dilations: ints([1, 1]), pads: ints([1, 1, 1, 1]) })])])]);
   const hidden = g.op('Relu', [g.op('Gemm', [flat, g.weight(floatTensor('w', [10, 16], random(50, [10, 16], 0.5))), g.weight(floatTensor('b', [10], random(51, [10], 0.2)))], { transB: int(1) })]);
   const scores = g.op('Add', [g.op('MatMul', [hidden, g.weight(floatTensor('v', [10, 5], random(52, [10, 5], 0.5)))]), g.weight(floatTensor('c', [5], random(53, [5], 0.2)))]);
   g.output(g.op('Softmax', [scores], { axis: int(-1) }), 'y', 'f32', ['batch', 5]);
