@@ -93,9 +93,12 @@ function orthogonalize(w: Float64Array[], j: Float64Array[], rows: number): void
   for (let sweep = 0; ; sweep++) {
     if (sweep === maxSweeps) throw errors.sweeps({ rows, cols: n });
     const squares = w.map((column) => dot(column, column));
+    // Columns this small are rounding errors of the others, and never settle.
+    const noise = Math.max(...squares) * (2 ** -52 * n) ** 2;
     let turned = false;
     for (let p = 0; p < n - 1; p++) {
       for (let q = p + 1; q < n; q++) {
+        if (squares[p] <= noise || squares[q] <= noise) continue;
         const inner = dot(w[p], w[q]);
         if (!(Math.abs(inner) > tolerance * Math.sqrt(squares[p] * squares[q])) && Number.isFinite(inner)) continue;
         turned = true;
