@@ -21,6 +21,8 @@ export interface SharedLayers {
 }
 
 export interface Products {
+  /** aᵀ·a for a [rows, cols], float32. */
+  gram(a: Float32Array, cols: number): Promise<Float32Array>;
   /** ‖x·aᵀ − y·bᵀ‖² for x, y [count, cols] and a, b [rows, cols]. */
   difference(x: Float32Array, a: Float32Array, y: Float32Array, b: Float32Array, count: number, rows: number): Promise<number>;
   dispose(): Promise<void>;
@@ -33,14 +35,25 @@ export async function openProducts(engine: Engine): Promise<Products> {
   const product = (left: string, right: string): string => g.op('Gemm', [left, right], { transB: int(1) });
   g.output(g.op('ReduceSumSquare', [g.op('Sub', [product(x, a), product(y, b)])], { keepdims: int(0) }), 'error', 'f32', []);
   const session = await engine.open({ bytes: await onnxBytes(g.graph()) });
+  const own = new GraphBuilder('gram', 21);
+  const m = own.input('a', 'f32', ['rows', 'cols']);
+  own.output(own.op('Gemm', [m, m], { transA: int(1) }), 'gram', 'f32', ['cols', 'cols']);
+  const square = await engine.open({ bytes: await onnxBytes(own.graph()) });
   return {
+    async gram(a, cols) {
+      const { gram } = await square.run({ a: { type: 'f32', shape: [a.length / cols, cols], data: a } });
+      return gram.data as Float32Array;
+    },
     async difference(left, first, right, second, count, rows) {
       const cols = left.length / count;
       const matrix = (data: Float32Array, height: number) => ({ type: 'f32' as const, shape: [height, cols], data });
       const { error } = await session.run({ x: matrix(left, count), y: matrix(right, count), a: matrix(first, rows), b: matrix(second, rows) });
       return (error.data as Float32Array)[0];
     },
-    dispose: () => session.dispose(),
+    async dispose() {
+      await session.dispose();
+      await square.dispose();
+    },
   };
 }
 

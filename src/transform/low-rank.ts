@@ -2,7 +2,10 @@
  * W ≈ B·A + Q: a product of low rank beside a rounded rest (SVDQuant, arXiv:2411.05007). Layers that share an input share
  * A, found on their rows one above the other. The pair is found again on W − Q as long as the output error falls.
  */
-import { truncatedSvd, type TruncatedOptions } from '../numeric/svd.ts';
+import { matmul } from '../numeric/matrix.ts';
+import { qr } from '../numeric/qr.ts';
+import { normal } from '../numeric/random.ts';
+import { svd } from '../numeric/svd.ts';
 import { layerError, rounded, type Products, type SharedLayers } from './layer-error.ts';
 
 export interface Branch {
@@ -20,26 +23,52 @@ export interface Split extends Branch {
   readonly errors: readonly number[];
 }
 
-/** The seed is fixed: another sketch may change which of two near candidates wins. */
-const sketch: TruncatedOptions = { oversample: 10, powers: 2, seed: 0 };
+/** Columns of the sketch beyond the rank, and times it is multiplied by WᵀW. The seed is fixed: another sketch may change which of two near candidates wins. */
+const [oversample, powers, seed] = [10, 3, 0];
 
-/** The leading product of matrices [rows, cols] one above the other. */
-export function leadingBranch(matrices: readonly Float32Array[], cols: number, rank: number, options: TruncatedOptions = sketch): Branch {
-  const total = matrices.reduce((sum, { length }) => sum + length, 0);
-  const stacked = new Float32Array(total);
+/** Matrices one above the other. */
+export function stacked(matrices: readonly Float32Array[]): Float32Array {
+  const out = new Float32Array(matrices.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
-  for (const matrix of matrices) { stacked.set(matrix, at); at += matrix.length; }
-  const { u, s, v, rank: found } = truncatedSvd(stacked, total / cols, cols, rank, options);
-  const down = new Float32Array(rank * cols);
-  for (let i = 0; i < cols; i++) for (let k = 0; k < found; k++) down[k * cols + i] = v[i * found + k];
-  let row = 0;
-  const ups = matrices.map(({ length }) => {
-    const begin = row;
-    row += length / cols;
-    return Float32Array.from({ length: (length / cols) * rank }, (_, i) => u[(begin + Math.floor(i / rank)) * found + (i % rank)] * s[i % rank]);
+  for (const matrix of matrices) { out.set(matrix, at); at += matrix.length; }
+  return out;
+}
+
+/**
+ * The leading right singular vectors of W from WᵀW [cols, cols], row-major [rank, cols]: subspace iteration from a random
+ * sketch, then the eigenvectors within it; all of them where the sketch would be as wide as W.
+ */
+export function leadingDirections(gram: ArrayLike<number>, cols: number, rank: number): Float32Array {
+  const width = Math.min(cols, rank + oversample);
+  let basis: Float64Array = Float64Array.from({ length: cols * width }, (_, i) => (width === cols ? (i % (cols + 1) === 0 ? 1 : 0) : normal(seed, 0, i)));
+  if (width < cols) for (let power = 0; power < powers; power++) basis = qr(matmul(gram, basis, cols, cols, width), cols, width).q;
+  const across = new Float64Array(basis.length);
+  for (let i = 0; i < cols; i++) for (let k = 0; k < width; k++) across[k * cols + i] = basis[i * width + k];
+  const { v, rank: found } = svd(matmul(across, matmul(gram, basis, cols, cols, width), width, cols, width), width, width);
+  const directions = matmul(basis, v, cols, width, found);
+  return Float32Array.from({ length: rank * cols }, (_, i) => directions[(i % cols) * found + Math.floor(i / cols)]);
+}
+
+/** The branch along given directions: B = W·Aᵀ leaves the least of W for them. */
+export function branchAlong(down: Float32Array, matrices: readonly Float32Array[], cols: number): Branch {
+  const rank = down.length / cols;
+  const ups = matrices.map((matrix) => {
+    const up = new Float32Array((matrix.length / cols) * rank);
+    for (let row = 0; row * cols < matrix.length; row++) {
+      for (let k = 0; k < rank; k++) {
+        let sum = 0;
+        for (let i = 0, at = row * cols, from = k * cols; i < cols; i++) sum += matrix[at + i] * down[from + i];
+        up[row * rank + k] = sum;
+      }
+    }
+    return up;
   });
   return { rank, down, ups };
 }
+
+/** The leading product of matrices [rows, cols] one above the other. */
+export const leadingBranch = async (products: Products, matrices: readonly Float32Array[], cols: number, rank: number): Promise<Branch> =>
+  branchAlong(leadingDirections(await products.gram(stacked(matrices), cols), cols, rank), matrices, cols);
 
 /** W − B·A, each product summed in float64. */
 export function withoutBranch(matrix: Float32Array, cols: number, { rank, down }: Branch, up: Float32Array): Float32Array {
@@ -63,7 +92,7 @@ export async function splitLowRank(products: Products, shared: SharedLayers, ran
   let best: { branch: Branch; residuals: readonly Float32Array[]; error: number } | undefined;
   const errors: number[] = [];
   for (let round = 0; round < Math.max(1, rounds); round++) {
-    const branch = leadingBranch(rest, cols, rank);
+    const branch = await leadingBranch(products, rest, cols, rank);
     const residuals = layers.map(({ values }, i) => withoutBranch(values, cols, branch, branch.ups[i]));
     const decoded = layers.map(({ rows, format }, i) => rounded(residuals[i], rows, cols, format));
     const error = await layerError(products, shared, residuals, decoded);

@@ -5,7 +5,7 @@
  */
 import { pow } from '../numeric/elementary.ts';
 import { layerError, rounded, type Products, type SharedLayers } from './layer-error.ts';
-import { leadingBranch, withoutBranch } from './low-rank.ts';
+import { branchAlong, leadingDirections, stacked, withoutBranch } from './low-rank.ts';
 
 export interface Exponents { readonly alpha: number; readonly beta: number }
 
@@ -27,11 +27,18 @@ export function smoothFactors(activation: ArrayLike<number>, weight: ArrayLike<n
 
 /** The same layers with inputs divided and columns multiplied. */
 export function smoothed({ rows, layers, input }: SharedLayers, factors: Float32Array): SharedLayers {
-  const { values, cols } = rows;
+  const inverse = factors.map((s) => 1 / s);
   return {
-    input, rows: { ...rows, values: values.map((x, i) => x / factors[i % cols]), maxAbsolute: rows.maxAbsolute.map((a, j) => a / factors[j]) },
-    layers: layers.map((layer) => ({ ...layer, values: layer.values.map((w, i) => w * factors[i % cols]) })),
+    input, rows: { ...rows, values: scaled(rows.values, inverse), maxAbsolute: scaled(rows.maxAbsolute, inverse) },
+    layers: layers.map((layer) => ({ ...layer, values: scaled(layer.values, factors) })),
   };
+}
+
+/** Every row times a vector. */
+function scaled(values: Float32Array, factors: Float32Array): Float32Array {
+  const out = new Float32Array(values.length);
+  for (let start = 0; start < out.length; start += factors.length) for (let j = 0; j < factors.length; j++) out[start + j] = values[start + j] * factors[j];
+  return out;
 }
 
 export interface SmoothChoice extends Exponents {
@@ -53,21 +60,24 @@ export async function searchSmoothing(products: Products, shared: SharedLayers, 
   const { cols, maxAbsolute } = shared.rows;
   const largest = new Float32Array(cols);
   for (const { values } of shared.layers) for (let i = 0; i < values.length; i++) largest[i % cols] = Math.max(largest[i % cols], Math.abs(values[i]));
+  // Smoothed columns change WᵀW by two factors; it is computed once.
+  const gram = rank === 0 ? undefined : await products.gram(stacked(shared.layers.map(({ values }) => values)), cols);
   let best: SmoothChoice | undefined;
   let plain = Infinity;
   for (const exponents of smoothCandidates(grid)) {
     const factors = smoothFactors(maxAbsolute, largest, exponents);
-    const error = await errorBeside(products, smoothed(shared, factors), rank);
+    const down = gram === undefined ? undefined : leadingDirections(gram.map((g, i) => g * factors[Math.floor(i / cols)] * factors[i % cols]), cols, rank);
+    const error = await errorBeside(products, smoothed(shared, factors), down);
     if (exponents.alpha === 0) plain = error;
     if (best === undefined || error < best.error) best = { ...exponents, factors, error, plain };
   }
   return best!;
 }
 
-async function errorBeside(products: Products, shared: SharedLayers, rank: number): Promise<number> {
+async function errorBeside(products: Products, shared: SharedLayers, down: Float32Array | undefined): Promise<number> {
   const { rows: { cols }, layers } = shared;
   const matrices = layers.map(({ values }) => values);
-  const branch = rank === 0 ? undefined : leadingBranch(matrices, cols, rank);
+  const branch = down === undefined ? undefined : branchAlong(down, matrices, cols);
   const residuals = branch === undefined ? matrices : matrices.map((matrix, i) => withoutBranch(matrix, cols, branch, branch.ups[i]));
   return layerError(products, shared, residuals, residuals.map((residual, i) => rounded(residual, layers[i].rows, cols, layers[i].format)));
 }

@@ -42,9 +42,9 @@ test('a lifted input changes the bias by what its columns sum to', () => {
   assert.deepEqual([...shiftedBias(Float32Array.of(1, 2, -4), 1, 3, geluShift)], [0.171875]);
 });
 
-test('a branch of rank one leaves what Eckart and Young say', () => {
+test('a branch of rank one leaves what Eckart and Young say', async () => {
   const wide = Float32Array.of(4, 8, 0, 2, 4, 1);
-  const branch = leadingBranch([wide], 3, 1);
+  const branch = await leadingBranch(products, [wide], 3, 1);
   assert.ok(Math.abs(norm(withoutBranch(wide, 3, branch, branch.ups[0])) - 0.893527) < 1e-6);
   const square = Float32Array.of(10, 0.6, 0.6, 0.5);
   const tensor = parseFormat('int4/tensor');
@@ -52,7 +52,7 @@ test('a branch of rank one leaves what Eckart and Young say', () => {
   assert.ok(Math.abs(s[0] - 10.037745) < 1e-6 && Math.abs(s[1] - 0.462255) < 1e-6);
   const direct = rounded(square, 2, 2, tensor);
   assert.ok(Math.abs(norm(direct.map((v, i) => v - square[i])) - 0.984886) < 1e-6);
-  const split = leadingBranch([square], 2, 1);
+  const split = await leadingBranch(products, [square], 2, 1);
   const rest = withoutBranch(square, 2, split, split.ups[0]);
   const codes = tensor.encode(rest, 2, 2);
   assert.deepEqual([...codes.codes].map(Math.abs), [0, 0, 0, 7]);
