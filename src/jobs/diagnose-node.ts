@@ -9,6 +9,7 @@ import type { Progress } from './progress.ts';
 import { parseSettings, type QuantizeRequest } from './settings.ts';
 import { openModern, openSource } from './source-node.ts';
 import type { SourceModel } from './source.ts';
+import { isBlockType } from '../tensor-ref.ts';
 
 export interface DiagnoseRequest extends Partial<Omit<QuantizeRequest, 'model' | 'to' | 'output'>> {
   readonly quantized: string;
@@ -27,6 +28,10 @@ const errors = defineErrors('diagnose', {
   noLayers: (f: { quantized: string }) => [`${f.quantized}: no layer was found whose weights come from stored codes`, 'readable are ONNX files with DequantizeLinear, MatMulNBits, integer products or lookups, and GGUF and safetensors of language models'] as const,
   noMatch: (f: { quantized: string; against: string; layers: number }) => [`none of the ${f.layers} layers of ${f.quantized} has the shape and direction of one of ${f.against}`, 'give the float model that it was made of with --against'] as const,
 });
+
+/** Of GGUF files, whose graph shows floats. */
+const storedBits = ({ language }: SourceModel): Map<string, number> =>
+  new Map([...language?.tensors.values() ?? []].flatMap(({ name, type, byteLength }) => (isBlockType(type) ? [[name, 8 * byteLength]] : [])));
 
 /** Samples that are run unless more are asked for. */
 const samples = { lm: 8, onnx: 64 } as const;
@@ -55,7 +60,7 @@ export async function diagnoseModel({ quantized, against, ...rest }: DiagnoseReq
     }
     progress.phase('put layers back');
     const found = await diagnose({
-      quantized: low.graph, float: float.graph, engine: ortNode, feeds, threads: settings.threads,
+      quantized: low.graph, float: float.graph, engine: ortNode, feeds, storedBits: storedBits(low), threads: settings.threads,
       distance: task.name === 'lm' || task.name === 'classify' ? 'kl' : 'noise', onTrial: (done, what) => progress.line(`[${String(done).padStart(4)}] ${what}`),
     });
     progress.end();

@@ -8,7 +8,6 @@ import type { Engine, Feeds } from '../engine/session.ts';
 import { parseFormat } from '../formats/registry.ts';
 import type { Graph } from '../graph/graph.ts';
 import { withFloatOperators } from '../graph/linear-operators.ts';
-import { linearSites } from '../graph/linear.ts';
 import { matchLayers, type MatchedLayer } from '../observe/match-layers.ts';
 import { comparedOutputs, distanceTo, type Distance, type Outputs } from '../observe/output-distance.ts';
 import { quantizedLayers, withPutBack, type PutBack } from '../observe/quantized-layers.ts';
@@ -61,6 +60,8 @@ export interface DiagnoseInput {
   readonly distance: Distance;
   /** The same samples for each network, under the names of its inputs. */
   readonly feeds: { readonly quantized: readonly Feeds[]; readonly float: readonly Feeds[] };
+  /** Bits of weights that the file stores in other forms than the graph shows, by name. */
+  readonly storedBits?: ReadonlyMap<string, number>;
   readonly threads?: number;
   onTrial?(done: number, what: string): void;
 }
@@ -72,10 +73,10 @@ const lost = 0.1;
 /** What a guilty layer may take instead of floats, cheapest first. */
 const ladder = { grouped: ['uint3/g128', 'uint4/g128', 'uint4/g32', 'uint5/g64', 'uint6/g64', 'int8/g128', 'f16'], channels: ['uint3/channel', 'uint4/channel', 'uint5/channel', 'uint6/channel', 'int8/channel', 'f16'] } as const;
 
-export async function diagnose({ quantized: given, float, engine, distance, feeds, threads, onTrial }: DiagnoseInput): Promise<Diagnosis> {
+export async function diagnose({ quantized: given, float, engine, distance, feeds, storedBits, threads, onTrial }: DiagnoseInput): Promise<Diagnosis> {
   const quantized = await withFloatOperators(given);
-  const layers = await quantizedLayers(quantized, engine);
-  const { matched, unmatched } = await matchLayers(layers, linearSites(float));
+  const layers = (await quantizedLayers(quantized, engine)).map((layer) => ({ ...layer, bits: storedBits?.get(layer.id) ?? layer.bits }));
+  const { matched, unmatched } = matchLayers(layers, await quantizedLayers(float, engine));
   const options = threads === undefined ? undefined : { threads };
   const compared = sharedOutputs(float, quantized, distance);
   const run = async (graph: Graph, samples: readonly Feeds[]): Promise<Outputs[]> => {
@@ -103,14 +104,15 @@ export async function diagnose({ quantized: given, float, engine, distance, feed
   };
 
   const asIs = await measure(new Map(), 'as it is');
-  const suspects = [...matched].sort((a, b) => b.error - a.error);
+  // A table that is tied to the head is one weight at two places: they go back together.
+  const suspects = [...new Map(matched.map((one) => [one.layer.id, one])).values()].sort((a, b) => b.error - a.error);
   const allBack = suspects.length === 0 ? asIs : await putBack(suspects, 'all layers put back');
   const recoverable = asIs - allBack;
   const gains = await bisect(suspects, async (group) => asIs - await putBack(group, `${group.length} put back`), worth * Math.max(0, recoverable));
   const guilty: GuiltyLayer[] = [];
-  for (const { item: { layer, site, error }, gain } of gains) {
+  for (const { item: { layer, partner, error }, gain } of gains) {
     const gainOfInput = layer.roundsInput ? asIs - await measure(new Map([[layer.id, { floatInput: true }]]), `input of ${layer.id}`) : 0;
-    guilty.push({ id: layer.id, site: site.id, op: layer.op, weights: layer.rows * layer.cols, bitsPerWeight: layer.bits / (layer.rows * layer.cols), weightError: error, gain, gainOfInput });
+    guilty.push({ id: layer.id, site: partner.id, op: layer.op, weights: layer.rows * layer.cols, bitsPerWeight: layer.bits / (layer.rows * layer.cols), weightError: error, gain, gainOfInput });
   }
   const byId = new Map(matched.map((one) => [one.layer.id, one]));
   const few: MatchedLayer[] = [];
@@ -122,7 +124,7 @@ export async function diagnose({ quantized: given, float, engine, distance, feed
   }
   const fix = few.length === 0 || reached >= asIs ? undefined : await cheapestFix(few, new Map(guilty.map((one) => [one.id, one])), asIs, reached, layers.reduce((sum, { bits }) => sum + bits, 0), measure);
   return {
-    distance, asIs, allBack, layers: layers.length, unmatched: unmatched.map(({ id }) => id), guilty,
+    distance, asIs, allBack, layers: new Set(layers.map(({ id }) => id)).size, unmatched: [...new Set(unmatched.map(({ id }) => id))], guilty,
     few: { ids: few.map(({ layer }) => layer.id), distance: reached, recovered: recoverable > 0 ? (asIs - reached) / recoverable : 0 },
     ...(fix === undefined ? {} : { fix }), trials,
   };
@@ -183,8 +185,8 @@ async function cheapestFix(
   const extraBits = chosen.reduce((sum, { bits }, i) => sum + bits - few[i].layer.bits, 0);
   return {
     layers: chosen.map(({ format, bits, back }, i) => {
-      const { layer, site } = few[i];
-      return { id: layer.id, site: site.id, format, bitsPerWeight: bits / (layer.rows * layer.cols), floatInput: back.floatInput };
+      const { layer, partner } = few[i];
+      return { id: layer.id, site: partner.id, format, bitsPerWeight: bits / (layer.rows * layer.cols), floatInput: back.floatInput };
     }),
     distance: await measure(changed(new Map(few.map(({ layer }, i) => [layer.id, chosen[i].back]))), 'the fix'),
     extraBits, growth: extraBits / allBits,

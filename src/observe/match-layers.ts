@@ -2,12 +2,12 @@
  * Which float layer each layer of a quantized network came from: of the same shape, the one whose rows point the same way;
  * names are not looked at. Rows or columns that a tool rescaled (folded batch normalization, smoothing) are rescaled alike.
  */
-import type { Linear } from '../graph/linear.ts';
 import type { QuantizedLayer } from './quantized-layers.ts';
 
 export interface MatchedLayer {
   readonly layer: QuantizedLayer;
-  readonly site: Linear;
+  /** The layer of the float network. */
+  readonly partner: QuantizedLayer;
   /** The float weights in the place of the layer's own, [rows, cols]. */
   readonly float: Float32Array;
   /** Squared error of the layer's weights by the squares of the float ones. */
@@ -21,22 +21,18 @@ const leastAlike = 0.4;
 /** Relative error above which a rescaling by rows or columns is looked for, and by how much it must help. */
 const suspicious = 0.05, helps = 4;
 
-export async function matchLayers(layers: readonly QuantizedLayer[], sites: readonly Linear[]): Promise<{ matched: MatchedLayer[]; unmatched: QuantizedLayer[] }> {
-  const shapes = new Set(layers.map(({ rows, cols }) => `${rows}x${cols}`));
-  const open = [...new Map(sites.map((site) => [site.id, site])).values()].filter(({ rows, cols }) => shapes.has(`${rows}x${cols}`));
-  const matrices = new Map<Linear, Float32Array>();
-  for (const site of open) matrices.set(site, await site.weightMatrix());
+export function matchLayers(layers: readonly QuantizedLayer[], open: readonly QuantizedLayer[]): { matched: MatchedLayer[]; unmatched: QuantizedLayer[] } {
   const pairs = layers.flatMap((layer, at) => open.flatMap((site, place) => {
-    if (site.rows !== layer.rows || site.cols !== layer.cols) return [];
-    const likeness = alike(layer.matrix, matrices.get(site)!, layer.rows, layer.cols);
+    if (site.rows !== layer.rows || site.cols !== layer.cols || (site.op === 'Gather') !== (layer.op === 'Gather')) return [];
+    const likeness = alike(layer.matrix, site.matrix, layer.rows, layer.cols);
     // Among layers that are equally alike the order of execution decides.
     return likeness < leastAlike ? [] : [{ layer, site, score: likeness - 1e-6 * Math.abs(at / layers.length - place / open.length) }];
   })).sort((a, b) => b.score - a.score);
-  const partners = new Map<QuantizedLayer, Linear>();
+  const partners = new Map<QuantizedLayer, QuantizedLayer>();
   for (const { layer, site } of pairs) if (!partners.has(layer)) partners.set(layer, site);
   const matched = layers.flatMap((layer): MatchedLayer[] => {
-    const site = partners.get(layer);
-    return site === undefined ? [] : [{ layer, site, ...rescaled(layer, matrices.get(site)!) }];
+    const partner = partners.get(layer);
+    return partner === undefined ? [] : [{ layer, partner, ...rescaled(layer, partner.matrix) }];
   });
   return { matched, unmatched: layers.filter((layer) => !partners.has(layer)) };
 }

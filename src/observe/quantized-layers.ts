@@ -1,7 +1,8 @@
 /**
  * The layers of anybody's quantized network: products whose weight is computed from stored codes, in the forms that tools
  * write (DequantizeLinear, blocked or not, table lookups, MatMulNBits, MatMulInteger and ConvInteger behind
- * DynamicQuantizeLinear), with the weight that each one really multiplies by, and float layers in their place.
+ * DynamicQuantizeLinear) and lookups in such tables, with the weight that each one really takes, and float layers in their
+ * place. Of a float network they are all its layers, tied heads included.
  */
 import type { Engine } from '../engine/session.ts';
 import type { Tensor } from '../engine/tensor.ts';
@@ -51,6 +52,7 @@ export async function quantizedLayers(graph: Graph, engine: Engine): Promise<Qua
   const layers: QuantizedLayer[] = [];
   for (const { needs, finish, ...rest } of drafts) {
     const made = await finish(needs.map((name) => values.get(name)!));
+    // Codes that several layers share are one weight with as many layers.
     if (made !== undefined) layers.push({ ...rest, bits: storedBits(rest.roundsInput && !rest.op.endsWith('Integer') ? needs.slice(0, 1) : needs, view), ...made });
   }
   return layers;
@@ -73,7 +75,7 @@ export function withPutBack(graph: Graph, layers: readonly QuantizedLayer[], bac
     const before = put.floatInput || maker.domain !== '' || layer.op.endsWith('Integer');
     const { reach } = layer;
     if (!before || reach === undefined) {
-      replaced.set(maker, layer.replaced(before ? layer.input : maker.inputs[0], weight.name));
+      replaced.set(maker, layer.replaced(before || layer.op === 'Gather' ? layer.input : maker.inputs[0], weight.name));
       continue;
     }
     const [low, high] = reach.map((bound, i) => floatTensor(fresh(`${layer.id}_${i === 0 ? 'low' : 'high'}`), [], Float32Array.of(bound)));
@@ -97,6 +99,7 @@ function draftOf(node: Node, view: GraphView, isConstant: IsConstant): Draft | u
   if (node.op === 'MatMulNBits' && node.domain === 'com.microsoft') return nBits(node);
   if (node.domain !== '') return undefined;
   if (node.op === 'MatMulInteger' || node.op === 'ConvInteger') return integerProduct(node, view, isConstant);
+  if (node.op === 'Gather') return table(node, view, isConstant);
   if (!['MatMul', 'Gemm', 'Conv', 'ConvTranspose'].includes(node.op) || !isConstant(node.inputs[1]) || isConstant(node.inputs[0])) return undefined;
   const rounded = roundedBy(node.inputs[0], view, isConstant);
   return {
@@ -108,6 +111,23 @@ function draftOf(node: Node, view: GraphView, isConstant: IsConstant): Draft | u
         rows: site.rows, cols: site.cols, type: tensor.type, matrix: await site.weightMatrix(), stored: (matrix) => ({ shape, values: storedOrder(site, matrix) }),
         ...(scale === undefined ? {} : { reach: reachOf(scale, zero) }),
         replaced: (from, weight) => [{ ...node, inputs: [from, weight, ...node.inputs.slice(2)] }],
+      };
+    },
+  };
+}
+
+/** Rows of a table that is computed from codes. */
+function table(node: Node, view: GraphView, isConstant: IsConstant): Draft | undefined {
+  const [source, indices] = node.inputs;
+  if (!isConstant(source) || isConstant(indices) || whole(node, 'axis') !== 0) return undefined;
+  return {
+    id: storedName(source, view), op: node.op, output: node.outputs[0], input: indices, roundsInput: false, needs: [source],
+    async finish([{ shape, ...tensor }]) {
+      if (shape.length !== 2 || (tensor.type !== 'f32' && tensor.type !== 'f16')) return undefined;
+      const [rows, cols] = shape;
+      return {
+        rows, cols, type: tensor.type, matrix: Float32Array.from(floatsOf(source, { shape, ...tensor })), stored: (values) => ({ shape, values }),
+        replaced: (from, weight) => [{ ...node, inputs: [weight, from] }],
       };
     },
   };

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { ortNode } from '../../src/engine/ort-node.ts';
+import type { Feeds } from '../../src/engine/session.ts';
+import { bindFeeds } from '../../src/evaluate/feeds.ts';
+import { exportWeightOnly } from '../../src/export/onnx-weight-only.ts';
+import { parseFormat } from '../../src/formats/registry.ts';
+import type { Graph } from '../../src/graph/graph.ts';
+import { linearSites } from '../../src/graph/linear.ts';
+import { bisect, diagnose } from '../../src/jobs/diagnose.ts';
+import { diagnoseModel } from '../../src/jobs/diagnose-node.ts';
+import { quantize } from '../../src/jobs/quantize-node.ts';
+import { silentProgress } from '../../src/jobs/progress.ts';
+import { openModern, openSource } from '../../src/jobs/source-node.ts';
+import { openData } from '../../src/jobs/data-node.ts';
+import { parseSettings } from '../../src/jobs/settings.ts';
+import { matchLayers } from '../../src/observe/match-layers.ts';
+import { distanceTo, type Outputs } from '../../src/observe/output-distance.ts';
+import { quantizedLayers, withPutBack } from '../../src/observe/quantized-layers.ts';
+import { openGraph } from '../../src/observe/taps.ts';
+import { quantizedLazily } from '../../src/round/quantized-matrix.ts';
+
+const root = new URL('../../', import.meta.url).pathname;
+const folder = mkdtempSync(join(tmpdir(), 'fewbit-test-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+const keywords = { against: `${root}assets/kws-dscnn/kws-dscnn.onnx`, data: `${root}assets/kws-dscnn/inputs.npy`, task: 'classify', evaluationSamples: 32 };
+const found = (quantized: string) => diagnoseModel({ ...keywords, quantized }, silentProgress);
+
+async function keywordSamples(): Promise<Feeds[]> {
+  const model = await openModern(keywords.against);
+  const { evaluation } = await openData(parseSettings({ model: keywords.against, output: '.', evalData: keywords.data, task: 'classify', evaluationSamples: 32 }), model);
+  const { feeds } = await evaluation.batch(Array.from({ length: 32 }, (_, i) => i));
+  return [{ [model.graph.inputs[0].name]: Object.values(feeds)[0] }];
+}
+
+/** The graph with every layer in one format and some in others. */
+async function mixed(graph: Graph, usual: string, others: Readonly<Record<string, string>>): Promise<Graph> {
+  const weights = linearSites(graph).map((site) => [site.id, quantizedLazily(site, parseFormat(others[site.id] ?? usual), { search: 'mse' })] as const);
+  return (await exportWeightOnly(graph, new Map(weights))).graph;
+}
+
+test('two layers that were planted are named, and the smallest fix is fewer bits than floats', async () => {
+  const { graph, close } = await openModern(keywords.against);
+  const samples = await keywordSamples();
+  const planted = { 'depthwise_conv2d_1.weight': 'uint2/channel', 'dense.weight': 'uint2/channel' };
+  const { asIs, allBack, few, guilty, fix, unmatched } = await diagnose({
+    quantized: await mixed(graph, 'int8/channel', planted), float: graph, engine: ortNode, distance: 'kl', feeds: { quantized: samples, float: samples },
+  });
+  await close();
+  assert.deepEqual(unmatched, []);
+  assert.ok(allBack < 1e-9, 'with every layer put back it is the float network');
+  assert.deepEqual(guilty.filter(({ id }) => few.ids.includes(id)).map(({ site }) => site).sort(), Object.keys(planted).sort());
+  assert.ok(few.recovered > 0.95 && few.distance < asIs / 10);
+  assert.ok(fix !== undefined && fix.distance < asIs / 5 && fix.extraBits > 0);
+  for (const { format, bitsPerWeight } of fix.layers) assert.ok(format !== 'as it is' && bitsPerWeight < 17, `${format}, ${bitsPerWeight} bits`);
+});
+
+test('files of other tools: QDQ, QOperator and dynamic integers of ONNX Runtime are taken apart and put back', async () => {
+  for (const kind of ['qdq', 'qoperator', 'dynamic']) {
+    const { layers, unmatched, asIs, allBack, few, fix } = await found(`${root}test/fixtures/onnxruntime/kws-dscnn-${kind}.onnx`);
+    assert.equal(layers, 10, kind);
+    assert.deepEqual(unmatched, [], kind);
+    assert.ok(asIs > 5e-4 && allBack < asIs / 5, `${kind}: ${asIs} to ${allBack}`);
+    assert.ok(few.recovered >= 0.5 && few.ids.length < 10 && fix!.distance < asIs, kind);
+  }
+});
+
+test('weights that are read out are those that the engine multiplies by, in every form that we write', async () => {
+  const model = `${root}assets/host-llama-shakespeare`;
+  const { graph, close } = await openModern(model);
+  const sites = linearSites(graph).slice(0, 4);
+  const formats = ['int4/g32', 'uint4/g32', 'uint3/g64', 'nf4/b64'];
+  const weights = sites.map((site, i) => [site.id, quantizedLazily(site, parseFormat(formats[i]))] as const);
+  const layers = await quantizedLayers((await exportWeightOnly(graph, new Map(weights))).graph, ortNode);
+  for (const [i, site] of sites.entries()) {
+    const format = parseFormat(formats[i]);
+    const expected = format.decode(format.encode(await site.weightMatrix(), site.rows, site.cols, { search: 'amax' }));
+    const best = Math.min(...layers.filter(({ rows, cols }) => rows === site.rows && cols === site.cols).map(({ matrix }) => matrix.reduce((most, value, at) => Math.max(most, Math.abs(value - expected[at])), 0)));
+    assert.ok(best < 1e-6, `${format.name}: ${best}`);
+  }
+  await close();
+});
+
+test('layers of a GGUF file, its embeddings and tied head among them, are put back as a whole', async () => {
+  const model = `${root}assets/host-llama-shakespeare`;
+  await quantize({ model, to: 'gguf', weights: 'q3_k', output: join(folder, 'gguf'), allowFallback: true, verdict: false });
+  const [float, low] = [await openModern(model), await openSource(join(folder, 'gguf', 'host-llama-shakespeare-Q3_K.gguf'))];
+  const layers = await quantizedLayers(low.graph, ortNode);
+  const { matched, unmatched } = matchLayers(layers, await quantizedLayers(float.graph, ortNode));
+  assert.deepEqual(unmatched, []);
+  for (const { layer, partner, error } of matched) assert.ok(layer.id === partner.id && error > 1e-4 && error < 0.05, `${layer.id}: ${error}`);
+  const ids = { type: 'i64' as const, shape: [1, 16], data: BigInt64Array.from({ length: 16 }, (_, i) => BigInt(3 * i + 1)) };
+  const run = async (graph: Graph): Promise<Outputs[]> => {
+    const session = await openGraph(graph, ortNode);
+    const outputs = await session.run(bindFeeds({ input_ids: ids }, graph.inputs), ['logits']);
+    await session.dispose();
+    return [outputs];
+  };
+  const distance = distanceTo('kl', await run(float.graph));
+  const whole = withPutBack(low.graph, layers, new Map(matched.map(({ layer, float: matrix }) => [layer.id, { matrix, floatInput: true }])));
+  assert.ok(distance(await run(low.graph)) > 1e-3);
+  assert.ok(distance(await run(whole)) < 1e-9);
+  await Promise.all([float.close(), low.close()]);
+});
+
+test('bisection finds what gains alone, and opens the better half of what gains only together', async () => {
+  const additive = (gains: Readonly<Record<string, number>>) => async (group: readonly string[]) => group.reduce((sum, name) => sum + (gains[name] ?? 0), 0);
+  const names = Array.from({ length: 16 }, (_, i) => `l${i}`);
+  let asked = 0;
+  const count = additive({ l3: 5, l12: 2 });
+  const alone = await bisect(names, async (group) => { asked++; return count(group); }, 0.5);
+  assert.deepEqual(alone.map(({ item }) => item), ['l3', 'l12']);
+  assert.ok(asked < 40, `${asked} questions for two of sixteen`);
+  const pair = await bisect(names, async (group) => (group.includes('l0') && group.includes('l15') ? 1 : group.includes('l0') ? 0.1 : 0), 0.5);
+  assert.deepEqual(pair.map(({ item }) => item), ['l0']);
+});
+
+test('what cannot be diagnosed is said', async () => {
+  await assert.rejects(diagnoseModel({ quantized: keywords.against, against: keywords.against }, silentProgress), /nothing to run the networks on/);
+});
