@@ -47,7 +47,8 @@ export const shift: StepRunner<'shift'> = async (state, _step, context) => {
     activations.set(site.output, unsignedTwin(context.activationOf(state, sites.find(({ id }) => id === site.id)!)!)!);
   }
   await keepsFunction(state, graph, context);
-  return { ...state, graph, activations, notes: [...state.notes, `${unsigned.size} inputs of layers are never negative, or lifted by 11/64 so that they are not: their codes have no sign`] };
+  const note = `${unsigned.size} inputs of layers are never negative, or lifted by 11/64 so that they are not: their codes have no sign`;
+  return { ...state, graph, activations, notes: unsigned.size === 0 ? state.notes : [...state.notes, note] };
 };
 
 export const smoothSearch: StepRunner<'smooth-search'> = async (state, { step, grid, rank, samples }, context) => {
