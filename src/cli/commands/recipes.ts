@@ -1,4 +1,6 @@
 import type { CliCommand } from '../command.ts';
+import { recipeText } from '../../report/recipe-text.ts';
+import { storedResults } from '../reproduction-results.ts';
 import { papers, type Paper } from '../../recipes/catalogue.ts';
 import { recipes as rounding } from '../../recipes/registry.ts';
 import { trainedRecipes } from '../../recipes/trained.ts';
@@ -48,13 +50,20 @@ export function catalogue(words: readonly string[]): Entry[] {
 
 export const recipesCommand: CliCommand = {
   usage: 'recipes [words...]',
-  summary: 'the catalogue of methods: what runs today, what is still to come',
-  example: 'fewbit recipes diffusion',
+  summary: 'the catalogue of methods: what runs today, what is still to come; a name alone shows what we measured beside what the paper says',
+  example: 'fewbit recipes svdquant',
   options: (command) => {
     command.option('--runnable', 'only those that run today').option('--json', 'one JSON document on standard output');
   },
   async run([words], options) {
     const found = catalogue(words as string[]).filter((entry) => options.runnable !== true || entry.runnable || entry.reproduced);
+    const named = (words as string[]).length === 1 ? found.find(({ name }) => name === (words as string[])[0].toLowerCase()) : undefined;
+    if (named !== undefined) {
+      const results = storedResults(named.name);
+      if (options.json === true) printJson({ ...named, results });
+      else process.stdout.write(`${recipeText(named, recipes.find(({ name }) => name === named.name), results, process.stdout.columns)}\n`);
+      return;
+    }
     if (options.json === true) return printJson(found);
     const out: string[] = [];
     for (const entry of found) {

@@ -1,12 +1,15 @@
 import { existsSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { defineErrors } from '../../errors.ts';
+import { version } from '../../jobs/version-node.ts';
 import { reproductionText } from '../../report/reproduction-text.ts';
 import { reproductions } from '../../reproductions/registry.ts';
 import { reproduce } from '../../reproductions/reproduction.ts';
 import type { CliCommand } from '../command.ts';
 import { exitCodes } from '../exit.ts';
 import { printJson } from '../output.ts';
+import { storeResult } from '../reproduction-results.ts';
 
 const errors = defineErrors('reproduce', {
   unknown: (f: { name: string; known: string }) => [`no reproduction is named ${f.name}`, `known: ${f.known}`],
@@ -20,6 +23,7 @@ export const reproduceCommand: CliCommand = {
     command
       .option('--assets <folder>', 'folder with the models and data (or the variable FEWBIT_ASSETS)', process.env.FEWBIT_ASSETS)
       .option('--full', 'the protocol of the paper, as far as the models here allow, however long it takes')
+      .option('--store <folder>', 'keep the result as JSON, such as in assets/reproductions, where fewbit recipes NAME shows it')
       .option('--seeds <n>', 'runs of what is random', '3')
       .option('--threads <n>', 'threads that work', '2')
       .option('--json', 'one JSON document on standard output');
@@ -42,7 +46,9 @@ export const reproduceCommand: CliCommand = {
       asset: (path) => join(assets!, path), threads: Number(options.threads), full: options.full === true,
       seeds: Array.from({ length: Number(options.seeds) }, (_, i) => i), say: (line) => process.stderr.write(`${line}\n`),
     });
-    if (options.json === true) printJson(report);
+    const result = { ...report, environment: { fewbit: version, node: process.version, platform: `${process.platform} ${process.arch}`, cpu: cpus()[0]?.model ?? 'unknown' } };
+    if (options.store !== undefined) process.stderr.write(`kept in ${await storeResult(result, options.store as string)}\n`);
+    if (options.json === true) printJson(result);
     else process.stdout.write(`${reproductionText(report, process.stdout.columns)}\n`);
     return report.checks.every(({ holds }) => holds) ? exitCodes.ok : exitCodes.failed;
   },

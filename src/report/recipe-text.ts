@@ -1,0 +1,38 @@
+/** One recipe: what it does, its steps, and what we measured beside what the paper says. */
+import type { Recipe, Step } from '../recipes/recipe.ts';
+import type { ReproductionReport } from '../reproductions/reproduction.ts';
+import { reproductionText } from './reproduction-text.ts';
+
+export interface RecipeEntry {
+  readonly name: string;
+  readonly area: string;
+  readonly summary: string;
+  readonly title?: string;
+  readonly arxiv?: string | null;
+  readonly published?: string | null;
+  readonly reproduced: boolean;
+}
+
+/** `smooth (alpha 0.5)` */
+function stepText({ step, ...settings }: Step): string {
+  const shown = Object.entries(settings).map(([name, value]) => `${name} ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`);
+  return shown.length === 0 ? step : `${step} (${shown.join(', ')})`;
+}
+
+export function recipeText(entry: RecipeEntry, recipe: Recipe | undefined, results: readonly (ReproductionReport & { readonly environment?: { readonly cpu: string; readonly node: string } })[], width?: number): string {
+  const { name, area, summary, title, arxiv, published, reproduced } = entry;
+  const run = `fewbit reproduce ${name}`;
+  return [
+    `${name}  ${area}${published ? `, ${published.slice(0, 4)}` : ''}${arxiv ? `, arXiv:${arxiv}` : ''}`, ...(title === undefined ? [] : [title]), '', summary, '',
+    ...(recipe === undefined ? ['runs on your model: not yet'] : [
+      `runs on your model: fewbit quantize MODEL --recipe ${name}${recipe.formats.length === 0 ? '' : ` --weights ${recipe.formats[0]}`}`,
+      ...(recipe.steps.length === 0 ? [] : [`steps    ${recipe.steps.map(stepText).join(' → ')}`]),
+      ...(recipe.needs.length === 0 ? [] : [`needs    ${recipe.needs.join(', ')}`]), `written  as ${recipe.exports.join(', ')}`,
+    ]),
+    ...results.flatMap((result) => [
+      '', `What we measured (${result.full ? 'the full protocol' : 'the reduced protocol'}${result.environment === undefined ? '' : `, ${result.environment.cpu}, Node ${result.environment.node}`}); claims are the paper's:`, '',
+      reproductionText(result, width),
+    ]),
+    ...(results.length > 0 ? ['', `again: ${run} --assets FOLDER`] : reproduced ? ['', `its claim: ${run} --assets FOLDER; no result is kept here`] : []),
+  ].join('\n');
+}
