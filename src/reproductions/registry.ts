@@ -7,6 +7,7 @@ import { hawqv3 } from './hawqv3.ts';
 import { krishnamoorthiInt8 } from './krishnamoorthi-int8.ts';
 import { lowbitFpDiffusion } from './lowbit-fp-diffusion.ts';
 import { mambaquant } from './mambaquant.ts';
+import { lqLoraReproduction } from './lq-lora.ts';
 import { qPaletteReproduction } from './q-palette.ts';
 import { quamba2 } from './quamba2.ts';
 import { quantvggt } from './quantvggt.ts';
@@ -16,4 +17,4 @@ import type { Reproduction } from './reproduction.ts';
 import { viditQReproduction } from './vidit-q.ts';
 import { zeroq } from './zeroq.ts';
 
-export const reproductions: readonly Reproduction[] = [adaround, doubleRounding, fp4dit, genie, hawqv3, krishnamoorthiInt8, lowbitFpDiffusion, mambaquant, mixdqReproduction, qPaletteReproduction, quamba2, quantvggt, questLlm, viditQReproduction, zeroq];
+export const reproductions: readonly Reproduction[] = [adaround, doubleRounding, fp4dit, genie, hawqv3, krishnamoorthiInt8, lowbitFpDiffusion, mambaquant, mixdqReproduction, lqLoraReproduction, qPaletteReproduction, quamba2, quantvggt, questLlm, viditQReproduction, zeroq];
