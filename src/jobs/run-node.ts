@@ -1,12 +1,9 @@
 /** Runs a language model on the low-bit engine: a prompt in, text out as it is written. */
 import { z } from 'zod';
-import { startTeam } from '../engine/kernels/lowbit-team-node.ts';
-import { defineErrors } from '../errors.ts';
 import type { Generated } from '../runtime/generate.ts';
-import { openTextModel } from '../runtime/text-model.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import { checkSettings } from './settings.ts';
-import { openSource } from './source-node.ts';
+import { openText } from './text-model-node.ts';
 
 const runSettings = z.strictObject({
   model: z.string().min(1),
@@ -39,27 +36,10 @@ export interface RunResult extends Generated {
   readonly bytes: { readonly model: number; readonly memory: number };
 }
 
-const errors = defineErrors('run', {
-  notLanguage: (f: { model: string }) => [`${f.model} is not a language model`, 'fewbit evaluate runs other graphs on their data'],
-  weights: (f: { weights: string; known: string }) => `float weights cannot be loaded as ${f.weights} (known: ${f.known})`,
-});
-
-/** Formats that the engine multiplies without unpacking, and that encode without data. */
-const loadable = ['q4_0', 'q4_1', 'q5_0', 'q5_1', 'q8_0', 'q4_k', 'q5_k', 'q6_k'] as const;
-
 export async function run(request: RunRequest, { onText, progress = silentProgress, signal }: { onText?(text: string): void; readonly progress?: Progress; readonly signal?: AbortSignal } = {}): Promise<RunResult> {
   const { model: location, prompt, chat, system, weights, context, threads, ...options } = checkSettings(runSettings, request);
-  const type = loadable.find((known) => known === weights?.toLowerCase());
-  if (weights !== undefined && type === undefined) throw errors.weights({ weights, known: loadable.join(', ') });
-  const source = await openSource(location, progress);
+  const { name, model, weightBytes } = await openText(location, { weights, context, threads, progress });
   try {
-    if (source.language === undefined) throw errors.notLanguage({ model: location });
-    progress.phase('load', source.language.tensors.size);
-    const model = await openTextModel(source.language, {
-      ...(type === undefined ? {} : { weights: type }), ...(context === undefined ? {} : { context }),
-      ...(threads === 1 ? {} : { team: { members: threads, start: startTeam } }), onTensor: (_name, done) => progress.advance(done),
-    });
-    progress.end();
     const given = { ...options, ...(signal === undefined ? {} : { signal }) };
     const pieces = chat ? model.chat([...(system === undefined ? [] : [{ role: 'system', content: system }]), { role: 'user', content: prompt }], given) : model.write(prompt, given);
     for (;;) {
@@ -69,14 +49,12 @@ export async function run(request: RunRequest, { onText, progress = silentProgre
         continue;
       }
       const { value } = next;
-      model.dispose();
-      const bytes = [...source.language.tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
       return {
-        model: source.name, ...value, bytes: { model: bytes, memory: model.bytes },
+        model: name, ...value, bytes: { model: weightBytes, memory: model.bytes },
         speed: { prompt: value.promptTokens / value.seconds.prompt, decode: Math.max(0, value.ids.length - 1) / value.seconds.decode },
       };
     }
   } finally {
-    await source.close();
+    model.dispose();
   }
 }

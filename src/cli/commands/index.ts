@@ -13,5 +13,6 @@ import { quantizeCommand } from './quantize.ts';
 import { recipesCommand } from './recipes.ts';
 import { reproduceCommand } from './reproduce.ts';
 import { runCommand } from './run.ts';
+import { serveCommand } from './serve.ts';
 
-export const commands: readonly CliCommand[] = [inspectCommand, quantizeCommand, compareCommand, evaluateCommand, diagnoseCommand, runCommand, finetuneCommand, convertCommand, recipesCommand, reproduceCommand, benchCommand, demoCommand, cacheCommand];
+export const commands: readonly CliCommand[] = [inspectCommand, quantizeCommand, compareCommand, evaluateCommand, diagnoseCommand, runCommand, serveCommand, finetuneCommand, convertCommand, recipesCommand, reproduceCommand, benchCommand, demoCommand, cacheCommand];

@@ -1,0 +1,154 @@
+/** The endpoint: which paths there are, and what each does with a model. */
+import { randomUUID } from 'node:crypto';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Message } from '../../runtime/chat.ts';
+import type { Generated } from '../../runtime/generate.ts';
+import type { TextModel } from '../../runtime/text-model.ts';
+import { partOfAnswer, tokenChance, usagePart, wholeAnswer, type AnswerHead, type TokenChance } from './answers.ts';
+import { chatRequest, completionRequest, type TextRequest } from './bodies.ts';
+import { errorBody, RequestError, requestError } from './errors.ts';
+import { checkAccess, eventStream, preflight, readJson, sendError, sendJson, type Access } from './http-node.ts';
+import { Turns } from './turns.ts';
+
+export interface EndpointOptions {
+  readonly host: string;
+  /** 0 takes any that is free. */
+  readonly port: number;
+  readonly allowOrigin?: string;
+  /** Requests that may wait while one is answered. */
+  readonly maxWaiting: number;
+  readonly maxBodyBytes: number;
+  /** Told of every request that was answered. */
+  onAnswer?(line: string): void;
+}
+
+export interface Endpoint {
+  readonly url: string;
+  readonly port: number;
+  /** Takes no more requests, sends those away that wait, and ends when the one that runs has; at once with `now`. */
+  close(options?: { readonly now?: boolean }): Promise<void>;
+}
+
+/** Seconds for a request's headers and body to arrive; answers take as long as they take. */
+const arrival = { headers: 10, request: 30, idle: 10 };
+
+export async function openEndpoint(name: string, model: TextModel, options: EndpointOptions): Promise<Endpoint> {
+  const access: Access = { loopback: isLoopback(options.host), allowOrigin: options.allowOrigin };
+  const turns = new Turns(options.maxWaiting);
+  const running = new Set<AbortController>();
+  const started = Math.floor(Date.now() / 1000);
+  let closing = false;
+  const listed = { id: name, object: 'model', created: started, owned_by: 'fewbit', context_length: model.decoder.context };
+
+  async function answerText(request: IncomingMessage, response: ServerResponse, headers: Record<string, string>, read: (body: unknown) => TextRequest): Promise<void> {
+    const wanted = read(await readJson(request, options.maxBodyBytes));
+    const prompt = promptTokens(model, wanted);
+    const abort = new AbortController();
+    running.add(abort);
+    // The client went away.
+    response.on('close', () => abort.abort());
+    try {
+      await turns.take(() => write(model, name, wanted, prompt, abort.signal, response, headers, options.onAnswer), abort.signal);
+    } finally {
+      running.delete(abort);
+    }
+  }
+
+  async function answer(request: IncomingMessage, response: ServerResponse, headers: Record<string, string>): Promise<void> {
+    if (closing) throw new RequestError(503, 'the server is stopping', { code: 'stopping' });
+    const path = (request.url ?? '/').replace(/[?#].*$/, '');
+    const route: Record<string, readonly [method: string, act: () => void | Promise<void>]> = {
+      '/health': ['GET', () => sendJson(response, 200, { status: 'ok', model: name, waiting: turns.waiting }, headers)],
+      '/v1/models': ['GET', () => sendJson(response, 200, { object: 'list', data: [listed] }, headers)],
+      [`/v1/models/${encodeURIComponent(name)}`]: ['GET', () => sendJson(response, 200, listed, headers)],
+      '/v1/chat/completions': ['POST', () => answerText(request, response, headers, chatRequest)],
+      '/v1/completions': ['POST', () => answerText(request, response, headers, completionRequest)],
+    };
+    if (!Object.hasOwn(route, path)) throw new RequestError(404, `no such path (there are: ${Object.keys(route).join(', ')})`, { code: 'not_found' });
+    const [method, act] = route[path];
+    if (request.method === 'OPTIONS') return void response.writeHead(204, { ...headers, ...(headers['access-control-allow-origin'] === undefined ? {} : preflight) }).end();
+    if (request.method !== method) throw new RequestError(405, `${path} takes ${method}`, { code: 'method_not_allowed' });
+    await act();
+  }
+
+  const server = createServer({ headersTimeout: 1000 * arrival.headers, requestTimeout: 1000 * arrival.request, keepAliveTimeout: 1000 * arrival.idle }, (request, response) => {
+    let headers: Record<string, string> = {};
+    (async () => {
+      headers = checkAccess(request, access);
+      await answer(request, response, headers);
+    })().catch((error: unknown) => {
+      const known = requestError(error);
+      if (known.status === 500) options.onAnswer?.(error instanceof Error ? (error.stack ?? error.message) : String(error));
+      if (response.headersSent) response.destroy();
+      else sendError(response, known, headers);
+    });
+  });
+  server.on('clientError', (_error, socket) => {
+    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\n\r\n{"error":{"message":"not an HTTP request","type":"invalid_request_error","param":null,"code":null}}');
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options.port, options.host, resolve);
+  });
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`, port,
+    async close({ now = false } = {}) {
+      closing = true;
+      turns.clear(new RequestError(503, 'the server is stopping', { code: 'stopping' }));
+      if (now) for (const abort of running) abort.abort();
+      await new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        if (now) server.closeAllConnections();
+        else server.closeIdleConnections();
+      });
+    },
+  };
+}
+
+export const isLoopback = (host: string): boolean => /^(localhost|127\.\d+\.\d+\.\d+|::1)$/i.test(host);
+
+function promptTokens(model: TextModel, { kind, prompt }: TextRequest): readonly number[] {
+  const tokens = kind === 'chat' ? model.encodeChat(prompt as readonly Message[]) : typeof prompt === 'string' ? model.encode(prompt) : prompt as readonly number[];
+  const { context } = model.decoder;
+  if (tokens.length === 0) throw new RequestError(400, 'the prompt has no tokens', { param: 'prompt' });
+  if (tokens.length >= context) throw new RequestError(400, `the prompt has ${tokens.length} tokens, the context holds ${context}, an answer included`, { code: 'context_length_exceeded' });
+  return tokens;
+}
+
+/** Writes one answer, streamed or whole. */
+async function write(
+  model: TextModel, name: string, { kind, options, stream, includeUsage, logprobs }: TextRequest, prompt: readonly number[], signal: AbortSignal,
+  response: ServerResponse, headers: Record<string, string>, onAnswer: EndpointOptions['onAnswer'],
+): Promise<void> {
+  const head: AnswerHead = { id: `${kind === 'chat' ? 'chatcmpl' : 'cmpl'}-${randomUUID()}`, created: Math.floor(Date.now() / 1000), model: name };
+  const all: TokenChance[] = [];
+  const onToken = logprobs === undefined ? undefined : (id: number, logits: Float32Array): void => { all.push(tokenChance(model.tokenizer, id, logits, logprobs)); };
+  const pieces = model.generate(prompt, { ...options, signal, ...(onToken === undefined ? {} : { onToken }) });
+  let next = await pieces.next();
+  const events = stream ? eventStream(response, headers) : undefined;
+  if (kind === 'chat') events?.send(partOfAnswer(kind, head, { role: 'assistant', text: '' }));
+  /** Tokens told so far, and the length of their text. */
+  let [told, offset] = [0, 0];
+  const fresh = (): { chances?: readonly TokenChance[]; offset: number } => {
+    const part = { ...(logprobs === undefined ? {} : { chances: all.slice(told) }), offset };
+    for (; told < all.length; told++) offset += all[told].token.length;
+    return part;
+  };
+  try {
+    for (; next.done !== true; next = await pieces.next()) events?.send(partOfAnswer(kind, head, { text: next.value, ...fresh() }));
+  } catch (error) {
+    if (events === undefined) throw error;
+    events.send(errorBody(requestError(error)));
+    return events.end();
+  }
+  const result: Generated = next.value;
+  onAnswer?.(`${kind} ${result.promptTokens} tokens (${result.cachedTokens} held), ${result.ids.length} written (${result.end}), ${(result.seconds.prompt + result.seconds.decode).toFixed(2)} s`);
+  if (result.end === 'cancelled') return void response.destroy();
+  if (events === undefined) return sendJson(response, 200, wholeAnswer(kind, head, result, logprobs === undefined ? undefined : all), headers);
+  events.send(partOfAnswer(kind, head, { end: result.end, ...fresh() }));
+  if (includeUsage) events.send(usagePart(kind, head, result));
+  events.send('[DONE]');
+  events.end();
+}
