@@ -16,11 +16,13 @@ import { fixInputs, searchSplits } from './steps/float-formats.ts';
 import { learnBalance } from './steps/learn-balance.ts';
 import { correctBias, observeActivationRanges, smooth } from './steps/observe.ts';
 import { protect } from './steps/protect.ts';
-import { lowRank, shift, smoothSearch } from './steps/low-rank.ts';
+import { lowRank } from './steps/low-rank.ts';
 import { reconstruct } from './steps/reconstruct.ts';
 import { residual, sortChannels } from './steps/residual-channels.ts';
 import { rotate } from './steps/rotate.ts';
 import { round } from './steps/round.ts';
+import { shift } from './steps/shift.ts';
+import { smoothSearch } from './steps/smooth-search.ts';
 import { roundInputs } from './steps/round-inputs.ts';
 import { rotateKlt, rotateReadout, rotateScan, smoothReadout, sortScan, ssmScales } from './steps/state-space.ts';
 

@@ -5,7 +5,7 @@ import { appendResiduals, blockOf, repeatColumns, residualChannels, type Residua
 import { permuteInputs, risingOrder } from '../../transform/permute-inputs.ts';
 import { turnable } from '../../transform/rotate.ts';
 import type { StepRunner } from '../state.ts';
-import { sharedSites } from './low-rank.ts';
+import { sharedSites } from './shared-inputs.ts';
 
 export const sortChannels: StepRunner<'sort-channels'> = async (state, { step }, context) => {
   const sites = [...sharedSites(state, context).values()].flat();
