@@ -5,7 +5,7 @@
  * loop, so the graph runs and is differentiated like any other. Every sequence starts from an empty state.
  *
  * Weights keep their names. The parts of a block are values named after them: `backbone.layers.0.mixer.x`, `.z`, `.B`,
- * `.C`, `.dt_low` (what step sizes are projected from), `.dt`, `.y` and `.gated` (what the output projection multiplies).
+ * `.C`, `.dt_low` (what step sizes are projected from), `.dt`, `.state` (of every token), `.y` and `.gated` (what the output projection multiplies).
  */
 import type { TensorRef } from '../tensor-ref.ts';
 import { int } from '../graph/build.ts';
@@ -43,7 +43,7 @@ function mix(c: Context, index: number, input: string): string {
   const step = g.op('Softplus', [linear(c, low, part('dt_proj'), true)], {}, { outputs: [part('dt')] });
   const rate = g.op('Neg', [g.op('Exp', [own('A_log')])]);
   const column = (value: string): string => g.op('Unsqueeze', [value, number([-1])]);
-  const states = scan(c, {
+  const states = scan(c, part('state'), {
     decay: g.op('Mul', [column(step), rate]),
     added: g.op('Mul', [column(g.op('Mul', [step, x])), g.op('Unsqueeze', [B, number([2])])]),
   });
@@ -62,7 +62,7 @@ interface Scan {
 }
 
 /** h_t = exp(decay_t) h_(t−1) + added_t, in chunks [batch, chunks, chunk, inner, state]. */
-function scan(c: Context, { decay, added }: Scan): string {
+function scan(c: Context, name: string, { decay, added }: Scan): string {
   const { g, config: { innerSize, stateSize }, chunks } = c;
   const number = (values: number | readonly number[]): string => constant(c, 'ints', values);
   const tail = [innerSize, stateSize];
@@ -82,5 +82,5 @@ function scan(c: Context, { decay, added }: Scan): string {
   const before = g.op('Unsqueeze', [chunks.between, number([-2, -1])]);
   const carried = g.op('Exp', [g.op('Where', [before, apart, constant(c, 'floats', never)])]);
   const entering = g.op('ReduceSum', [g.op('Mul', [carried, g.op('Unsqueeze', [last(states), number([1])])]), number([2])], { keepdims: int(0) });
-  return g.op('Add', [states, g.op('Mul', [g.op('Exp', [sums]), g.op('Unsqueeze', [entering, number([2])])])]);
+  return g.op('Add', [states, g.op('Mul', [g.op('Exp', [sums]), g.op('Unsqueeze', [entering, number([2])])])], {}, { outputs: [name] });
 }

@@ -7,7 +7,7 @@ export const mambaquant: Recipe = {
   paper: { title: 'MambaQuant: Quantizing the Mamba Family with Variance Aligned Rotation Methods', arxiv: '2501.13484' },
   needs: ['sample inputs'],
   steps: [
-    { step: 'rotate-klt' }, { step: 'smooth-readout', alpha: 0.5 }, { step: 'rotate-readout' }, { step: 'rotate-scan', smooth: true },
+    { step: 'rotate-klt' }, { step: 'rotate-step' }, { step: 'smooth-readout', alpha: 0.5 }, { step: 'rotate-readout' }, { step: 'rotate-scan', smooth: true },
     { step: 'round', rounder: 'nearest' }, { step: 'ssm-scales', bits: 8, clip: 'percentile', channels: 'tensor', groups: 'tensor' },
   ],
   formats: ['int4/channel', 'int8/channel'],

@@ -95,6 +95,8 @@ export type Step =
   | { readonly step: 'smooth-readout'; readonly alpha: number }
   /** What the output projections of state-space blocks read, turned by a Hadamard matrix as the network runs. */
   | { readonly step: 'rotate-readout' }
+  /** What step sizes of Mamba-1 are projected from, turned so that its channels have one variance. */
+  | { readonly step: 'rotate-step' }
   /** x, B and C of state-space blocks turned around the scan, brought to one size before where asked. */
   | { readonly step: 'rotate-scan'; readonly smooth: boolean }
   /** Everything that state-space blocks compute with on grids of so many bits that data fixed beforehand. */

@@ -24,7 +24,7 @@ import { round } from './steps/round.ts';
 import { shift } from './steps/shift.ts';
 import { smoothSearch } from './steps/smooth-search.ts';
 import { roundInputs } from './steps/round-inputs.ts';
-import { rotateKlt, rotateReadout, rotateScan, smoothReadout, sortScan, ssmScales } from './steps/state-space.ts';
+import { rotateKlt, rotateReadout, rotateScan, rotateSteps, smoothReadout, sortScan, ssmScales } from './steps/state-space.ts';
 
 /** Where a step stands when recipes are joined: data are made, the float network is reshaped, formats are chosen, weights become codes, ranges are found, what codes lost is restored. */
 export type Stage = 'data' | 'transform' | 'allocate' | 'round' | 'observe' | 'restore';
@@ -94,6 +94,7 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   'rotate-klt': { run: rotateKlt, stage: 'transform', needs: samples, alone: { step: 'rotate-klt' } },
   'smooth-readout': { run: smoothReadout, stage: 'transform', needs: samples, alone: { step: 'smooth-readout', alpha: 0.5 }, precedes: { rotate: 'smoothing is by channel', 'rotate-readout': 'smoothing is by channel' } },
   'rotate-readout': { run: rotateReadout, stage: 'transform', needs: samples, excludes: { rotate: 'both turn what output projections read' }, alone: { step: 'rotate-readout' } },
+  'rotate-step': { run: rotateSteps, stage: 'transform', needs: samples, alone: { step: 'rotate-step' } },
   'rotate-scan': { run: rotateScan, stage: 'transform', needs: samples, alone: { step: 'rotate-scan', smooth: true } },
   'ssm-scales': { run: ssmScales, stage: 'observe', needs: samples, alone: { step: 'ssm-scales', bits: 8, clip: 'largest', channels: 'cluster', groups: 'group' } },
   'learn-balance': { run: learnBalance, stage: 'round', needs: samples },

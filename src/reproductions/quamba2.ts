@@ -5,7 +5,7 @@ import { observeMagnitudes } from '../observe/magnitudes.ts';
 import { quamba2 as recipe } from '../recipes/quamba2.ts';
 import type { Step } from '../recipes/recipe.ts';
 import { checkEquivalent } from '../transform/check-equivalent.ts';
-import { mambaBlocks, mambaValue } from '../transform/mamba-blocks.ts';
+import { mamba2Blocks, mambaValue } from '../transform/mamba-blocks.ts';
 import { clustersOf, ssmScales, ssmSites } from '../transform/mamba-scales.ts';
 import { fourGroups, openMamba, type MambaHost } from './data/mamba-node.ts';
 import { planted, plantScan } from './data/planted-scan.ts';
@@ -101,7 +101,7 @@ async function exactness({ host: { graph, name }, calibration, judged, threads }
 /** Clusters hold every channel once, and x is nearer to itself on their scales than on one. */
 async function spread({ host: { graph, name }, calibration, judged, threads }: MambaRun, seed: number): Promise<Check[]> {
   const { graph: ordered } = await written(graph, [sorted], { formatOf: () => undefined, points: calibration(seed), seed, threads });
-  const blocks = mambaBlocks(ordered);
+  const blocks = mamba2Blocks(ordered, 'sort-and-cluster');
   const whole = [...clustersOf(ordered)].every(([stem, groups]) => {
     const block = blocks.find((each) => each.stem === stem)!;
     return groups.flat().reduce((sum, { heads }) => sum + heads, 0) === block.heads && groups.flat().every(({ runs }) => runs.reduce((a, b) => a + b, 0) === block.headDim);

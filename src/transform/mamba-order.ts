@@ -8,7 +8,7 @@ import { linearSites, withMatrix } from '../graph/linear.ts';
 import { readFloats } from '../graph/values.ts';
 import { floatTensor } from '../tensor-ref.ts';
 import { contiguousClusters, wardClusters } from '../numeric/cluster.ts';
-import type { MambaBlock } from './mamba-blocks.ts';
+import type { Mamba2Block } from './mamba-blocks.ts';
 
 /** Channels that share a scale: the heads of a cluster, side by side, each cut at the same places. */
 export interface HeadCluster {
@@ -30,7 +30,7 @@ export interface ScanOrder {
  * Sort and cluster: channels of a head ascend by size, heads with profiles alike stand together (Ward), and the channels
  * of a head cluster fall into runs. `sizes` is one number per channel; fewer heads than clusters make a cluster each.
  */
-export function sortAndCluster(sizes: ArrayLike<number>, { heads, headDim, groups }: Pick<MambaBlock, 'heads' | 'headDim' | 'groups'>, headClusters: number, channelClusters: number): ScanOrder {
+export function sortAndCluster(sizes: ArrayLike<number>, { heads, headDim, groups }: Pick<Mamba2Block, 'heads' | 'headDim' | 'groups'>, headClusters: number, channelClusters: number): ScanOrder {
   const perGroup = heads / groups;
   const sorted = Array.from({ length: heads }, (_, head) => Array.from({ length: headDim }, (_one, i) => head * headDim + i).sort((a, b) => sizes[a] - sizes[b] || a - b));
   const profile = (head: number): number[] => sorted[head].map((channel) => sizes[channel]);
@@ -66,7 +66,7 @@ export function scaleIndices({ clusters }: Pick<ScanOrder, 'clusters'>): number[
 }
 
 /** The graph with one block's channels in the new order. */
-export async function reorderScan(graph: Graph, block: MambaBlock, { channels, heads }: ScanOrder): Promise<Graph> {
+export async function reorderScan(graph: Graph, block: Mamba2Block, { channels, heads }: ScanOrder): Promise<Graph> {
   const { stem, inner, inProj, outProj } = block;
   const total = inProj.rows;
   /** Rows of the input projection: gate and x by channel, B and C as they were, dt by head. */

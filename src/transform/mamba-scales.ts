@@ -1,10 +1,10 @@
 /**
- * Static scales of everything a Mamba-2 block computes with, as Quamba2 has them (arXiv:2503.22879, section 4): x by
- * cluster of channels, B and C by state group, the state by both and by its own index, the rest per tensor.
+ * Static scales of everything a Mamba block computes with, as Quamba2 has them (arXiv:2503.22879, section 4): of Mamba-2
+ * x by cluster of channels, B and C by state group, the state by both and by its own index; the rest per tensor.
  */
 import type { Graph } from '../graph/graph.ts';
 import type { Magnitudes } from '../observe/magnitudes.ts';
-import { mambaBlocks, mambaValue, type MambaBlock } from './mamba-blocks.ts';
+import { mambaBlocks, mambaValue, type Mamba2Block, type MambaBlock } from './mamba-blocks.ts';
 import { scaleIndices, type HeadCluster } from './mamba-order.ts';
 import { symmetricScales, type StaticScale } from './static-scales.ts';
 
@@ -21,19 +21,18 @@ export function ssmSites(graph: Graph): Map<string, number> {
   return new Map(mambaBlocks(graph).flatMap((block): [string, number][] => [
     ...perTensor(block).map((value): [string, number] => [value, 1]),
     ...(['x', 'B', 'C'] as const).map((name): [string, number] => [mambaValue(block, name), 1]),
-    [mambaValue(block, 'state'), 4],
+    [mambaValue(block, 'state'), block.kind === 'mamba2' ? 4 : 2],
   ]));
 }
 
 /** What has one scale in every arrangement. */
 const perTensor = (block: MambaBlock): string[] =>
-  [...new Set([block.inProj.input, ...(['z', 'xBC', 'dt_raw'] as const).map((name) => mambaValue(block, name)), block.outProj.input])];
+  [...new Set([block.inProj.input, ...(block.kind === 'mamba2' ? (['z', 'xBC', 'dt_raw'] as const) : (['z', 'xBC', 'dt_low'] as const)).map((name) => mambaValue(block, name)), block.outProj.input])];
 
 /** Scales of every site from magnitudes, or from a clipped magnitude per tensor where `clipped` has one. */
 export function ssmScales(graph: Graph, magnitudes: ReadonlyMap<string, Magnitudes>, options: SsmScaleOptions, clipped: ReadonlyMap<string, number> = new Map()): StaticScale[] {
   const clusters = clustersOf(graph);
   return mambaBlocks(graph).flatMap((block): StaticScale[] => {
-    const { groups, stateSize } = block;
     const of = (value: string): Float32Array => magnitudes.get(value)!.max;
     const tensorScale = (value: string): StaticScale =>
       ({ value, bits: options.bits, shape: [], scales: symmetricScales([clipped.get(value) ?? of(value).reduce((a, b) => Math.max(a, b), 0)], options.bits) });
@@ -45,6 +44,8 @@ export function ssmScales(graph: Graph, magnitudes: ReadonlyMap<string, Magnitud
       return { value, bits: options.bits, shape, scales: symmetricScales(maxima.map((_, i) => largest.get(index(i))!), options.bits) };
     };
     const [x, B, C, state] = (['x', 'B', 'C', 'state'] as const).map((name) => mambaValue(block, name));
+    if (block.kind === 'mamba') return [...perTensor(block), x, B, C, state].map(tensorScale);
+    const { groups, stateSize } = block;
     const own = clusters.get(block.stem);
     const cluster = own === undefined ? undefined : scaleIndices({ clusters: own });
     const byCluster = options.channels === 'cluster' && cluster !== undefined;
@@ -59,7 +60,7 @@ export function ssmScales(graph: Graph, magnitudes: ReadonlyMap<string, Magnitud
 }
 
 /** One scale per cluster and index of the state; the value is [groups, heads of a group, state, channels of a head]. */
-function stateScales(block: MambaBlock, cluster: readonly number[], shared: (value: string, shape: readonly number[], index: (i: number) => number) => StaticScale): StaticScale {
+function stateScales(block: Mamba2Block, cluster: readonly number[], shared: (value: string, shape: readonly number[], index: (i: number) => number) => StaticScale): StaticScale {
   const { groups, heads, headDim, stateSize } = block;
   const tableIndex = (i: number): number => {
     const head = Math.floor(i / (stateSize * headDim));

@@ -5,33 +5,21 @@ import { ortNode } from '../../src/engine/ort-node.ts';
 import { i64 } from '../../src/engine/tensor.ts';
 import { onnxBytes } from '../../src/files/onnx.ts';
 import { readFloats } from '../../src/graph/values.ts';
-import { languageModel, type LanguageModel } from '../../src/models/language-model.ts';
+import type { LanguageModel } from '../../src/models/language-model.ts';
 import { withTrainedWeights } from '../../src/models/llama-init.ts';
 import { readMamba1Config } from '../../src/models/mamba1-config.ts';
-import { mamba1Shapes } from '../../src/models/mamba1-weights.ts';
-import { normal, randomInteger } from '../../src/numeric/random.ts';
+import { randomInteger } from '../../src/numeric/random.ts';
 import { tokenWindows } from '../../src/observe/data/text.ts';
-import { floatTensor } from '../../src/tensor-ref.ts';
 import { openLanguageTrainer } from '../../src/train/language.ts';
+import { authors, hidden, layers, lively, rank, state, vocabulary } from './lively-mamba1.ts';
 
-const [vocabulary, hidden, layers, state, rank] = [24, 8, 2, 3, 2];
 const inner = 2 * hidden;
 const ids = Array.from({ length: 70 }, (_, i) => randomInteger(5, 0, i, vocabulary));
 
-const authors = { d_model: hidden, n_layer: layers, vocab_size: vocabulary, ssm_cfg: { d_state: state, dt_rank: rank }, rms_norm: true, pad_vocab_size_multiple: 8 };
 const transformers = {
   model_type: 'mamba', architectures: ['MambaForCausalLM'], vocab_size: vocabulary, hidden_size: hidden, num_hidden_layers: layers, state_size: state, time_step_rank: rank,
   intermediate_size: inner, conv_kernel: 4, tie_word_embeddings: false,
 };
-
-/** Every weight matters; states last over chunks. */
-function lively(raw: Record<string, unknown>): LanguageModel {
-  const tensors = [...mamba1Shapes(readMamba1Config(raw))].map(([name, shape], stream) => floatTensor(name, shape, Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => {
-    const n = normal(7, stream, i);
-    return /A_log|dt_proj\.bias/.test(name) ? -2 + n / 2 : /norm|\.D$/.test(name) ? 1 + n / 4 : /conv|dt_proj/.test(name) ? n / 2 : n / 3;
-  })));
-  return languageModel({ name: 'lively', rawConfig: raw, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])), tokenizer: undefined });
-}
 
 const silu = (x: number): number => x / (1 + Math.exp(-x));
 const product = (matrix: ArrayLike<number>, x: readonly number[]): number[] => Array.from({ length: matrix.length / x.length }, (_, row) => x.reduce((sum, value, col) => sum + matrix[row * x.length + col] * value, 0));

@@ -62,7 +62,7 @@ test('an order after a rotation is refused', () => {
 
 test('another network is refused in one line', async () => {
   const plain = { ...graph, metadata: new Map() };
-  await assert.rejects(applyRecipe(findRecipe('quamba2'), plain, { engine: ortNode, batches: () => [feeds], formatOf: () => undefined }), { message: 'lively has no Mamba-2 blocks' });
+  await assert.rejects(applyRecipe(findRecipe('quamba2'), plain, { engine: ortNode, batches: () => [feeds], formatOf: () => undefined }), { message: 'lively has no Mamba blocks' });
 });
 
 test('the card of Quamba2: four bits with all sixteen codes', () => {

@@ -12,7 +12,7 @@ import { momentKey, observeMoments } from '../../src/observe/moments.ts';
 import { openGraph } from '../../src/observe/taps.ts';
 import { checkEquivalent } from '../../src/transform/check-equivalent.ts';
 import { covariance, kltRotation, varianceRatio } from '../../src/transform/klt.ts';
-import { mambaBlocks } from '../../src/transform/mamba-blocks.ts';
+import { mamba2Blocks as blocksFor, mambaBlocks } from '../../src/transform/mamba-blocks.ts';
 import { reorderScan, scaleIndices, sortAndCluster } from '../../src/transform/mamba-order.ts';
 import { rotateScans } from '../../src/transform/mamba-scan-rotation.ts';
 import { ssmScales, ssmSites, withClusters } from '../../src/transform/mamba-scales.ts';
@@ -59,11 +59,11 @@ test('a new order of heads and channels leaves the logits, gates and gains inclu
   for (const groups of [1, 4]) {
     const float = lively({ groups, state: 8 }).graph();
     let next = float;
-    for (const block of mambaBlocks(float)) {
+    for (const block of blocksFor(float, 'test')) {
       const order = sortAndCluster(Array.from({ length: block.inner }, (_, i) => Math.abs(normal(4, 0, i))), block, 2, 2);
       assert.notDeepEqual(order.channels, Array.from({ length: block.inner }, (_, i) => i));
       assert.deepEqual([...order.channels].sort((a, b) => a - b), Array.from({ length: block.inner }, (_, i) => i));
-      next = await reorderScan(next, mambaBlocks(next).find(({ stem }) => stem === block.stem)!, order);
+      next = await reorderScan(next, blocksFor(next, 'test').find(({ stem }) => stem === block.stem)!, order);
     }
     assert.ok(await checkEquivalent(float, next, ortNode, feeds, 1e-5) > 0, 'sums run in another order');
   }
@@ -111,7 +111,7 @@ test('a width without a Hadamard matrix is turned in blocks', () => {
 });
 
 test('scales by cluster and by state group round as they would one by one', async () => {
-  const order = sortAndCluster(new Float32Array(2 * size.hidden).map((_, i) => i % 5), mambaBlocks(graph)[0], 2, 2);
+  const order = sortAndCluster(new Float32Array(2 * size.hidden).map((_, i) => i % 5), blocksFor(graph, 'test')[0], 2, 2);
   const clustered = withClusters(graph, new Map(mambaBlocks(graph).map(({ stem }) => [stem, order.clusters])));
   const magnitudes = await observeMagnitudes(clustered, ortNode, [feeds], ssmSites(clustered));
   const scales = ssmScales(clustered, magnitudes, { bits: 8, channels: 'cluster', groups: 'group' });

@@ -1,4 +1,4 @@
-/** Steps for Mamba-2: order of channels, rotations of stream and scan, smoothing before the readout, fixed scales. */
+/** Steps for state-space models: order of channels, rotations of stream and scan, smoothing before the readout, fixed scales. */
 import { linearSites } from '../../graph/linear.ts';
 import { observeMagnitudes } from '../../observe/magnitudes.ts';
 import { momentKey, observeMoments } from '../../observe/moments.ts';
@@ -7,7 +7,7 @@ import { firstBatch } from '../../observe/taps.ts';
 import { balanceFactors, balanceInputs } from '../../transform/balance.ts';
 import { checkEquivalent } from '../../transform/check-equivalent.ts';
 import { covariance, kltRotation, varianceRatio } from '../../transform/klt.ts';
-import { mambaBlocks, mambaValue } from '../../transform/mamba-blocks.ts';
+import { mamba2Blocks, mambaBlocks, mambaValue, type Mamba1Block } from '../../transform/mamba-blocks.ts';
 import { reorderScan, sortAndCluster, type HeadCluster } from '../../transform/mamba-order.ts';
 import { rotateScans } from '../../transform/mamba-scan-rotation.ts';
 import { ssmScales as scalesOf, ssmSites, withClusters } from '../../transform/mamba-scales.ts';
@@ -15,6 +15,8 @@ import { rotateInputs } from '../../transform/rotate.ts';
 import { foldGains, rotateResidual } from '../../transform/rotate-residual.ts';
 import { hadamardRotation, rotationNote } from '../../transform/rotation.ts';
 import { maxima } from '../../transform/smoothquant.ts';
+import { rotateStep } from '../../transform/rotate-step.ts';
+import { smoothGate } from '../../transform/smooth-silu.ts';
 import { insertStaticScales } from '../../transform/static-scales.ts';
 import type { Graph } from '../../graph/graph.ts';
 import type { RecipeState, StepContext, StepRunner } from '../state.ts';
@@ -26,7 +28,7 @@ async function rewritten(state: RecipeState, step: string, graph: Graph, context
 }
 
 export const sortScan: StepRunner<'sort-and-cluster'> = async (state, { step, heads, channels }, context) => {
-  const blocks = mambaBlocks(state.graph);
+  const blocks = mamba2Blocks(state.graph, step);
   const seen = await observeMagnitudes(state.graph, context.options.engine, context.batches(state, step)(), new Map(blocks.map((block) => [mambaValue(block, 'x'), 1])));
   const clusters = new Map<string, readonly (readonly HeadCluster[])[]>();
   let { graph } = state;
@@ -54,7 +56,8 @@ export const rotateKlt: StepRunner<'rotate-klt'> = async (state, { step }, conte
 const smallestFactor = 1e-2;
 
 export const smoothReadout: StepRunner<'smooth-readout'> = async (state, { step, alpha }, context) => {
-  const sites = mambaBlocks(state.graph).map(({ outProj }) => outProj);
+  const blocks = mambaBlocks(state.graph);
+  const sites = blocks.map(({ outProj }) => outProj);
   const seen = await observeMagnitudes(state.graph, context.options.engine, context.batches(state, step)(), new Map(sites.map(({ input }) => [input, 1])));
   const factors = new Map<string, Float32Array>();
   for (const site of sites) {
@@ -62,7 +65,28 @@ export const smoothReadout: StepRunner<'smooth-readout'> = async (state, { step,
     maxima(largest, await site.weightMatrix(), site);
     factors.set(site.input, balanceFactors(seen.get(site.input)!.max, largest, alpha).map((factor) => Math.max(factor, smallestFactor)));
   }
-  return rewritten(state, step, await balanceInputs(state.graph, factors), context, `what ${sites.length} output projections read is smoothed, strength ${alpha}`);
+  let graph = state.graph;
+  const behind = new Map(factors);
+  for (const block of blocks) {
+    if (block.kind !== 'mamba') continue;
+    const now = mambaBlocks(graph).find(({ stem }) => stem === block.stem) as Mamba1Block;
+    graph = await smoothGate(graph, now, factors.get(block.outProj.input)!);
+    behind.delete(block.outProj.input);
+  }
+  // The norm behind Mamba-2's gate would see what is divided before it.
+  return rewritten(state, step, await balanceInputs(graph, behind), context, `what ${sites.length} output projections read is smoothed, strength ${alpha}, ${behind.size === 0 ? 'within the gates' : 'behind the gated norms'}`);
+};
+
+export const rotateSteps: StepRunner<'rotate-step'> = async (state, { step }, context) => {
+  const blocks = mambaBlocks(state.graph).filter((block) => block.kind === 'mamba');
+  if (blocks.length === 0) return { ...state, notes: [...state.notes, 'Mamba-2 makes step sizes in one projection: there is no pair of layers to turn between'] };
+  const moments = await observeMoments(state.graph, context.options.engine, context.batches(state, step)(), blocks.map(({ stepProj }) => stepProj));
+  let graph = state.graph;
+  for (const block of blocks) {
+    const rotation = kltRotation(covariance(moments.get(momentKey(block.stepProj))!), block.stepProj.cols);
+    graph = await rotateStep(graph, mambaBlocks(graph).find(({ stem }) => stem === block.stem) as Mamba1Block, rotation);
+  }
+  return rewritten(state, step, graph, context, `what step sizes are projected from is turned by eigenvectors and a Hadamard matrix in ${blocks.length} blocks`);
 };
 
 export const rotateReadout: StepRunner<'rotate-readout'> = async (state, { step }, context) => {

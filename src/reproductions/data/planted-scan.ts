@@ -7,14 +7,14 @@ import type { Graph } from '../../graph/graph.ts';
 import { uniform } from '../../numeric/random.ts';
 import { floatTensor } from '../../tensor-ref.ts';
 import { interpose } from '../../transform/interpose.ts';
-import { mambaBlocks, mambaValue } from '../../transform/mamba-blocks.ts';
+import { mamba2Blocks, mambaValue } from '../../transform/mamba-blocks.ts';
 
 /** So many times as large, for one channel in so many; B of the first group. */
 export const planted = { gain: 16, oneIn: 16, group: 8 };
 
 export function plantScan(graph: Graph, seed: number): Graph {
   const gains = new Map<string, Float32Array>();
-  mambaBlocks(graph).forEach((block, i) => {
+  mamba2Blocks(graph, 'planting').forEach((block, i) => {
     const own = Float32Array.from({ length: block.inner }, (_, channel) => (uniform(seed, i, channel) < 1 / planted.oneIn ? planted.gain : 1));
     gains.set(mambaValue(block, 'x'), own).set(mambaValue(block, 'y'), own.map((gain) => 1 / gain));
     if (block.groups === 1) return;
