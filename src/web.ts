@@ -18,3 +18,4 @@ export { formatHelp, formatNames, parseFormat } from './formats/index.ts';
 export { blobSource, memorySink, memorySource, type ByteSink, type ByteSource, type Folder } from './files/source.ts';
 export { openUrl, urlFolder } from './files/http.ts';
 export { arrayDataset, imageFolder, openDataFile, splitDataset, tokenWindows, type Dataset } from './observe/data/index.ts';
+export { loadHighsFrom } from './allocate/choose.ts';

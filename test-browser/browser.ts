@@ -23,7 +23,7 @@ const quiet = [
 ];
 
 /** Only folders that pages need are served. */
-const served = ['assets/', 'test/', 'node_modules/onnxruntime-web/dist/'];
+const served = ['assets/', 'test/', 'node_modules/onnxruntime-web/dist/', 'node_modules/highs/build/'];
 
 const types: Readonly<Record<string, string>> = {
   '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.json': 'application/json', '.wasm': 'application/wasm',

@@ -33,6 +33,7 @@ export const errors = defineErrors('choose', {
     [`budget ${budget} asks for ${bound}, but the nearest sum that any choice has is ${reach}`, 'widen the budget, or offer smaller options'] as const,
   infeasible: ({ budgets }: { budgets: number }) => [`each of the ${budgets} budgets can be met alone, but no choice meets all of them`, 'widen one of them'] as const,
   tied: ({ groups }: { groups: readonly number[] }) => `groups ${groups.join(', ')} are tied but do not have the same number of options`,
+  noSolver: ({ address, reason }: { address: string; reason: string }) => [`the solver of integer programs does not load from ${address}: ${reason}`, 'in a page, give the address of the module of the package highs to loadHighsFrom'] as const,
   solver: ({ status }: { status: string }) => `the integer program ended as ${status}`,
 });
 
@@ -139,9 +140,7 @@ async function solve(kept: readonly (readonly number[])[], objective: (group: nu
     ]),
     'binary', kept.flatMap((options, group) => options.map((option) => name(group, option))).join('\n'), 'end',
   ].join('\n');
-  // The package declares a CommonJS module: its types see the loader one level deeper than it is.
-  const load = (await import('highs')).default as unknown as (typeof import('highs'))['default'];
-  const solution = (await load()).solve(text, {
+  const solution = (await highs()).solve(text, {
     output_flag: false, random_seed: 0, mip_rel_gap: tolerance, mip_abs_gap: objectiveScale * tolerance,
     mip_feasibility_tolerance: tolerance, primal_feasibility_tolerance: tolerance, dual_feasibility_tolerance: tolerance,
   });
@@ -149,6 +148,27 @@ async function solve(kept: readonly (readonly number[])[], objective: (group: nu
   if (solution.Status !== 'Optimal') throw errors.solver({ status: solution.Status });
   const { Columns: columns } = solution as unknown as { Columns: Record<string, { Primal: number }> };
   return kept.map((options, group) => options.find((option) => columns[name(group, option)].Primal > 0.5)!);
+}
+
+/** The package declares a CommonJS module: its types see the loader one level deeper than it is. */
+type LoadHighs = (typeof import('highs'))['default'];
+let address = 'highs';
+let loaded: ReturnType<LoadHighs> | undefined;
+
+/** Where a page finds the module of the package `highs`, its .wasm file beside it; Node finds the package by its name. */
+export function loadHighsFrom(url: string): void {
+  address = url;
+  loaded = undefined;
+}
+
+/** Bundlers do not see this import: where it runs in Node, the module asks for modules of Node, at which they stop. */
+async function highs(): ReturnType<LoadHighs> {
+  try {
+    return await (loaded ??= import(address).then((module: { readonly default: LoadHighs }) => module.default()));
+  } catch (error) {
+    loaded = undefined;
+    throw errors.noSolver({ address, reason: error instanceof Error ? error.message : String(error) });
+  }
 }
 
 const signed = (value: number): string => (value < 0 ? `- ${-value}` : `+ ${value}`);
