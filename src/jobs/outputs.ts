@@ -6,7 +6,7 @@ import type { Recipe } from '../recipes/recipe.ts';
 import { stageOf } from '../recipes/join.ts';
 import { isStateSpace } from '../models/language-model.ts';
 import { imageShape } from '../train/statistics-loss.ts';
-import { requestedSchemes, requireData, type Scheme, type Target } from './schemes.ts';
+import { requestedSchemes, requireData, type ModelKind, type Scheme, type Target } from './schemes.ts';
 import type { QuantizeSettings } from './settings.ts';
 import type { SourceModel } from './source.ts';
 import type { OutputSpec } from './target.ts';
@@ -29,14 +29,14 @@ export function outputSpecs(model: SourceModel, settings: QuantizeSettings): Out
   const config = model.language?.config;
   for (const target of settings.to) if (target !== 'onnx' && config !== undefined && isStateSpace(config)) throw errors.noStateSpace({ target, model: model.name, family: config.family });
   if (settings.saveImatrix !== undefined && !(hasData && model.kind === 'lm')) throw errors.saveImatrix({});
-  const names: readonly (string | undefined)[] = settings.recipe ?? [undefined];
-  const specs = requestedSchemes(settings, model.kind).flatMap(({ target, scheme }) => names.map((name): OutputSpec => {
+  const asked = settings.recipe ?? [undefined];
+  const specs = wanted(settings, model.kind).map(({ target, scheme, name }): OutputSpec => {
     const makesData = name !== undefined && findRecipe(name).steps.some(({ step }) => step === 'distil');
     if (makesData) imageShape(model.graph);
     requireData(scheme, target, hasData || makesData);
     const recipe = recipeFor(name, scheme, target, hasData || settings.imatrix !== undefined);
-    return { target, scheme, recipe, file: fileOf(model.name, target, names.length > 1 && recipe !== undefined ? { ...scheme, label: `${scheme.label}-${recipe.name}` } : scheme, settings) };
-  }));
+    return { target, scheme, recipe, file: fileOf(model.name, target, asked.length > 1 && recipe !== undefined ? { ...scheme, label: `${scheme.label}-${recipe.name}` } : scheme, settings) };
+  });
   const seen = new Set<string>();
   for (const { file } of specs) {
     // Schemes that keep floats come once, whatever the number of recipes.
@@ -44,6 +44,20 @@ export function outputSpecs(model: SourceModel, settings: QuantizeSettings): Out
     seen.add(file);
   }
   return specs;
+}
+
+/** Every recipe with every scheme; a recipe that names its own, as in `svdquant:int4/g64:int4/g64` or `gptq:4.25`, with that one alone. */
+function wanted(settings: QuantizeSettings, kind: ModelKind): { readonly target: Target; readonly scheme: Scheme; readonly name: string | undefined }[] {
+  const names: readonly (string | undefined)[] = settings.recipe ?? [undefined];
+  const free = names.filter((name) => name?.includes(':') !== true);
+  const common = free.length === 0 ? [] : requestedSchemes(settings, kind).flatMap((one) => free.map((name) => ({ ...one, name })));
+  const own = names.flatMap((text) => {
+    if (text?.includes(':') !== true) return [];
+    const [name, weights, activations = settings.activations] = text.split(':');
+    const request = { to: settings.to, ...(Number.isNaN(Number(weights)) ? { weights: [weights] } : { bits: [Number(weights)] }), ...(activations === undefined ? {} : { activations }) };
+    return requestedSchemes(request, kind).map((one) => ({ ...one, name: name === '' ? undefined : name }));
+  });
+  return [...common, ...own];
 }
 
 /** The recipe asked for, or the best of what the data allows; none where weights keep their values. */

@@ -107,6 +107,7 @@ async function carryOut({ model, data, planned, settings }: Prepared, hooks: Qua
   let observed: Promise<ReadonlyMap<string, Float32Array>> | undefined;
   const importance = (): Promise<ReadonlyMap<string, Float32Array>> => (observed ??= observe(model, data?.calibration, settings.saveImatrix));
   const written: Written[] = [];
+  const seconds: number[] = [];
   const journals: OutputJournal[] = [];
   try {
     if (settings.saveImatrix !== undefined) await importance();
@@ -114,6 +115,7 @@ async function carryOut({ model, data, planned, settings }: Prepared, hooks: Qua
       const journal = outputJournal(settings.output, spec, { fingerprint: fingerprints[i], resume: settings.resume, overwrite: settings.overwrite });
       journals.push(journal);
       progress.phase(spec.file, targetPlan.tensors.length);
+      const begun = performance.now();
       const finished = await journal.finished();
       if (finished !== undefined) progress.line(`${spec.file} was finished by an earlier run`);
       written.push(finished ?? await recorded(journal, () => targetWriters[spec.target].write({
@@ -123,6 +125,7 @@ async function carryOut({ model, data, planned, settings }: Prepared, hooks: Qua
         open: (path) => journal.open(path),
         share: (path, content) => shareFile(join(settings.output, path), content),
       })));
+      seconds.push((performance.now() - begun) / 1000);
       progress.end();
     }
   } finally {
@@ -132,7 +135,7 @@ async function carryOut({ model, data, planned, settings }: Prepared, hooks: Qua
   const loaded = parts.map(({ spec: { file, target, scheme } }): Loaded => ({ file, target, label: scheme.label }));
   const snippets = settings.verdict ? await runSnippets(loaded, settings.output, progress)
     : loaded.map((output): LoaderSnippet => ({ language: 'js', code: snippetFor(output), executed: false, reason: 'the verdict was skipped' }));
-  const result = await finish({ model, settings, planned, fingerprints, written, judged, snippets, data, seconds: (performance.now() - started) / 1000 });
+  const result = await finish({ model, settings, planned, fingerprints, written, made: seconds, judged, snippets, data, seconds: (performance.now() - started) / 1000 });
   for (const journal of journals) await journal.forget();
   return { ...result, outputs: await withLosers(result, parts.map(({ spec }) => spec), apply, () => feedsOf(model, data!.calibration!)) };
 }
@@ -212,13 +215,15 @@ interface Finish {
   readonly planned: Planned;
   readonly fingerprints: readonly string[];
   readonly written: readonly Written[];
+  /** Seconds for each output. */
+  readonly made: readonly number[];
   readonly judged: readonly Judged[] | undefined;
   readonly snippets: readonly LoaderSnippet[];
   readonly data: Data | undefined;
   readonly seconds: number;
 }
 
-async function finish({ model, settings, planned: { plan, parts }, fingerprints, written, judged, snippets, data, seconds }: Finish): Promise<QuantizeResult> {
+async function finish({ model, settings, planned: { plan, parts }, fingerprints, written, made, judged, snippets, data, seconds }: Finish): Promise<QuantizeResult> {
   const outputs = await Promise.all(parts.map(async ({ spec }, i): Promise<Output> => {
     const files = await Promise.all(written[i].files.map(async (path) => {
       const absolute = join(settings.output, path);
@@ -231,7 +236,7 @@ async function finish({ model, settings, planned: { plan, parts }, fingerprints,
       file: spec.file, target: spec.target, format: weightsText(spec.scheme), size: files.reduce((sum, { bytes }) => sum + bytes, 0),
       bitsPerWeight: written[i].allocation?.bitsPerWeight ?? (8 * tensors.reduce((sum, { bytesAfter }) => sum + bytesAfter, 0)) / Math.max(1, model.parameters), ...(fallbacks.length === 0 ? {} : { fallbacks }),
     }, judged?.[i]);
-    return { file: spec.file, files, fingerprint: fingerprints[i], target: spec.target, label: spec.scheme.label, recipe: spec.recipe?.name ?? 'none', tensors, histograms: written[i].histograms, verdict, notes: written[i].notes, ...(written[i].allocation === undefined ? {} : { allocation: written[i].allocation }), snippet: snippets[i] };
+    return { file: spec.file, files, fingerprint: fingerprints[i], target: spec.target, label: spec.scheme.label, recipe: spec.recipe?.name ?? 'none', activations: spec.scheme.activations, seconds: made[i], tensors, histograms: written[i].histograms, verdict, notes: written[i].notes, ...(written[i].allocation === undefined ? {} : { allocation: written[i].allocation }), snippet: snippets[i] };
   }));
   const gates: Gates = {
     ...(settings.maxKl === undefined ? {} : { maxKl: settings.maxKl }),

@@ -46,6 +46,10 @@ export interface Output {
   /** Short name of the scheme: `int8-static`, `q4_k`, `q4f16`. */
   readonly label: string;
   readonly recipe: string;
+  /** How activations are treated: `float`, `static`, `dynamic`, or the format that inputs of layers take. */
+  readonly activations?: string;
+  /** Seconds that making the file took, before it was judged. */
+  readonly seconds?: number;
   readonly tensors: readonly TensorLine[];
   readonly histograms: readonly WeightHistogram[];
   readonly verdict: Verdict;

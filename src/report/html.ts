@@ -1,11 +1,13 @@
 /** The report as one HTML file: no network, no script, no clock. Every text from outside is escaped. */
 import type { DataUse, Output, QuantizeResult } from '../jobs/result.ts';
 import { alternativesFor } from '../jobs/snippets.ts';
+import { comparisonColumns, comparisons, type Comparison } from './comparison.ts';
 import { dataText } from './data-words.ts';
 import { tensorSqnr, worstLayers } from './layers.ts';
 import { codeHtml, detailsHtml, escaped, listHtml, tableHtml, type Head } from './markup.ts';
 import { executionText } from './loader-words.ts';
 import { allocationFigure } from './plot-allocation.ts';
+import { comparisonFigure } from './plot-comparison.ts';
 import { histogramFigure } from './plot-histogram.ts';
 import { layersFigure, sqnrRange } from './plot-layers.ts';
 import { sizeErrorFigure } from './plot-size-error.ts';
@@ -78,11 +80,20 @@ function verdictSection(result: QuantizeResult): string {
   ].filter((text) => text !== '').join('\n');
 }
 
+function comparisonSection(comparison: Comparison): string {
+  const columns = comparisonColumns(comparison);
+  return [
+    comparisonFigure(comparison), tableHtml(comparison.title, columns, comparison.files.map((file) => columns.map((column) => column.cell(file)))),
+    detailsHtml('What the columns hold', [listHtml(columns.map(({ title, meaning }) => [title, meaning]))]),
+  ].join('\n');
+}
+
 export function resultHtml(result: QuantizeResult): string {
   const { model, outputs, recommendation, gates, environment, tool } = result;
   const files = [...model.files, ...outputs.flatMap((output) => output.files)];
   const range = sqnrRange(outputs);
   const plot = sizeErrorFigure(result);
+  const compared = comparisons(result);
   const curves = trainingFigure(result.training ?? []);
   const data = [...dataPairs('calibration', result.calibration), ...dataPairs('evaluation', result.evaluation)];
   return `<!doctype html>
@@ -96,6 +107,7 @@ export function resultHtml(result: QuantizeResult): string {
 ${gates.map(({ line }) => `<p class="missed">Gate missed: ${escaped(line)}</p>`).join('\n')}
 ${verdictSection(result)}
 ${plot === '' ? '' : `<h2>Size against error</h2>\n${plot}`}
+${compared.length === 0 ? '' : `<h2>Recipes beside plain formats</h2>\n${compared.map(comparisonSection).join('\n')}`}
 ${curves === '' ? '' : `<h2>Training</h2>\n${curves}`}
 <h2>Outputs</h2>
 ${outputs.map((output) => outputSection(result, output, range)).join('\n')}

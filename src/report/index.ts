@@ -1,4 +1,5 @@
 /** Everything that shows a plan or a result. */
+export { comparisonText } from './comparison-text.ts';
 export { inspectionText } from './inspection-text.ts';
 export { resultHtml } from './html.ts';
 export { jsonText } from './json.ts';
