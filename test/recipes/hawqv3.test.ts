@@ -55,6 +55,18 @@ test('layers take 4 or 8 bits for half of the size, the ends 8, and those that r
   assert.match(notes.join('\n'), /formats by the trace of the Hessian, 50 % of what size can take/);
 });
 
+test('a budget of bit operations counts the products of each layer', async () => {
+  const steps = hawqv3.steps.map((step) => (step.step === 'allocate-by-trace' ? { ...step, budget: 'bops' as const, share: 0.5 } : step));
+  const { weights, graph } = await applied({ ...hawqv3, steps });
+  const sites = linearSites(graph);
+  // Every convolution has 64 positions, the classifier one.
+  const operations = (bitsOf: (id: string, i: number) => number): number => sites.reduce((sum, { id, rows, cols }, i) => sum + rows * cols * (i === sites.length - 1 ? 1 : 64) * bitsOf(id, i), 0);
+  const narrow = operations((_, i) => (i === 0 || i === sites.length - 1 ? 8 : 4));
+  const chosen = operations((id) => weights.get(id)!.format.bits);
+  assert.ok(chosen <= narrow + 0.5 * (operations(() => 8) - narrow));
+  assert.ok(sites.some(({ id }, i) => i > 0 && i < sites.length - 1 && weights.get(id)!.format.bits === 8));
+});
+
 test('what the recipes leave is written as integers that ONNX Runtime computes like the executor', async () => {
   for (const recipe of [hawqv3, hawqv3Int8]) {
     const { graph, weights, ranges } = await applied(recipe);
