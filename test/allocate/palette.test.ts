@@ -101,3 +101,19 @@ test('the recipe spends the bits of the format that was asked for, and is never 
   assert.match(notes.join(), /mixed against/);
   assert.deepEqual([...weights.values()].map(({ format: { name } }) => name), allocation!.layers.map((one) => one.format));
 });
+
+test('what was measured once serves another budget', async () => {
+  const kept = new Map<string, Readonly<Record<string, number>>>();
+  const measurements = { read: async (name: string) => kept.get(name), write: async (name: string, values: Readonly<Record<string, number>>) => { kept.set(name, values); } };
+  const run = async (spelling: string) => {
+    const format = parseFormat(spelling);
+    return (await applyRecipe({ ...findRecipe('q-palette'), steps: [{ step: 'allocate-palette', formats: ['vq2', 'vq3', 'vq4'] }] }, network(), { engine: ortNode, formatOf: () => format, batches: () => [feeds], distance: 'noise', measurements })).allocation!;
+  };
+  const first = await run('vq3');
+  assert.equal(kept.size, 1);
+  const [name] = kept.keys();
+  kept.set(name, Object.fromEntries(Object.entries(kept.get(name)!).map(([key, value]) => [key, 2 * value])));
+  const again = await run('vq3');
+  assert.ok(Math.abs(again.loss - 2 * first.loss) < 1e-12);
+  assert.ok((await run('vq2')).bitsPerWeight < first.bitsPerWeight);
+});

@@ -7,11 +7,12 @@ import { pointOf, chooseFormats, frontOf, uniformChoice, type Allocation, type L
 import { gaussianError } from '../../allocate/gaussian-error.ts';
 import { parseFormat } from '../../formats/registry.ts';
 import { linearSites, type Linear } from '../../graph/linear.ts';
-import { codeLoss, noiseSensitivities } from '../../observe/noise-sensitivity.ts';
+import { codeLoss, noiseSensitivities, type NoiseSensitivity } from '../../observe/noise-sensitivity.ts';
+import type { Distance } from '../../observe/output-distance.ts';
 import { firstBatches } from '../../observe/few-batches.ts';
 import { weightTrials, type WeightTrials } from '../../observe/weight-trials.ts';
 import { encodeMatrix } from '../../round/encode-matrix.ts';
-import { observable, type StepRunner } from '../state.ts';
+import { observable, type StepContext, type StepRunner } from '../state.ts';
 
 /** Samples and tokens that sensitivities are measured on. */
 const most = { samples: 64, tokens: 2048 } as const;
@@ -22,7 +23,7 @@ export const allocatePalette: StepRunner<'allocate-palette'> = async (state, { f
   const asked = new Map(sites.map((site) => [site.id, context.formatOf(state, site)!.name]));
   const trials = await weightTrials(state.graph, engine, await firstBatches(context.batches(state, 'allocate-palette')(), most), sites, distance, threads);
   try {
-    const sensitivities = await noiseSensitivities(trials, sites, { seed });
+    const sensitivities = await known(sites, trials, seed, distance, context);
     const layers = sensitivities.map(({ site, ...sensitivity }): LayerOptions => ({
       id: site.id, weights: site.rows * site.cols,
       options: [...new Set([...formats, asked.get(site.id)!])].map((name) => {
@@ -55,6 +56,17 @@ export const allocatePalette: StepRunner<'allocate-palette'> = async (state, { f
     await trials.dispose();
   }
 };
+
+/** Sensitivities of an earlier run on the same network and data, or measured now and kept. */
+async function known(sites: readonly Linear[], trials: WeightTrials, seed: number, distance: Distance, { recipe, options: { measurements } }: StepContext): Promise<Pick<NoiseSensitivity, 'site' | 'slope' | 'shrinkage'>[]> {
+  const before = recipe.steps.slice(0, recipe.steps.findIndex(({ step }) => step === 'allocate-palette'));
+  const name = JSON.stringify(['sensitivities to noise', before, distance, most, seed, sites.map(({ id, rows, cols }) => `${id} ${rows}x${cols}`)]);
+  const kept = await measurements?.read(name);
+  if (kept !== undefined) return sites.map((site) => ({ site, slope: kept[`${site.id} slope`], shrinkage: kept[`${site.id} shrinkage`] }));
+  const found = await noiseSensitivities(trials, sites, { seed });
+  await measurements?.write(name, Object.fromEntries(found.flatMap(({ site: { id }, slope, shrinkage }) => [[`${id} slope`, slope], [`${id} shrinkage`, shrinkage]])));
+  return found;
+}
 
 /** The loss of a choice with every layer rounded. */
 async function measured(trials: WeightTrials, sites: readonly Linear[], layers: readonly LayerOptions[], choice: readonly number[]): Promise<number> {

@@ -56,10 +56,10 @@ async function fisherOf(state: RecipeState, sites: readonly Linear[], { sequence
 }
 
 async function chosen(
-  state: RecipeState, sites: readonly Linear[], { rank, formats }: Extract<Step, { step: 'decompose' }>, context: StepContext, weighed: boolean, optionsOf: (site: Linear, rounds: number) => DecomposeOptions,
+  state: RecipeState, sites: readonly Linear[], { rank, sequences, formats }: Extract<Step, { step: 'decompose' }>, context: StepContext, weighed: boolean, optionsOf: (site: Linear, rounds: number) => DecomposeOptions,
 ): Promise<Allocation> {
   const { measurements, onLine } = context.options;
-  const name = JSON.stringify(['errors of decompositions', rank, weighed, sites.map(({ id, rows, cols }) => `${id} ${rows}x${cols}`)]);
+  const name = JSON.stringify(['errors of decompositions', rank, weighed ? sequences : 0, sites.map(({ id, rows, cols }) => `${id} ${rows}x${cols}`)]);
   const costs = new Map(Object.entries(await measurements?.read(name) ?? {}));
   const before = costs.size;
   const asked = new Map(sites.map((site) => [site.id, context.formatOf(state, site)!]));
