@@ -1,7 +1,11 @@
 /** How near the outputs of a network are to those of the float one, in the units that allocators of bits are given; larger is nearer. */
-import { sqnr } from '../numeric/statistics.ts';
+import { sqnr, squaredDistance } from '../numeric/statistics.ts';
 
-export type OutputMeasure = 'sqnr' | 'ssim';
+/**
+ * `noise`: power of the difference over that of the outputs, negated; it adds up over layers. `sqnr`: the same in dB, which
+ * rises by 6 with every bit wherever it is spent. `ssim`: structural similarity.
+ */
+export type OutputMeasure = 'noise' | 'sqnr' | 'ssim';
 
 /** Signal to noise of all outputs together in dB; 120 where they are equal. */
 export const signalMeasure = (float: Float32Array, other: Float32Array): number => Math.min(120, sqnr(float, other));
@@ -31,6 +35,7 @@ export function structureMeasure(float: Float32Array, other: Float32Array, image
 /** The measure by its name, for outputs whose first axis counts images. */
 export function measureOutputs(measure: OutputMeasure, float: Float32Array, other: Float32Array, images: number): number {
   if (measure === 'sqnr') return signalMeasure(float, other);
+  if (measure === 'noise') return -squaredDistance(float, other) / float.reduce((sum, value) => sum + value * value, 0);
   let [low, high] = [Infinity, -Infinity];
   for (const value of float) { low = Math.min(low, value); high = Math.max(high, value); }
   return structureMeasure(float, other, images, high - low);

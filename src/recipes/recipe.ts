@@ -16,7 +16,7 @@ export type RangeMethod = 'minmax' | 'ema' | 'percentile' | 'entropy' | 'mse';
 export interface LayerGroup {
   readonly name: string;
   readonly layers: readonly string[];
-  readonly measure: 'sqnr' | 'ssim';
+  readonly measure: 'noise' | 'sqnr' | 'ssim';
   /** Bits that its weights may take, ascending. */
   readonly widths: readonly number[];
 }

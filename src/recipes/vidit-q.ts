@@ -7,9 +7,9 @@ const float: Step = { step: 'protect', layers: ['x_embedder', 't_block', 't_embe
 /** One scale per channel for all time steps: windows with scales of their own would need a copy of the weights each. */
 const balance: Step = { step: 'balance', alphas: [0.05, 0.11, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9] };
 const groups: readonly LayerGroup[] = [
-  { name: 'mlp', layers: ['mlp', 'ff'], measure: 'sqnr', widths: [4, 6, 8] },
+  { name: 'mlp', layers: ['mlp', 'ff'], measure: 'noise', widths: [4, 6, 8] },
   { name: 'modulation', layers: ['adaLN', 'scale_shift'], measure: 'ssim', widths: [4, 6, 8] },
-  { name: 'attention', layers: [''], measure: 'sqnr', widths: [4, 6, 8] },
+  { name: 'attention', layers: [''], measure: 'noise', widths: [4, 6, 8] },
 ];
 
 export const viditQ: Recipe = {
@@ -27,7 +27,7 @@ export const viditQMp: Recipe = {
   summary: 'The same with 4, 6 or 8 bits per layer: attention, feed-forward and modulation are each judged by a measure of their own and share 0.6 more bits than were asked for.',
   paper,
   needs: ['sample inputs'],
-  steps: [float, balance, { step: 'allocate-decoupled', groups, extraBits: 0.6, points: 4 }, { step: 'round', rounder: 'nearest' }],
+  steps: [float, balance, { step: 'allocate-decoupled', groups, extraBits: 0.6, points: 3 }, { step: 'round', rounder: 'nearest' }],
   formats: ['uint4/channel'],
   exports: ['onnx'],
 };

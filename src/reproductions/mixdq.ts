@@ -2,6 +2,7 @@
 import { ortNode } from '../engine/ort-node.ts';
 import type { Feeds } from '../engine/session.ts';
 import { pairedDifference } from '../evaluate/metrics/summary.ts';
+import type { NumberFormat } from '../formats/format.ts';
 import { parseFormat } from '../formats/registry.ts';
 import type { Graph } from '../graph/graph.ts';
 import { linearSites, type Linear } from '../graph/linear.ts';
@@ -39,8 +40,11 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
     const arms: Arm[] = [];
     const judged = new Map<string, Judged>();
     const float = await host.sample(host.graph, protocol);
-    const judge = async (name: string, steps: readonly Step[], weights: string | ((site: Linear) => string)): Promise<Judged> => {
-      const { graph } = await written(host.graph, steps, { points, seed: 0, threads, formatOf: (site) => parseFormat(typeof weights === 'string' ? weights : weights(site)) });
+    /** The table of classes is looked up, not multiplied: it stays float in every arm. */
+    const low = async (steps: readonly Step[], formatOf: (site: Linear) => NumberFormat | undefined): Promise<Graph> =>
+      (await written(host.graph, steps, { points, seed: 0, threads, formatOf: (site) => (site.kind === 'Gather' ? undefined : formatOf(site)) })).graph;
+    const judge = async (name: string, steps: readonly Step[], formatOf: (site: Linear) => NumberFormat | undefined): Promise<Judged> => {
+      const graph = await low(steps, formatOf);
       const [{ squared, relative }, samples] = [await host.noiseError(graph), await host.sample(graph, protocol)];
       const similarity = similarities(float, samples, protocol.images);
       const found = { similarity, noise: squared, relative };
@@ -57,29 +61,29 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
     });
 
     const [kept, all, uniform] = ['W8A8, the most sensitive input float', 'W8A8, every input on a grid', 'W4A8'];
-    await judge(kept, fixed(onGrids.protect), 'int8/channel');
-    await judge(all, fixed(0), 'int8/channel');
-    await judge(uniform, fixed(onGrids.protect), 'int4/channel');
+    await judge(kept, fixed(onGrids.protect), () => parseFormat('int8/channel'));
+    await judge(all, fixed(0), () => parseFormat('int8/channel'));
+    await judge(uniform, fixed(onGrids.protect), () => parseFormat('int4/channel'));
     const [decoupled, noise, structure] = ['decoupled', 'SQNR alone', 'similarity alone'].map((how) => `mean ${meanBits} bits, ${how}`);
     const choices = new Map<string, DecoupledChoice>();
     for (const [name, groups] of [[decoupled, allocate.groups], [noise, alone('sqnr')], [structure, alone('ssim')]] as const) {
       const choice = await choose(groups, 0);
       choices.set(name, choice);
-      await judge(name, fixed(onGrids.protect), (site) => choice.formats.get(site.id)!.name);
+      await judge(name, fixed(onGrids.protect), ({ id }) => choice.formats.get(id));
     }
     const outputs = `mean ${meanBits} bits, decoupled on outputs (the recipe on a data file)`;
-    await judge(outputs, [{ ...allocate, points: protocol.splits }, round, onGrids], `int${meanBits}/channel`);
+    await judge(outputs, [{ ...allocate, points: protocol.splits }, round, onGrids], () => parseFormat(`int${meanBits}/channel`));
     const spread = new Map<string, number[]>([[decoupled, [judged.get(decoupled)!.relative]]]);
     for (const seed of seeds.slice(1)) {
       const choice = await choose(allocate.groups, seed);
-      const { graph } = await written(host.graph, fixed(onGrids.protect), { points, seed, threads, formatOf: (site) => choice.formats.get(site.id)! });
+      const graph = await low(fixed(onGrids.protect), ({ id }) => choice.formats.get(id));
       spread.get(decoupled)!.push((await host.noiseError(graph)).relative);
       say(`seed ${seed}: chosen again`);
     }
     const random: { similarity: number; relative: number }[] = [];
     for (let seed = 0; seed < protocol.random; seed++) {
       const widths = randomWidths(sites, meanBits, seed);
-      const { graph } = await written(host.graph, fixed(onGrids.protect), { points, seed, threads, formatOf: (site) => parseFormat(`int${widths.get(site.id)!}/channel`) });
+      const graph = await low(fixed(onGrids.protect), ({ id }) => parseFormat(`int${widths.get(id)!}/channel`));
       random.push({ relative: (await host.noiseError(graph)).relative, similarity: measured([...similarities(float, await host.sample(graph, protocol), protocol.images)]).mean });
       say(`random ${seed}: similarity ${random.at(-1)!.similarity.toFixed(4)}, noise error ${percent(random.at(-1)!.relative).toFixed(3)} %`);
     }

@@ -24,7 +24,7 @@ const whole = { points: 256, images: 100, steps: 50, random: 10 } as const;
 const [protect, balance] = viditQ.steps;
 const round: Step = { step: 'round', rounder: 'nearest' };
 const allocate = viditQMp.steps.find(({ step }) => step === 'allocate-decoupled') as Extract<Step, { step: 'allocate-decoupled' }>;
-const oneGroup: readonly LayerGroup[] = [{ name: 'all', layers: [''], measure: 'sqnr', widths: allocate.groups[0].widths }];
+const oneGroup: readonly LayerGroup[] = [{ name: 'all', layers: [''], measure: 'noise', widths: allocate.groups[0].widths }];
 const halves: Windows = { input: 't', ranges: [[0, 500], [501, 999]] };
 const quarters: Windows = { input: 't', ranges: [[0, 249], [250, 499], [500, 749], [750, 999]] };
 const mixedBits = 5;
