@@ -58,16 +58,18 @@ async function answer(request: IncomingMessage, response: ServerResponse, script
   send(types[extname(file)] ?? 'application/octet-stream', await readFile(join(root, file)));
 }
 
-/** Starts Chromium on a page that has loaded the bundled entry. */
-export async function openBrowser(entry: string, { webgpu = false, files = new Map() }: BrowserOptions = {}): Promise<Browser> {
+/** Chromium without a window. */
+export function launchChromium(args: readonly string[] = ['--disable-gpu']): ReturnType<typeof chromium.launch> {
   const executablePath = places.find((path) => existsSync(path));
   if (executablePath === undefined) throw new Error(`no Chromium on this machine (looked for ${places.join(', ')})`);
+  return chromium.launch({ executablePath, headless: true, args: [...quiet, ...args] });
+}
+
+/** Starts Chromium on a page that has loaded the bundled entry. */
+export async function openBrowser(entry: string, { webgpu = false, files = new Map() }: BrowserOptions = {}): Promise<Browser> {
   const { text: script } = await bundle([entry], { runtime: '/node_modules/onnxruntime-web/dist/' });
   const server = await serve((request, response) => answer(request, response, script, files));
-  const chrome = await chromium.launch({
-    executablePath, headless: true,
-    args: [...quiet, ...(webgpu ? ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'] : ['--disable-gpu'])],
-  });
+  const chrome = await launchChromium(webgpu ? ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'] : ['--disable-gpu']);
   const page = await chrome.newPage();
   const problems: string[] = [];
   page.on('pageerror', (error) => problems.push(error.message));

@@ -14,5 +14,6 @@ import { recipesCommand } from './recipes.ts';
 import { reproduceCommand } from './reproduce.ts';
 import { runCommand } from './run.ts';
 import { serveCommand } from './serve.ts';
+import { studioCommand } from './studio.ts';
 
-export const commands: readonly CliCommand[] = [inspectCommand, quantizeCommand, compareCommand, evaluateCommand, diagnoseCommand, runCommand, serveCommand, finetuneCommand, convertCommand, recipesCommand, reproduceCommand, benchCommand, demoCommand, cacheCommand];
+export const commands: readonly CliCommand[] = [inspectCommand, quantizeCommand, compareCommand, evaluateCommand, diagnoseCommand, runCommand, serveCommand, finetuneCommand, convertCommand, recipesCommand, reproduceCommand, studioCommand, benchCommand, demoCommand, cacheCommand];

@@ -1,0 +1,63 @@
+/** Serves the browser app: static files with the headers that let pages share memory between threads. */
+import { createReadStream, existsSync, statSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { extname, join, normalize, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { defineErrors } from '../errors.ts';
+
+const errors = defineErrors('studio', {
+  notBuilt: (f: { folder: string }) => [`the Studio is not built: ${f.folder} is missing`, 'in a clone of the repository: npm run build:studio'] as const,
+  port: (f: { port: number; reason: string }) => [`port ${f.port} cannot be used: ${f.reason}`, 'choose another with --port, 0 for any'] as const,
+});
+
+const types: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.mjs': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8',
+  '.wasm': 'application/wasm', '.json': 'application/json; charset=utf-8', '.svg': 'image/svg+xml', '.txt': 'text/plain; charset=utf-8',
+};
+
+/** The app as it was built, beside the compiled sources. */
+export const studioFolder = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../../dist/studio' : '../studio', import.meta.url));
+
+export interface StudioServer { readonly url: string; close(): Promise<void> }
+
+export async function serveStudio({ folder = studioFolder, host = '127.0.0.1', port = 4174 }: { readonly folder?: string; readonly host?: string; readonly port?: number } = {}): Promise<StudioServer> {
+  if (!existsSync(join(folder, 'index.html'))) throw errors.notBuilt({ folder });
+  const server = createServer((request, response) => {
+    const headers = {
+      'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp', 'Cross-Origin-Resource-Policy': 'same-origin',
+      'X-Content-Type-Options': 'nosniff', 'Cache-Control': 'no-cache',
+    };
+    const refuse = (status: number, text: string): void => { response.writeHead(status, { ...headers, 'Content-Type': 'text/plain; charset=utf-8' }).end(text); };
+    if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(405, 'only GET');
+    let path: string;
+    try {
+      path = decodeURIComponent(new URL(request.url ?? '/', 'http://localhost').pathname);
+    } catch {
+      return refuse(400, 'not an address');
+    }
+    const file = normalize(join(folder, path.endsWith('/') ? `${path}index.html` : path));
+    const inside = file.startsWith(folder.endsWith(sep) ? folder : folder + sep) && !file.includes('\0');
+    if (!inside || !existsSync(file) || !statSync(file).isFile()) return refuse(404, 'not found');
+    response.writeHead(200, { ...headers, 'Content-Type': types[extname(file)] ?? 'application/octet-stream', 'Content-Length': statSync(file).size });
+    if (request.method === 'HEAD') response.end();
+    else createReadStream(file).pipe(response);
+  });
+  const bound = await listen(server, host, port);
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}/`,
+    close: () => new Promise((resolve) => {
+      server.closeAllConnections();
+      server.close(() => resolve());
+    }),
+  };
+}
+
+function listen(server: Server, host: string, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => reject(errors.port({ port, reason: error.message })));
+    server.listen(port, host, () => {
+      const address = server.address();
+      resolve(typeof address === 'object' && address !== null ? address.port : port);
+    });
+  });
+}

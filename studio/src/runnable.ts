@@ -1,0 +1,8 @@
+/** Papers that run today, with the command that runs them. */
+import { trainedRecipes } from '../../src/recipes/trained.ts';
+import { recipes } from '../../src/recipes/registry.ts';
+
+export const recipeNames: ReadonlyMap<string, string> = new Map([
+  ...recipes.map(({ name }) => [name, `npx fewbit quantize model --recipe ${name}`] as const),
+  ...trainedRecipes.map(({ name }) => [name, `npx fewbit finetune model --recipe ${name}`] as const),
+]);

@@ -1,0 +1,53 @@
+/** Every tensor of the model in a table that can be searched; a layer opens into its values and what formats make of them. */
+import { lazy, Suspense, useMemo, useState, type ReactNode } from 'react';
+import type { TensorView } from '../../src/jobs/tensor-view.ts';
+import type { StudioWorker } from './client.ts';
+import { compared } from './presets.ts';
+import type { OpenedModel } from './protocol.ts';
+import { size } from './words.ts';
+
+/** Brings the plots with it. */
+const LayerPicture = lazy(async () => ({ default: (await import('./layer-picture.tsx')).LayerPicture }));
+
+/** Rows in the page at once; a search narrows what is beyond. */
+const shown = 60;
+
+export function Tensors({ model, worker }: { readonly model: OpenedModel; readonly worker: StudioWorker }): ReactNode {
+  const [search, setSearch] = useState('');
+  const [layersOnly, setLayersOnly] = useState(true);
+  const [view, setView] = useState<TensorView>();
+  const [wrong, setWrong] = useState('');
+  const found = useMemo(() => {
+    const words = search.toLowerCase().split(/\s+/).filter((word) => word !== '');
+    return model.tensors.filter(({ name, layer }) => (!layersOnly || layer) && words.every((word) => name.toLowerCase().includes(word)));
+  }, [model, search, layersOnly]);
+  const look = (name: string): void => {
+    setWrong('');
+    worker.call('tensor', { name, formats: compared[model.kind] }).then(setView, (error: Error) => setWrong(error.message));
+  };
+  return (
+    <details className="tensors" open={view !== undefined || undefined}>
+      <summary>{model.tensors.length} tensors, {model.tensors.filter(({ layer }) => layer).length} of them layers</summary>
+      <div className="row">
+        <label>Search <input type="search" value={search} onChange={({ target }) => setSearch(target.value)} placeholder="mlp down" /></label>
+        <label className="check"><input type="checkbox" checked={layersOnly} onChange={({ target }) => setLayersOnly(target.checked)} /> only layers</label>
+        <span>{found.length > shown ? `the first ${shown} of ${found.length}` : `${found.length} found`}</span>
+      </div>
+      <div className="scroll" tabIndex={0} role="region" aria-label="tensors">
+        <table>
+          <thead><tr><th scope="col">tensor</th><th scope="col">shape</th><th scope="col">type</th><th scope="col" className="number">size</th></tr></thead>
+          <tbody>
+            {found.slice(0, shown).map(({ name, shape, type, bytes, layer }) => (
+              <tr key={name} aria-current={view?.name === name ? 'true' : undefined}>
+                <td>{layer ? <button type="button" className="link" onClick={() => look(name)}>{name}</button> : name}</td>
+                <td>{shape.join(' × ')}</td><td>{type}</td><td className="number">{size(bytes)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {wrong !== '' && <p className="trouble" role="alert">{wrong}</p>}
+      {view !== undefined && <Suspense><LayerPicture key={view.name} view={view} /></Suspense>}
+    </details>
+  );
+}

@@ -1,0 +1,113 @@
+/** The Studio in Chromium, as a person uses it: open, look, decide, quantize, judge, save; and what goes wrong. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { Browser, Page } from 'playwright-core';
+import { quantize } from '../src/jobs/quantize-node.ts';
+import { serveStudio, type StudioServer } from '../src/jobs/studio-node.ts';
+import { launchChromium } from './browser.ts';
+import { root } from './bundle.ts';
+
+let server: StudioServer;
+let browser: Browser;
+let folder: string;
+before(async () => {
+  execFileSync('npm', ['run', 'build:studio'], { cwd: root, stdio: 'ignore' });
+  server = await serveStudio({ port: 0 });
+  browser = await launchChromium();
+  folder = await mkdtemp(join(tmpdir(), 'fewbit-studio-'));
+});
+after(async () => {
+  await browser?.close();
+  await server?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** A page whose errors fail the test. */
+async function opened(): Promise<{ page: Page; close(): Promise<void> }> {
+  const context = await browser.newContext({ acceptDownloads: true });
+  const page = await context.newPage();
+  const wrong: string[] = [];
+  page.on('pageerror', (error) => wrong.push(error.message));
+  await page.goto(server.url);
+  return { page, close: async () => { await context.close(); assert.deepEqual(wrong, []); } };
+}
+
+async function saved(page: Page, row: string): Promise<Buffer> {
+  const waiting = page.waitForEvent('download');
+  await page.getByRole('row', { name: row }).getByRole('button', { name: 'Save' }).click();
+  return readFile(await (await waiting).path());
+}
+
+test('a convolutional network: from the example to files with the bytes of the command, judged on its inputs', async () => {
+  const { page, close } = await opened();
+  await page.getByRole('button', { name: 'Keyword spotting' }).click();
+  await page.locator('details.tensors summary').click();
+  await page.getByRole('button', { name: 'conv2d_1.weight', exact: true }).click();
+  await page.locator('figure .plot svg').first().waitFor();
+  await page.getByRole('button', { name: 'Quantize' }).click();
+  await page.getByRole('button', { name: /example’s inputs/ }).click();
+  const row = page.getByRole('row', { name: /kws-dscnn-int8-channel\.onnx/ });
+  await page.getByText('Judged on').waitFor({ timeout: 120_000 });
+  assert.match(await row.textContent() ?? '', /91\.02 → 9\d\.\d\d %/);
+  assert.equal(await page.locator('code.command').first().textContent(), 'npx fewbit quantize kws-dscnn.onnx --to onnx --weights int8/channel,int4/channel');
+  await quantize({ model: join(root, 'assets/kws-dscnn/kws-dscnn.onnx'), to: 'onnx', weights: 'int8/channel,int4/channel', output: join(folder, 'cnn'), verdict: false });
+  for (const file of ['kws-dscnn-int8-channel.onnx', 'kws-dscnn-int4-channel.onnx']) {
+    assert.ok((await saved(page, file)).equals(await readFile(join(folder, 'cnn', file))), file);
+  }
+  await close();
+});
+
+test('a language model in a Hugging Face folder becomes GGUF, and that file opens again', async () => {
+  const { page, close } = await opened();
+  await page.getByRole('button', { name: 'Llama on Shakespeare' }).click();
+  await page.getByRole('heading', { name: 'host-llama-shakespeare' }).waitFor();
+  await page.getByRole('checkbox', { name: /q6_k/ }).uncheck();
+  await page.getByRole('checkbox', { name: /q4_k/ }).check();
+  await page.getByRole('checkbox', { name: /q8_0/ }).uncheck();
+  await page.getByRole('button', { name: 'Quantize' }).click();
+  await page.getByRole('button', { name: /example’s inputs/ }).click({ timeout: 120_000 });
+  await page.getByText('Judged on').waitFor({ timeout: 180_000 });
+  const bytes = await saved(page, 'host-llama-shakespeare-Q4_K.gguf');
+  await quantize({ model: join(root, 'assets/host-llama-shakespeare'), to: 'gguf', weights: 'q4_k', output: join(folder, 'lm'), verdict: false });
+  assert.ok(bytes.equals(await readFile(join(folder, 'lm/host-llama-shakespeare-Q4_K.gguf'))));
+  await writeFile(join(folder, 'small.gguf'), bytes);
+  await page.getByLabel('model files').setInputFiles(join(folder, 'small.gguf'));
+  await page.getByRole('heading', { name: 'small', exact: true }).waitFor();
+  await close();
+});
+
+test('damaged files and missing parts get a sentence, and the page goes on working', async () => {
+  const { page, close } = await opened();
+  const whole = await readFile(join(root, 'assets/kws-dscnn/kws-dscnn.onnx'));
+  await writeFile(join(folder, 'half.onnx'), whole.subarray(0, whole.length / 2));
+  await writeFile(join(folder, 'notes.txt'), 'no model');
+  await page.getByLabel('model files').setInputFiles(join(folder, 'half.onnx'));
+  await page.getByRole('alert').waitFor();
+  await page.getByLabel('model files').setInputFiles(join(folder, 'notes.txt'));
+  await page.getByText('no model among the files').waitFor();
+  await page.getByText('readable: .onnx and .gguf files').waitFor();
+  await page.getByLabel('model files').setInputFiles(join(root, 'assets/kws-dscnn/kws-dscnn.onnx'));
+  await page.getByRole('heading', { name: 'Decide' }).waitFor();
+  await close();
+});
+
+test('the catalogue lists every paper, and finds by words', async () => {
+  const { page, close } = await opened();
+  await page.getByRole('link', { name: 'Methods', exact: true }).click();
+  await page.getByRole('heading', { name: 'Methods', exact: true }).waitFor();
+  assert.equal(await page.locator('ul.papers li').count(), 56);
+  await page.getByRole('searchbox').fill('svdquant');
+  await page.getByText('npx fewbit quantize model --recipe svdquant').waitFor();
+  await close();
+});
+
+test('before anything is opened the page loads less than 400 kB of script', async () => {
+  const { page, close } = await opened();
+  const bytes = await page.evaluate(() => performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('.js')).reduce((sum, entry) => sum + (entry as PerformanceResourceTiming).decodedBodySize, 0));
+  assert.ok(bytes > 0 && bytes < 400_000, `${bytes} bytes`);
+  await close();
+});
