@@ -41,6 +41,8 @@ export async function rotateInputs(graph: Graph, rotationOf: (site: Linear) => R
   return { graph: writer.into({ ...next, nodes }), kept: writer.kept, turned: [...chosen].filter(([, rotation]) => rotation !== undefined).map(([value]) => value) };
 }
 
+interface SplitNames { readonly signs?: string; readonly left: string; readonly right: string; readonly shape: string }
+
 /** Appends products with rotations; one matrix per rotation and direction, one product per value. */
 export class TurnWriter {
   /** Weights that hold rotations. */
@@ -49,6 +51,7 @@ export class TurnWriter {
   readonly #nodes: Node[] = [];
   readonly #weights: TensorRef[] = [];
   readonly #matrices = new Map<Rotation, { forward?: string; back?: string }>();
+  readonly #split = new Map<Rotation, SplitNames>();
   readonly #turned = new Map<string, string>();
 
   constructor(graph: Graph) {
@@ -65,11 +68,19 @@ export class TurnWriter {
       this.#nodes.push(makeNode(type, inputs, [output], { name: this.#fresh(`${stem}/${type}`) }));
       return output;
     };
-    const matrix = this.#matrix(rotation, back);
     const output = to ?? this.#fresh(stem);
+    this.#turned.set(key, output);
+    if (rotation.factors !== undefined) {
+      const { signs, left, right, shape } = this.#factors(rotation);
+      const parts = op('Reshape', [back || signs === undefined ? value : op('Mul', [value, signs]), shape]);
+      const whole = [op('MatMul', [left, op('MatMul', [parts, right])]), op('Shape', [value])];
+      if (back && signs !== undefined) op('Mul', [op('Reshape', whole), signs], output);
+      else op('Reshape', whole, output);
+      return output;
+    }
+    const matrix = this.#matrix(rotation, back);
     if (rotation.order === rotation.width) op('MatMul', [value, matrix], output);
     else op('Reshape', [op('MatMul', [op('Reshape', [value, this.#weight(int64Tensor('runs', [-1, rotation.order]))]), matrix]), op('Shape', [value])], output);
-    this.#turned.set(key, output);
     return output;
   }
 
@@ -90,6 +101,23 @@ export class TurnWriter {
       this.kept.add(names[direction]);
     }
     return names[direction];
+  }
+
+  /** Signs of all runs, both factors, and the shape [all, left, right] that they turn. */
+  #factors(rotation: Rotation): SplitNames {
+    const known = this.#split.get(rotation);
+    if (known !== undefined) return known;
+    const { width, order, factors } = rotation;
+    const { signs, left, right } = factors!;
+    const [a, b] = [Math.sqrt(left.length), Math.sqrt(right.length)];
+    const names: SplitNames = {
+      ...(signs === undefined ? {} : { signs: this.#weight(floatTensor('rotation_signs', [width], Float32Array.from({ length: width }, (_, i) => signs[i % order]))) }),
+      left: this.#weight(floatTensor('rotation', [a, a], left)), right: this.#weight(floatTensor('rotation', [b, b], right)),
+      shape: this.#weight(int64Tensor('runs', [-1, a, b])),
+    };
+    for (const name of [names.left, names.right]) this.kept.add(name);
+    this.#split.set(rotation, names);
+    return names;
   }
 
   /** The graph with what was written. */

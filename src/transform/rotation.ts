@@ -2,7 +2,7 @@
  * An orthogonal matrix that turns channels: all of them where a matrix of the width is at hand, else runs of channels side
  * by side by one smaller matrix. y = x·Wᵀ = (x·M)·(W·M)ᵀ, so that outliers spread over channels and nothing else changes.
  */
-import { hadamardTransform, largestHadamardOrder } from '../numeric/hadamard.ts';
+import { hadamardFactors, hadamardMatrix, hadamardTransform, largestHadamardOrder } from '../numeric/hadamard.ts';
 import { uniform } from '../numeric/random.ts';
 
 export interface Rotation {
@@ -11,14 +11,39 @@ export interface Rotation {
   readonly order: number;
   /** M, orthogonal, row-major [order, order]. */
   readonly matrix: Float32Array;
+  /** M = diag(signs)·(left ⊗ right) where that is so: two small products in the place of a large one. */
+  readonly factors?: RotationFactors;
+}
+
+export interface RotationFactors {
+  /** ±1, [order]; absent where all are 1. */
+  readonly signs?: Float32Array;
+  /** Symmetric, row-major; the product of their orders is the rotation's. */
+  readonly left: Float32Array;
+  readonly right: Float32Array;
 }
 
 /** Hadamard with signs drawn by a seed before it (QuIP#, arXiv:2402.04396); undefined leaves the signs alone. */
 export function hadamardRotation(width: number, seed?: number): Rotation {
   const order = largestHadamardOrder(width);
+  const signs = Float32Array.from({ length: order }, (_, i) => (seed === undefined || uniform(seed, 0, i) < 0.5 ? 1 : -1));
   const matrix = new Float32Array(order * order);
-  for (let i = 0; i < order; i++) matrix[i * order + i] = seed === undefined || uniform(seed, 0, i) < 0.5 ? 1 : -1;
-  return { width, order, matrix: hadamardTransform(matrix, order) };
+  for (let i = 0; i < order; i++) matrix[i * order + i] = signs[i];
+  const right = splitOf(order);
+  const factors = right === undefined ? undefined : { ...(seed === undefined ? {} : { signs }), left: hadamardMatrix(order / right), right: hadamardMatrix(right) };
+  return { width, order, matrix: hadamardTransform(matrix, order), ...(factors === undefined ? {} : { factors }) };
+}
+
+/** Below this one product is as cheap as two. */
+const smallestSplit = 64;
+
+/** Order of the right factor that splits a Hadamard matrix most evenly: Sylvester's split anywhere, Paley's stay whole. */
+function splitOf(order: number): number | undefined {
+  const orders = hadamardFactors(order);
+  if (orders === undefined || order < smallestSplit) return undefined;
+  const last = orders.at(-1)!;
+  if (orders.length > 1) return last;
+  return Number.isInteger(Math.log2(last)) ? 2 ** Math.ceil(Math.log2(last) / 2) : undefined;
 }
 
 /** Rows [count, width] times the rotation, or with `back` times its inverse; sums in float64. */

@@ -66,7 +66,7 @@ test('a trained language model keeps its logits with a turned residual stream: t
   const graph = model.graph();
   const rotated = await rotateResidual(graph, memo());
   assert.equal(rotated.turned.length, 12);
-  assert.deepEqual([...rotated.kept].sort(), ['rotation', 'rotation_back']);
+  assert.deepEqual([...rotated.kept].sort(), ['rotation', 'rotation_1']);
   assert.ok(await checkEquivalent(graph, rotated.graph, ortNode, { input_ids: i64([1, 32], Array.from({ length: 32 }, (_, i) => (37 * i) % 1024)) }) < 5e-6);
   // The embedding stays tied to the head.
   assert.equal(rotated.graph.weights.get('model.embed_tokens.weight'), graph.weights.get('model.embed_tokens.weight'));
@@ -78,8 +78,26 @@ test('the step turns every input of a layer that is rounded, and its matrices st
   const feeds = { input_ids: i64([1, 16], Array.from({ length: 16 }, (_, i) => 60 * i)) };
   const { graph, weights, kept, notes } = await applyRecipe(recipe, model.graph(), { engine: ortNode, formatOf: (site) => (site.kind === 'Gather' ? undefined : parseFormat('int4/g64')), batches: () => [feeds] });
   assert.equal(weights.size, 42);
-  assert.equal(kept.size, 4);
+  assert.equal(kept.size, 6);
   assert.ok([...kept].every((id) => !weights.has(id)));
   assert.match(notes[0], /seed 0: 12 within the residual stream, 12 as the network runs/);
   assert.equal(turnable(graph).filter(({ id }) => weights.has(id)).length, 42);
+});
+
+test('two small factors are the large matrix, signs included', () => {
+  for (const [width, seed] of [[512, 3], [128, undefined], [320, 5]] as const) {
+    const { order, matrix, factors } = hadamardRotation(width, seed);
+    const { signs, left, right } = factors!;
+    const b = Math.sqrt(right.length);
+    const a = order / b;
+    assert.ok(Math.max(a, b) <= 32 || !Number.isInteger(Math.log2(order)));
+    for (let i = 0; i < order; i += 7) {
+      for (let j = 0; j < order; j++) {
+        const product = (signs?.[i] ?? 1) * left[Math.floor(i / b) * a + Math.floor(j / b)] * right[(i % b) * b + (j % b)];
+        assert.ok(Math.abs(product - matrix[i * order + j]) < 1e-7);
+      }
+    }
+  }
+  assert.equal(hadamardRotation(140).factors, undefined);
+  assert.equal(hadamardRotation(32, 1).factors, undefined);
 });
