@@ -234,7 +234,7 @@ async function finish({ model, settings, planned: { plan, parts }, fingerprints,
     const fallbacks = tensors.flatMap(({ name, target, fallback }) => (fallback === undefined ? [] : [{ tensor: name, format: target, reason: fallback }]));
     const verdict = verdictOf({
       file: spec.file, target: spec.target, format: weightsText(spec.scheme), size: files.reduce((sum, { bytes }) => sum + bytes, 0),
-      bitsPerWeight: written[i].allocation?.bitsPerWeight ?? (8 * tensors.reduce((sum, { bytesAfter }) => sum + bytesAfter, 0)) / Math.max(1, model.parameters), ...(fallbacks.length === 0 ? {} : { fallbacks }),
+      bitsPerWeight: (written[i].tensorBits ?? 8 * tensors.reduce((sum, { bytesAfter }) => sum + bytesAfter, 0)) / Math.max(1, model.parameters), ...(fallbacks.length === 0 ? {} : { fallbacks }),
     }, judged?.[i]);
     return { file: spec.file, files, fingerprint: fingerprints[i], target: spec.target, label: spec.scheme.label, recipe: spec.recipe?.name ?? 'none', activations: spec.scheme.activations, seconds: made[i], tensors, histograms: written[i].histograms, verdict, notes: written[i].notes, ...(written[i].allocation === undefined ? {} : { allocation: written[i].allocation }), snippet: snippets[i] };
   }));

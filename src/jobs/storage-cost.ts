@@ -7,10 +7,8 @@ import type { StorageCost } from '../recipes/state.ts';
 import { quantizedLazily } from '../round/quantized-matrix.ts';
 import type { Scheme } from './schemes.ts';
 import type { SourceModel } from './source.ts';
+import { tensorBits } from './targets/onnx.ts';
 import { lowBitTables, roundedTables, withLowBitTables } from './targets/onnx-tables.ts';
-
-/** Bits of all tensors of a graph. */
-const bitsOf = ({ weights }: Graph): number => [...weights.values()].reduce((sum, { byteLength }) => sum + 8 * byteLength, 0);
 
 /** Of ONNX files, tables of embeddings included as they are written. */
 export function onnxStorage(model: Pick<SourceModel, 'kind' | 'parameters'>, scheme: Scheme, keep: readonly string[]): StorageCost {
@@ -24,12 +22,12 @@ export function onnxStorage(model: Pick<SourceModel, 'kind' | 'parameters'>, sch
         name: site.id, nodes: [site.node], inputs: fed.map((name) => ({ name, type: undefined, shape: undefined })), outputs: [{ name: site.output, type: undefined, shape: undefined }],
         weights: new Map([[site.id, site.weight]]), values: new Map(), opset: new Map([['', 21]]), metadata: new Map(),
       };
-      return bitsOf((await exportWeightOnly(alone, new Map([[site.id, quantizedLazily(site, format)]]))).graph);
+      return tensorBits((await exportWeightOnly(alone, new Map([[site.id, quantizedLazily(site, format)]]))).graph);
     },
     async rest(graph, without) {
       const tables = roundedTables(lowBitTables({ kind: model.kind, graph }, scheme, keep));
       const written = await withLowBitTables(graph, tables);
-      return bitsOf({ ...written, weights: new Map([...written.weights].filter(([id]) => !without.has(id))) });
+      return tensorBits({ ...written, weights: new Map([...written.weights].filter(([id]) => !without.has(id))) });
     },
   };
 }

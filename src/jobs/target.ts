@@ -52,6 +52,8 @@ export interface Written {
   readonly tensors: readonly TensorLine[];
   readonly histograms: readonly WeightHistogram[];
   readonly notes: readonly string[];
+  /** Bits of all tensors of the file as they lie in it; absent where the planned lines say as much. */
+  readonly tensorBits?: number;
   /** How formats were chosen by measurement, where they were. */
   readonly allocation?: Allocation;
 }

@@ -36,7 +36,7 @@ export function activationBits(activations: string | undefined): number {
 export function comparisons({ outputs }: Pick<QuantizeResult, 'outputs'>): Comparison[] {
   const judged = outputs.flatMap((output) => {
     const error = output.verdict.score === undefined ? undefined : errorOf(output.verdict.score.error);
-    return error === undefined || output.recipe === 'none' ? [] : [{ output, error, bits: output.verdict.bitsPerWeight, activationBits: activationBits(output.activations), isPlain: plainRecipes.has(output.recipe) }];
+    return error === undefined || output.recipe === 'none' ? [] : [{ output, error, bits: output.verdict.bitsPerWeight, activationBits: activationBits(output.activations), isPlain: plainRecipes.has(output.recipe) && output.allocation === undefined }];
   });
   return [{ title: 'Weights alone', low: false }, { title: 'Weights and activations', low: true }].flatMap(({ title, low }) => {
     const files = judged.filter((file) => (file.activationBits < 16) === low);

@@ -26,7 +26,7 @@ export const onnxTarget: TargetWriter = {
     const { graph, applied, notes } = await schemeGraph(context);
     await writeGraph(context, graph, context.spec.file);
     const files = [context.spec.file, ...(isLarge(graph) ? [`${context.spec.file}_data`] : [])];
-    return { files, notes: notes(), ...(await described(context, applied)) };
+    return { files, notes: notes(), tensorBits: tensorBits(graph), ...(await described(context, applied)) };
   },
 };
 
@@ -58,6 +58,9 @@ export async function schemeGraph({ model, spec: { scheme }, settings, apply }: 
     notes: () => [...rest.notes, ...low.notes.map(({ text }) => text), ...tableNotes(tables), ...(half?.notes ?? []).map(({ text }) => text), ...unseen],
   };
 }
+
+/** Bits of all tensors of a graph. */
+export const tensorBits = ({ weights }: Graph): number => [...weights.values()].reduce((sum, { byteLength }) => sum + 8 * byteLength, 0);
 
 /** Whether tensors are too large to lie in the model file. */
 export const isLarge = (graph: Graph): boolean => {

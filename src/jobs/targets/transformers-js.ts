@@ -1,7 +1,7 @@
 /** Folders that transformers.js loads: one ONNX file per scheme under `onnx/`, and the side files that all of them share. */
 import { isJsonObject, parseJsonBytes } from '../../files/json.ts';
 import type { TargetWriter } from '../target.ts';
-import { described, isLarge, schemeGraph, writeGraph } from './onnx.ts';
+import { described, isLarge, schemeGraph, tensorBits, writeGraph } from './onnx.ts';
 import { planGraph } from './onnx-plan.ts';
 import { sideFiles, jsonBytes, writeSideFiles } from './side-files.ts';
 
@@ -49,6 +49,6 @@ export const transformersJsTarget: TargetWriter = {
       ]));
     });
     const unnamed = dtypeOf(fileName) === undefined ? [`transformers.js has no dtype of this name: load it with model_file_name: '${fileName.slice(0, -5)}' and dtype: 'fp32'`] : [];
-    return { files: [spec.file, ...(external ? [`${spec.file}_data`] : []), ...side], notes: [...notes(), ...unnamed], ...(await described(context, applied)) };
+    return { files: [spec.file, ...(external ? [`${spec.file}_data`] : []), ...side], notes: [...notes(), ...unnamed], tensorBits: tensorBits(graph), ...(await described(context, applied)) };
   },
 };
