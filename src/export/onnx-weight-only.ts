@@ -6,10 +6,12 @@
 import type { Graph, Node } from '../graph/graph.ts';
 import { linearSites, type Linear } from '../graph/linear.ts';
 import { freshNames, makeNode, removeDeadNodes, type Fresh } from '../graph/rewrite.ts';
+import { producers } from '../graph/traverse.ts';
 import { upgradeOpset } from '../graph/upgrade.ts';
 import { isScaled, type ScaledFormat } from '../formats/scaled.ts';
 import { elementTypes, type TensorRef } from '../tensor-ref.ts';
 import type { QuantizedMatrix } from '../round/quantized-matrix.ts';
+import { liesOnGrid } from './fixed-input.ts';
 import { dequantized, dequantizeType, unpacksOnLoad } from './onnx-dequantize.ts';
 import { gatherBlockQuantized, takesGatherBlockQuantized, tiedHeads } from './onnx-embedding.ts';
 import { matMulNBits, packMatrix, takesMatMulNBits, type PackedMatrix } from './onnx-matmul-nbits.ts';
@@ -27,7 +29,7 @@ export interface Emit {
 export interface WeightOnlyResult { readonly graph: Graph; readonly notes: readonly ExportNote[] }
 
 export interface WeightOnlyOptions {
-  /** Arithmetic of `MatMulNBits`: 4 (default) rounds activations to 8 bits on the way and is the fastest, 0 keeps them float. */
+  /** Arithmetic of `MatMulNBits`: 4 (default) rounds activations to 8 bits on the way and is the fastest, 0 keeps them float, as those on fixed grids are. */
   readonly accuracyLevel?: 0 | 4;
 }
 
@@ -39,6 +41,7 @@ export async function exportWeightOnly(graph: Graph, weights: ReadonlyMap<string
   const twoBit = sitesOf(graph, weights).some((site) => formOf(site, weights.get(site.id)!) === 'integers' && elementTypes[dequantizeType(weights.get(site.id)!.format as ScaledFormat)!].bits === 2);
   const base = twoBit && (graph.opset.get('') ?? 21) < 25 ? await upgradeOpset(graph, 25) : graph;
   const fresh = freshNames(base);
+  const makers = producers(base);
   const made = new Map(base.weights);
   const replacements = new Map<string, Node[]>();
   const floats = new Map<string, { value: string; nodes: Node[] }>();
@@ -69,7 +72,7 @@ export async function exportWeightOnly(graph: Graph, weights: ReadonlyMap<string
       contrib = true;
       const shared = packed.get(site.id) ?? packMatrix(site, tiles, emit);
       packed.set(site.id, shared);
-      const made = form === 'MatMulNBits' ? matMulNBits(site, shared, emit, options.accuracyLevel ?? 4) : gatherBlockQuantized(site, shared, emit);
+      const made = form === 'MatMulNBits' ? matMulNBits(site, shared, emit, options.accuracyLevel ?? (liesOnGrid(site.input, makers) ? 0 : 4)) : gatherBlockQuantized(site, shared, emit);
       replacements.set(site.output, [...nodes, ...made]);
       continue;
     }

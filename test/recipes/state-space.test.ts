@@ -23,7 +23,7 @@ async function logits(found: Graph): Promise<Float32Array> {
   return made.data as Float32Array;
 }
 
-async function run(recipe: Recipe, weights = 'int8/channel') {
+async function run(recipe: Recipe, weights = 'int8/g16') {
   const applied = await applyRecipe(recipe, graph, { engine: ortNode, batches: () => [feeds], formatOf: (site) => (site.kind === 'Conv' || site.kind === 'Gather' ? undefined : parseFormat(weights)) });
   const file = await exportWeightOnly(applied.graph, applied.weights, { accuracyLevel: 0 });
   const [float, low] = [await logits(graph), await logits(file.graph)];
@@ -35,9 +35,11 @@ const projections = Array.from({ length: 3 }, (_, i) => [`backbone.layers.${i}.m
 for (const name of ['quamba2', 'mambaquant']) {
   test(`${name}: 8 bits everywhere stay near the float model, rotations stay float, and the run says what was done`, async () => {
     const { applied, error } = await run(findRecipe(name));
-    assert.ok(error > 1e-4 && error < 0.1, String(error));
+    assert.ok(error > 1e-4 && error < 0.25, String(error));
     assert.deepEqual([...applied.weights.keys()].sort(), projections);
     assert.ok(applied.kept.size > 0);
+    const { graph: file } = await exportWeightOnly(applied.graph, applied.weights);
+    assert.ok(file.nodes.filter(({ op }) => op === 'MatMulNBits').every(({ attributes }) => attributes.accuracy_level.value === 0), 'the engine rounds no input once more');
     assert.equal(applied.notes.filter((line) => line.includes('fixed grids of 8 bits')).length, 1);
   });
 }
