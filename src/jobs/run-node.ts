@@ -1,6 +1,10 @@
 /** Runs a language model on the low-bit engine: a prompt in, text out as it is written. */
 import { z } from 'zod';
+import { openFile } from '../files/fs-node.ts';
+import { parseJsonBytes, type Json } from '../files/json.ts';
+import { jsonConstraint } from '../runtime/constrain.ts';
 import type { Generated } from '../runtime/generate.ts';
+import { jsonSchema } from '../runtime/json-schema.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import { checkSettings } from './settings.ts';
 import { openText } from './text-model-node.ts';
@@ -21,6 +25,8 @@ const runSettings = z.strictObject({
   repetitionPenalty: z.coerce.number().positive().default(1),
   /** Texts that end the output. */
   stop: z.union([z.string().transform((one) => [one]), z.array(z.string().min(1))]).default([]),
+  /** File with a JSON schema, or the schema itself: the output is JSON that is valid under it. */
+  jsonSchema: z.union([z.string().min(1), z.record(z.string(), z.unknown())]).optional(),
   /** Block type that float weights take as they are loaded. */
   weights: z.string().optional(),
   seed: z.coerce.number().int().default(0),
@@ -36,11 +42,24 @@ export interface RunResult extends Generated {
   readonly bytes: { readonly model: number; readonly memory: number };
 }
 
+/** Schemas of whole libraries stay below a megabyte. */
+const maxSchemaBytes = 4_000_000;
+
+const readSchema = async (file: string): Promise<Json> => {
+  const source = await openFile(file);
+  try {
+    return parseJsonBytes(await source.read(0, Math.min(source.size, maxSchemaBytes + 1)), file, { maxBytes: maxSchemaBytes });
+  } finally {
+    await source.close();
+  }
+};
+
 export async function run(request: RunRequest, { onText, progress = silentProgress, signal }: { onText?(text: string): void; readonly progress?: Progress; readonly signal?: AbortSignal } = {}): Promise<RunResult> {
-  const { model: location, prompt, chat, system, weights, context, threads, ...options } = checkSettings(runSettings, request);
+  const { model: location, prompt, chat, system, weights, context, threads, jsonSchema: schema, ...options } = checkSettings(runSettings, request);
+  const shape = schema === undefined ? undefined : jsonSchema(typeof schema === 'string' ? await readSchema(schema) : schema);
   const { name, model, weightBytes } = await openText(location, { weights, context, threads, progress });
   try {
-    const given = { ...options, ...(signal === undefined ? {} : { signal }) };
+    const given = { ...options, ...(shape === undefined ? {} : { constraint: jsonConstraint(model.tokenizer, shape) }), ...(signal === undefined ? {} : { signal }) };
     const pieces = chat ? model.chat([...(system === undefined ? [] : [{ role: 'system', content: system }]), { role: 'user', content: prompt }], given) : model.write(prompt, given);
     for (;;) {
       const next = await pieces.next();

@@ -1,7 +1,8 @@
 /** Text that a decoder writes, piece by piece, until it ends, is stopped, or has no room. */
 import { defineErrors } from '../errors.ts';
 import type { Tokenizer } from '../models/tokenizer.ts';
-import { sample, type SampleOptions } from './sample.ts';
+import type { Constraint } from './constrain.ts';
+import { masked, penalized, sample, type SampleOptions } from './sample.ts';
 import { TextStream } from './text-stream.ts';
 
 /** What generates: tokens in, logits after the last one out. */
@@ -21,6 +22,8 @@ export interface GenerateOptions extends SampleOptions {
   /** Tokens that end the output. */
   readonly endTokens?: readonly number[];
   readonly signal?: AbortSignal;
+  /** Holds the output to a form; used for one text. */
+  readonly constraint?: Constraint;
   /** Told of every token that is written, with the logits that it was taken from. */
   onToken?(id: number, logits: Float32Array): void;
 }
@@ -28,7 +31,8 @@ export interface GenerateOptions extends SampleOptions {
 export interface Generated {
   readonly text: string;
   readonly ids: readonly number[];
-  readonly end: 'end token' | 'stop text' | 'length' | 'context' | 'cancelled';
+  /** `complete`: what the constraint asks for is there. */
+  readonly end: 'end token' | 'stop text' | 'complete' | 'length' | 'context' | 'cancelled';
   readonly promptTokens: number;
   /** Tokens of the prompt that the decoder still held from before. */
   readonly cachedTokens: number;
@@ -38,6 +42,7 @@ export interface Generated {
 
 const errors = defineErrors('generate', {
   empty: (_: Record<string, never>) => 'the prompt has no tokens: give at least one character that the model knows',
+  stuck: (_: Record<string, never>) => 'no token of the vocabulary continues the text in the form that was asked for',
 });
 
 /** Tokens of a prompt between two looks at whether it was cancelled. */
@@ -47,11 +52,12 @@ const turn = 8;
 
 /** Yields text as it becomes certain; returns all of it. The decoder goes on from where it stands, or where it can begin. */
 export async function* generate(decoder: Decoder, tokenizer: Tokenizer, prompt: readonly number[], options: GenerateOptions = {}): AsyncGenerator<string, Generated> {
-  const { maxTokens = 128, stop = [], endTokens = [], signal, onToken } = options;
+  const { maxTokens = 128, stop = [], endTokens = [], signal, constraint, onToken } = options;
   if (prompt.length === 0) throw errors.empty({});
   const ids: number[] = [];
   const seen = new Set(prompt);
-  const stream = new TextStream(tokenizer);
+  // Spaces that are taken out of the text would be missing from what the constraint saw.
+  const stream = new TextStream(tokenizer, constraint === undefined ? {} : { cleanUpSpaces: false });
   /** Text that is certain, and of it what was not given yet because a stop text may begin with it. */
   let text = '';
   let open = '';
@@ -69,6 +75,15 @@ export async function* generate(decoder: Decoder, tokenizer: Tokenizer, prompt: 
     }
     return signal?.aborted === true;
   };
+  const next = (logits: Float32Array): number => {
+    if (constraint === undefined) return sample(logits, options, ids.length, seen);
+    // One token more than there is room for in the context: the last one is not read.
+    const left = Math.min(maxTokens - ids.length, decoder.context - decoder.position + 1);
+    const allows = (id: number): boolean => (endTokens.includes(id) ? constraint.mayEnd : constraint.allows(id, left - 1));
+    const allowed = masked(penalized(logits, options.repetitionPenalty ?? 1, seen), options.temperature ?? 0, allows);
+    if (allowed === undefined) throw errors.stuck({});
+    return sample(allowed, { ...options, repetitionPenalty: 1 }, ids.length, []);
+  };
   const cached = decoder.begin?.(prompt) ?? 0;
   // A prompt that does not fit is refused before any of it is read.
   const step = decoder.position + prompt.length - cached > decoder.context ? prompt.length : promptStep;
@@ -80,7 +95,7 @@ export async function* generate(decoder: Decoder, tokenizer: Tokenizer, prompt: 
   first = performance.now();
   for (;;) {
     if (await cancelled()) return result('cancelled', open + stream.tail);
-    const id = sample(logits!, options, ids.length, seen);
+    const id = next(logits!);
     if (endTokens.includes(id)) {
       const rest = open + stream.tail;
       if (rest !== '') yield rest;
@@ -89,6 +104,7 @@ export async function* generate(decoder: Decoder, tokenizer: Tokenizer, prompt: 
     ids.push(id);
     seen.add(id);
     onToken?.(id, logits!);
+    constraint?.take(id);
     open += stream.add(id);
     const visible = open + stream.tail;
     const cut = Math.min(...stop.map((one) => visible.indexOf(one)).filter((at) => at >= 0));
@@ -96,7 +112,7 @@ export async function* generate(decoder: Decoder, tokenizer: Tokenizer, prompt: 
       if (cut > 0) yield visible.slice(0, cut);
       return result('stop text', visible.slice(0, cut));
     }
-    const end = ids.length >= maxTokens ? 'length' : decoder.position >= decoder.context ? 'context' : undefined;
+    const end = constraint?.complete === true ? 'complete' : ids.length >= maxTokens ? 'length' : decoder.position >= decoder.context ? 'context' : undefined;
     if (end !== undefined) {
       if (visible !== '') yield visible;
       return result(end, visible);

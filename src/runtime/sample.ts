@@ -15,6 +15,9 @@ export interface SampleOptions {
   readonly seed?: number;
 }
 
+/** Below this share of the likeliest token's weight nothing is ever drawn. */
+const negligible = 1e-12;
+
 /** Index of the largest logit, the first among equals. */
 export function likeliest(logits: Float32Array): number {
   let best = 0;
@@ -27,7 +30,7 @@ export function distribution(logits: Float32Array, { temperature = 1, topK = 0, 
   const top = logits[likeliest(logits)];
   const weights = Float64Array.from(logits, (logit) => Math.exp((logit - top) / temperature));
   // Far below the likeliest nothing is ever drawn, and sorting it would cost most of the time.
-  let order = [...weights.keys()].filter((i) => weights[i] >= Math.max(minP, 1e-12)).sort((a, b) => weights[b] - weights[a] || a - b);
+  let order = [...weights.keys()].filter((i) => weights[i] >= Math.max(minP, negligible)).sort((a, b) => weights[b] - weights[a] || a - b);
   if (topK > 0) order = order.slice(0, topK);
   const total = order.reduce((sum, i) => sum + weights[i], 0);
   if (topP < 1) {
@@ -45,6 +48,38 @@ export function penalized(logits: Float32Array, penalty: number, seen: Iterable<
   if (penalty === 1) return logits;
   const given = logits.slice();
   for (const id of new Set(seen)) given[id] = given[id] > 0 ? given[id] / penalty : given[id] * penalty;
+  return given;
+}
+
+/** Likeliest tokens that are tried one by one before all are put in order. */
+const triedFirst = 8;
+
+/**
+ * Logits where tokens that are not allowed, and those too unlikely to be asked about, are −∞; undefined where none is
+ * allowed. What is drawn from them is drawn from all allowed tokens.
+ */
+export function masked(logits: Float32Array, temperature: number, allows: (id: number) => boolean): Float32Array | undefined {
+  const given = logits.slice();
+  const refuse = (id: number): void => { given[id] = -Infinity; };
+  let best: number | undefined;
+  for (let tried = 0; best === undefined && tried < triedFirst; tried++) {
+    const id = likeliest(given);
+    if (allows(id)) best = id;
+    else refuse(id);
+  }
+  if (best === undefined) {
+    for (const id of [...given.keys()].filter((one) => given[one] > -Infinity).sort((a, b) => given[b] - given[a] || a - b)) {
+      if (allows(id)) {
+        best = id;
+        break;
+      }
+      refuse(id);
+    }
+  }
+  if (best === undefined) return undefined;
+  if (temperature <= 0) return given;
+  const lowest = given[best] + temperature * Math.log(negligible);
+  for (let id = 0; id < given.length; id++) if (id !== best && given[id] > -Infinity && (given[id] < lowest || !allows(id))) refuse(id);
   return given;
 }
 

@@ -120,6 +120,21 @@ test('log probabilities add up and are those of the logits', async () => {
   }
 });
 
+test('answers are JSON of the schema that was asked for', async () => {
+  const schema = { type: 'object', properties: { name: { type: 'string' }, mood: { enum: ['glad', 'sad'] }, age: { type: 'integer' } }, required: ['name', 'mood'], additionalProperties: false };
+  const asked = { messages: [{ role: 'user', content: 'Who?' }], max_tokens: 60, temperature: 1.2, response_format: { type: 'json_schema', json_schema: { name: 'person', strict: true, schema } } };
+  for (let seed = 0; seed < 5; seed++) {
+    const { body } = await ask('/v1/chat/completions', { ...asked, seed });
+    const { name, mood, age = 0, ...rest } = JSON.parse(body.choices[0].message.content);
+    assert.deepEqual([typeof name, ['glad', 'sad'].includes(mood), Number.isInteger(age), rest, body.choices[0].finish_reason], ['string', true, true, {}, 'stop']);
+  }
+  const any = await ask('/v1/completions', { ...greedy, response_format: { type: 'json_object' } });
+  assert.equal(typeof JSON.parse(any.body.choices[0].text), 'object');
+  const wrong = await ask('/v1/chat/completions', { ...asked, response_format: { type: 'json_schema', json_schema: { schema: { type: 'string', pattern: 'a' } } } });
+  assert.deepEqual([wrong.status, wrong.body.error.param, wrong.body.error.message], [400, 'response_format', 'schema: pattern is not supported']);
+  assert.match((await ask('/v1/completions', { ...greedy, response_format: { type: 'xml' } })).body.error.message, /^response_format/);
+});
+
 const refused: readonly (readonly [body: unknown, message: RegExp, param?: string])[] = [
   ['{"prompt": "a"', /the body: expected/],
   ['', /the body: expected/],

@@ -1,5 +1,8 @@
 /** Language models on the low-bit engine: logits against ONNX Runtime, text, stops, and what goes wrong. */
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ortNode } from '../../src/engine/ort-node.ts';
@@ -140,6 +143,19 @@ test('top-k, top-p and min-p leave the likeliest', () => {
   assert.deepEqual(ids({ topP: 0.7 }), [0, 1]);
   assert.deepEqual(ids({ minP: 0.25 }), [0, 1, 2]);
   assert.equal(sample(logits, { repetitionPenalty: 4 }, 0, [0]), 1);
+});
+
+test('output is JSON under a schema, given as a value or as a file', async () => {
+  const schema = { type: 'object', properties: { line: { type: 'string' }, act: { type: 'integer' } }, required: ['line', 'act'] };
+  const { text, end } = await run({ model: location, prompt: 'ROMEO:', threads: 1, maxTokens: 60, jsonSchema: schema });
+  const { line, act } = JSON.parse(text);
+  assert.deepEqual([typeof line, Number.isInteger(act), end], ['string', true, 'complete']);
+  const folder = await mkdtemp(join(tmpdir(), 'fewbit-schema-'));
+  const file = join(folder, 'schema.json');
+  await writeFile(file, JSON.stringify(schema));
+  assert.equal((await run({ model: location, prompt: 'ROMEO:', threads: 1, maxTokens: 60, jsonSchema: file })).text, text);
+  await rm(folder, { recursive: true });
+  await assert.rejects(run({ model: location, prompt: 'a', jsonSchema: { not: {} } }), /schema: not is not supported/);
 });
 
 test('bad requests get one line', async () => {

@@ -21,6 +21,7 @@ export const runCommand: CliCommand = {
       .option('--min-p <p>', 'draw from tokens at least this share as likely as the likeliest')
       .option('--repetition-penalty <x>', 'make tokens that were written before less likely')
       .option('--stop <texts...>', 'texts that end the output')
+      .option('--json-schema <file>', 'the output is JSON that is valid under this schema')
       .option('--weights <type>', 'load float weights as q4_0, q4_k, q6_k, q8_0, …')
       .option('--seed <n>', 'of everything that is drawn')
       .option('--threads <n>', 'threads that multiply', '2')

@@ -1,7 +1,9 @@
 /** Bodies of requests as clients of chat-completion services write them, brought into one form; what would change the answer and is not done is refused by name. */
 import { z } from 'zod';
+import { FewbitError } from '../../errors.ts';
 import type { GenerateOptions } from '../../runtime/generate.ts';
 import type { Message } from '../../runtime/chat.ts';
+import { anyObject, jsonSchema, type Shape } from '../../runtime/json-schema.ts';
 import { RequestError } from './errors.ts';
 
 /** What a client may also send as null. */
@@ -13,6 +15,11 @@ const unused = (name: string, ...harmless: readonly unknown[]) =>
 const text = z.string().max(1_000_000);
 const stopText = z.string().min(1).max(1000);
 
+/** The schema is checked when it is read. */
+const responseFormat = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('text') }), z.object({ type: z.literal('json_object') }), z.object({ type: z.literal('json_schema'), json_schema: z.object({ schema: z.unknown() }) }),
+], 'type must be text, json_object or json_schema, the last with json_schema.schema');
+
 const shared = {
   model: maybe(z.string().max(1000)),
   temperature: maybe(z.number().min(0).max(2)),
@@ -23,6 +30,7 @@ const shared = {
   seed: maybe(z.number().int().min(Number.MIN_SAFE_INTEGER).max(Number.MAX_SAFE_INTEGER)),
   stop: maybe(z.union([stopText.transform((one) => [one]), z.array(stopText).max(16)])),
   max_tokens: maybe(z.number().int().positive()),
+  response_format: maybe(responseFormat),
   stream: maybe(z.boolean()),
   stream_options: maybe(z.object({ include_usage: maybe(z.boolean()) })),
   n: unused('n other than 1', 1),
@@ -67,6 +75,8 @@ export interface TextRequest {
   readonly kind: 'chat' | 'text';
   readonly prompt: readonly Message[] | string | readonly number[];
   readonly options: GenerateOptions;
+  /** What JSON the answer is. */
+  readonly shape: Shape | undefined;
   readonly stream: boolean;
   readonly includeUsage: boolean;
   /** How many of the likeliest tokens are told beside each; undefined for no probabilities. */
@@ -91,13 +101,23 @@ function optionsOf(body: Shared, maxTokens: number): GenerateOptions {
   return { temperature, topP, topK, minP, repetitionPenalty, seed, stop, maxTokens };
 }
 
-const streamOf = (body: Shared): Pick<TextRequest, 'stream' | 'includeUsage'> => ({ stream: body.stream ?? false, includeUsage: body.stream_options?.include_usage ?? false });
+function formOf({ response_format: format, stream, stream_options: streamed }: Shared): Pick<TextRequest, 'shape' | 'stream' | 'includeUsage'> {
+  const form = { stream: stream ?? false, includeUsage: streamed?.include_usage ?? false };
+  if (format === undefined || format.type === 'text') return { ...form, shape: undefined };
+  if (format.type === 'json_object') return { ...form, shape: anyObject };
+  try {
+    return { ...form, shape: jsonSchema(format.json_schema.schema) };
+  } catch (error) {
+    if (error instanceof FewbitError) throw new RequestError(400, error.message, { param: 'response_format', code: error.code });
+    throw error;
+  }
+}
 
 export function chatRequest(given: unknown): TextRequest {
   const body = parse(chatBody, given);
   const messages = body.messages.map(({ role, content }) => ({ role: role === 'developer' ? 'system' : role, content }));
   return {
-    kind: 'chat', prompt: messages, ...streamOf(body),
+    kind: 'chat', prompt: messages, ...formOf(body),
     options: optionsOf(body, body.max_completion_tokens ?? body.max_tokens ?? Infinity),
     logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
   };
@@ -105,5 +125,5 @@ export function chatRequest(given: unknown): TextRequest {
 
 export function completionRequest(given: unknown): TextRequest {
   const body = parse(completionBody, given);
-  return { kind: 'text', prompt: body.prompt, ...streamOf(body), options: optionsOf(body, body.max_tokens ?? 16), logprobs: body.logprobs };
+  return { kind: 'text', prompt: body.prompt, ...formOf(body), options: optionsOf(body, body.max_tokens ?? 16), logprobs: body.logprobs };
 }

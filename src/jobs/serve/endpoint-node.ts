@@ -1,8 +1,9 @@
 /** The endpoint: which paths there are, and what each does with a model. */
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Message } from '../../runtime/chat.ts';
+import { jsonConstraint } from '../../runtime/constrain.ts';
 import type { Generated } from '../../runtime/generate.ts';
 import type { TextModel } from '../../runtime/text-model.ts';
 import { partOfAnswer, tokenChance, usagePart, wholeAnswer, type AnswerHead, type TokenChance } from './answers.ts';
@@ -38,6 +39,9 @@ export async function openEndpoint(name: string, model: TextModel, options: Endp
   const turns = new Turns(options.maxWaiting);
   const running = new Set<AbortController>();
   const started = Math.floor(Date.now() / 1000);
+  /** Connections, and those with a request: clients keep others for later, or open them before they need them. */
+  const connections = new Set<Socket>();
+  const busy = new Set<Socket>();
   let closing = false;
   const listed = { id: name, object: 'model', created: started, owned_by: 'fewbit', context_length: model.decoder.context };
 
@@ -74,6 +78,11 @@ export async function openEndpoint(name: string, model: TextModel, options: Endp
 
   const server = createServer({ headersTimeout: 1000 * arrival.headers, requestTimeout: 1000 * arrival.request, keepAliveTimeout: 1000 * arrival.idle }, (request, response) => {
     let headers: Record<string, string> = {};
+    busy.add(request.socket);
+    response.on('close', () => {
+      busy.delete(request.socket);
+      if (closing) request.socket.end();
+    });
     (async () => {
       headers = checkAccess(request, access);
       await answer(request, response, headers);
@@ -83,6 +92,10 @@ export async function openEndpoint(name: string, model: TextModel, options: Endp
       if (response.headersSent) response.destroy();
       else sendError(response, known, headers);
     });
+  });
+  server.on('connection', (socket) => {
+    connections.add(socket);
+    socket.on('close', () => connections.delete(socket));
   });
   server.on('clientError', (_error, socket) => {
     if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\n\r\n{"error":{"message":"not an HTTP request","type":"invalid_request_error","param":null,"code":null}}');
@@ -100,8 +113,7 @@ export async function openEndpoint(name: string, model: TextModel, options: Endp
       if (now) for (const abort of running) abort.abort();
       await new Promise<void>((resolve) => {
         server.close(() => resolve());
-        if (now) server.closeAllConnections();
-        else server.closeIdleConnections();
+        for (const socket of connections) if (now || !busy.has(socket)) socket.destroy();
       });
     },
   };
@@ -119,13 +131,14 @@ function promptTokens(model: TextModel, { kind, prompt }: TextRequest): readonly
 
 /** Writes one answer, streamed or whole. */
 async function write(
-  model: TextModel, name: string, { kind, options, stream, includeUsage, logprobs }: TextRequest, prompt: readonly number[], signal: AbortSignal,
+  model: TextModel, name: string, { kind, options, shape, stream, includeUsage, logprobs }: TextRequest, prompt: readonly number[], signal: AbortSignal,
   response: ServerResponse, headers: Record<string, string>, onAnswer: EndpointOptions['onAnswer'],
 ): Promise<void> {
   const head: AnswerHead = { id: `${kind === 'chat' ? 'chatcmpl' : 'cmpl'}-${randomUUID()}`, created: Math.floor(Date.now() / 1000), model: name };
   const all: TokenChance[] = [];
   const onToken = logprobs === undefined ? undefined : (id: number, logits: Float32Array): void => { all.push(tokenChance(model.tokenizer, id, logits, logprobs)); };
-  const pieces = model.generate(prompt, { ...options, signal, ...(onToken === undefined ? {} : { onToken }) });
+  const constraint = shape === undefined ? {} : { constraint: jsonConstraint(model.tokenizer, shape) };
+  const pieces = model.generate(prompt, { ...options, ...constraint, signal, ...(onToken === undefined ? {} : { onToken }) });
   let next = await pieces.next();
   const events = stream ? eventStream(response, headers) : undefined;
   if (kind === 'chat') events?.send(partOfAnswer(kind, head, { role: 'assistant', text: '' }));

@@ -1,0 +1,283 @@
+/**
+ * Reads JSON character by character and says which may come next under a schema. States are values that are made once and
+ * compared by identity: a place in a text is a set of them, and both remember where characters lead.
+ */
+import type { ObjectShape, Shape } from './json-schema.ts';
+
+/** One way in which the text so far can go on. */
+interface State {
+  readonly id: number;
+  /** Fewest characters that complete the text. */
+  readonly need: number;
+  /** Open arrays and objects. */
+  readonly depth: number;
+  step(character: string): readonly State[];
+}
+
+/** All ways in which the text so far can go on. */
+export interface Place {
+  /** Fewest characters that complete the text; 0 where it may end. */
+  readonly need: number;
+  /** The text is complete, and nothing may follow. */
+  readonly complete: boolean;
+  /** Where a UTF-16 unit leads; undefined where it must not come. */
+  step(character: string): Place | undefined;
+}
+
+/** Spaces and line ends between two parts: models that may write any number of them sometimes write nothing else. */
+const maxBlanks = 24;
+/** Open arrays and objects where the schema sets no limit. */
+const maxDepth = 32;
+/** Digits of a number before and after its point: they stay exact, and with a short exponent finite. */
+const maxDigits = 15;
+const maxExponent = 2;
+
+const isBlank = (c: string): boolean => c === ' ' || c === '\n' || c === '\t' || c === '\r';
+const isDigit = (c: string): boolean => c >= '0' && c <= '9';
+const none: readonly State[] = [];
+const escaped = (unit: string): string => `u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+/** Characters of a text where all but ASCII is escaped: how it can be written whatever the vocabulary has. */
+const plainLength = (text: string): number => [...Array(text.length).keys()].reduce((sum, i) => sum + (text.charCodeAt(i) < 128 ? 1 : 6), 0);
+
+type Phase = 'minus' | 'zero' | 'whole' | 'point' | 'fraction' | 'e' | 'sign' | 'exponent';
+
+const anything: readonly Shape[] = [
+  { kind: 'string' }, { kind: 'number', integer: false }, { kind: 'texts', texts: ['true', 'false', 'null'] },
+  { kind: 'array', items: { kind: 'anything' }, min: 0, max: Infinity }, { kind: 'object', properties: [], others: { kind: 'anything' } },
+];
+
+class States {
+  readonly #made = new Map<string, State>();
+  readonly #shapes = new Map<Shape, { readonly id: number; readonly need: number }>();
+  readonly end: State = { id: 0, need: 0, depth: 0, step: () => none };
+
+  #intern(key: string, make: () => Omit<State, 'id'>): State {
+    const known = this.#made.get(key);
+    if (known !== undefined) return known;
+    const state = { id: this.#made.size + 1, ...make() };
+    this.#made.set(key, state);
+    return state;
+  }
+
+  /** A number that stands for a shape in keys, and the fewest characters of its values. */
+  #facts(shape: Shape): { readonly id: number; readonly need: number } {
+    let facts = this.#shapes.get(shape);
+    if (facts === undefined) {
+      facts = { id: this.#shapes.size, need: this.#shortest(shape) };
+      this.#shapes.set(shape, facts);
+    }
+    return facts;
+  }
+
+  #shortest(shape: Shape): number {
+    switch (shape.kind) {
+      case 'anything': case 'number': return 1;
+      case 'string': return 2;
+      case 'texts': return Math.min(...shape.texts.map(plainLength));
+      case 'array': return 2 + shape.min * this.#facts(shape.items).need + Math.max(0, shape.min - 1);
+      case 'object': {
+        const { sum, count } = this.#missing(shape, '');
+        return 2 + sum + Math.max(0, count - 1);
+      }
+      case 'either': return Math.min(...shape.of.map((one) => this.#facts(one).need));
+      default: return shape satisfies never;
+    }
+  }
+
+  /** A state between two parts, where a few blanks may stand. */
+  #between(key: string, need: number, depth: number, step: (c: string) => readonly State[], blanks = 0): State {
+    return this.#intern(`${key} ${blanks}`, () => ({
+      need, depth, step: (c) => (isBlank(c) ? (blanks < maxBlanks ? [this.#between(key, need, depth, step, blanks + 1)] : none) : step(c)),
+    }));
+  }
+
+  value(shape: Shape, rest: State): State {
+    const { id, need } = this.#facts(shape);
+    return this.#between(`value ${id} ${rest.id}`, need + rest.need, rest.depth, (c) => this.#begin(shape, rest, c));
+  }
+
+  #begin(shape: Shape, rest: State, c: string): readonly State[] {
+    switch (shape.kind) {
+      case 'anything': return anything.flatMap((one) => (rest.depth >= maxDepth && (one.kind === 'array' || one.kind === 'object') ? [] : this.#begin(one, rest, c)));
+      case 'either': return shape.of.flatMap((one) => this.#begin(one, rest, c));
+      case 'string': return c === '"' ? [this.#string(rest)] : none;
+      case 'number': return this.#number('minus', 0, shape.integer, rest).step(c).concat(c === '-' ? [this.#number('minus', 0, shape.integer, rest)] : []);
+      case 'texts': return shape.texts.filter((text) => text[0] === c).map((text) => this.#text(text.slice(1), rest));
+      case 'array': return c === '[' ? [this.#firstItem(shape, rest)] : none;
+      case 'object': return c === '{' ? [this.#firstName(shape, rest)] : none;
+      default: return shape satisfies never;
+    }
+  }
+
+  /** The inside of a string, and the quote that ends it. */
+  #string(rest: State): State {
+    const self: State = this.#intern(`string ${rest.id}`, () => ({
+      need: 1 + rest.need, depth: rest.depth, step: (c) => (c === '"' ? [rest] : c === '\\' ? [this.#escape(0, rest)] : c >= ' ' ? [self] : none),
+    }));
+    return self;
+  }
+
+  /** After a backslash, or before so many hexadecimal digits. */
+  #escape(digits: number, rest: State): State {
+    return this.#intern(`escape ${digits} ${rest.id}`, () => ({
+      need: Math.max(1, digits) + 1 + rest.need, depth: rest.depth,
+      step: (c) => {
+        if (digits === 0) return c === 'u' ? [this.#escape(4, rest)] : '"\\/bfnrt'.includes(c) ? [this.#string(rest)] : none;
+        if (!/[0-9a-fA-F]/.test(c)) return none;
+        return [digits === 1 ? this.#string(rest) : this.#escape(digits - 1, rest)];
+      },
+    }));
+  }
+
+  /** Within a number, after so many digits of a part; one that may end goes on with what follows it. */
+  #number(phase: Phase, digits: number, integer: boolean, rest: State): State {
+    const open = phase === 'minus' || phase === 'point' || phase === 'e' || phase === 'sign';
+    return this.#intern(`number ${phase} ${digits} ${integer} ${rest.id}`, () => ({
+      need: (open ? 1 : 0) + rest.need, depth: rest.depth,
+      step: (c) => {
+        const to = (next: Phase, count: number): readonly State[] => [this.#number(next, count, integer, rest)];
+        const digit = isDigit(c);
+        switch (phase) {
+          case 'minus': return c === '0' ? to('zero', 0) : digit ? to('whole', 1) : none;
+          case 'point': return digit ? to('fraction', 1) : none;
+          case 'e': return digit ? to('exponent', 1) : c === '+' || c === '-' ? to('sign', 0) : none;
+          case 'sign': return digit ? to('exponent', 1) : none;
+          case 'exponent': return digit ? (digits < maxExponent ? to('exponent', digits + 1) : none) : rest.step(c);
+          case 'zero': case 'whole': case 'fraction':
+            if (digit) return phase !== 'zero' && digits < maxDigits ? to(phase, digits + 1) : none;
+            if (!integer && c === '.' && phase !== 'fraction') return to('point', 0);
+            if (!integer && (c === 'e' || c === 'E')) return to('e', 0);
+            return rest.step(c);
+          default: return phase satisfies never;
+        }
+      },
+    }));
+  }
+
+  /** A text that is given, character by character or, beyond ASCII, as escapes. */
+  #text(text: string, rest: State): State {
+    if (text === '') return rest;
+    return this.#intern(`text ${rest.id} ${text}`, () => ({
+      need: plainLength(text) + rest.need, depth: rest.depth,
+      step: (c) => {
+        if (c === text[0]) return [this.#text(text.slice(1), rest)];
+        return c === '\\' && text.charCodeAt(0) > 127 ? [this.#text(escaped(text[0]) + text.slice(1), rest)] : none;
+      },
+    }));
+  }
+
+  #firstItem(shape: Shape & { kind: 'array' }, rest: State): State {
+    const { id, need } = this.#facts(shape);
+    return this.#between(`items ${id} ${rest.id}`, need - 1 + rest.need, rest.depth + 1, (c) => {
+      if (c === ']') return shape.min === 0 ? [rest] : none;
+      return shape.max === 0 ? none : this.#begin(shape.items, this.#moreItems(shape, 1, rest), c);
+    });
+  }
+
+  #moreItems(shape: Shape & { kind: 'array' }, count: number, rest: State): State {
+    const { id } = this.#facts(shape);
+    // Beyond the fewest, only a largest number makes a difference.
+    const told = shape.max === Infinity ? Math.min(count, shape.min) : count;
+    const need = Math.max(0, shape.min - count) * (1 + this.#facts(shape.items).need) + 1 + rest.need;
+    return this.#between(`item ${id} ${told} ${rest.id}`, need, rest.depth + 1, (c) => {
+      if (c === ']') return count >= shape.min ? [rest] : none;
+      return c === ',' && count < shape.max ? [this.value(shape.items, this.#moreItems(shape, told + 1, rest))] : none;
+    });
+  }
+
+  /** Required properties that are not among those seen: how many, and their characters without commas. */
+  #missing(shape: ObjectShape, seen: string): { readonly sum: number; readonly count: number } {
+    let [sum, count] = [0, 0];
+    shape.properties.forEach(({ required }, i) => {
+      if (!required || has(seen, i)) return;
+      sum += this.#propertyNeed(shape, i);
+      count++;
+    });
+    return { sum, count };
+  }
+
+  #propertyNeed({ properties }: ObjectShape, i: number): number {
+    return 1 + plainLength(JSON.stringify(properties[i].name)) + this.#facts(properties[i].shape).need;
+  }
+
+  #firstName(shape: ObjectShape, rest: State): State {
+    const { id, need } = this.#facts(shape);
+    return this.#between(`names ${id} ${rest.id}`, need - 1 + rest.need, rest.depth + 1, (c) => (c === '}' ? (this.#missing(shape, '').count === 0 ? [rest] : none) : c === '"' ? this.#names(shape, '', rest) : none));
+  }
+
+  #moreNames(shape: ObjectShape, seen: string, rest: State): State {
+    const { id } = this.#facts(shape);
+    const { sum, count } = this.#missing(shape, seen);
+    return this.#between(`more ${id} ${seen} ${rest.id}`, sum + count + 1 + rest.need, rest.depth + 1, (c) => {
+      if (c === '}') return count === 0 ? [rest] : none;
+      return c === ',' && (shape.others !== undefined || shape.properties.some((_, i) => !has(seen, i))) ? [this.#nextName(shape, seen, rest)] : none;
+    });
+  }
+
+  /** After a comma. */
+  #nextName(shape: ObjectShape, seen: string, rest: State): State {
+    const { id } = this.#facts(shape);
+    const { sum, count } = this.#missing(shape, seen);
+    const unseen = shape.properties.flatMap((_, i) => (has(seen, i) ? [] : [this.#propertyNeed(shape, i)]));
+    const shortest = Math.min(...unseen, ...(shape.others === undefined ? [] : [3 + (shape.properties.some(({ name }) => name === '') ? 1 : 0) + this.#facts(shape.others).need]));
+    return this.#between(`next ${id} ${seen} ${rest.id}`, (count > 0 ? sum + count - 1 : shortest) + 1 + rest.need, rest.depth + 1, (c) => (c === '"' ? this.#names(shape, seen, rest) : none));
+  }
+
+  /** After the quote that begins a name: those listed and not seen, and any other. */
+  #names(shape: ObjectShape, seen: string, rest: State): readonly State[] {
+    const listed = shape.properties.flatMap(({ name, shape: value }, i) =>
+      (has(seen, i) ? [] : [this.#text(JSON.stringify(name).slice(1), this.#colon(value, this.#moreNames(shape, `${seen}${i},`, rest)))]));
+    return shape.others === undefined ? listed : [...listed, this.#otherName(shape, '', this.#colon(shape.others, this.#moreNames(shape, seen, rest)))];
+  }
+
+  /**
+   * Within a name that is not listed, which has no escapes and no broken characters, so that it is known not to be a listed
+   * one. What was typed matters while it may still become one.
+   */
+  #otherName(shape: ObjectShape, typed: string | undefined, rest: State): State {
+    if (typed !== undefined && !shape.properties.some(({ name }) => name.startsWith(typed))) return this.#otherName(shape, undefined, rest);
+    const listed = shape.properties.some(({ name }) => name === typed);
+    return this.#intern(`name ${this.#facts(shape).id} ${rest.id} ${typed === undefined ? '' : `"${typed}`}`, () => ({
+      need: (listed ? 2 : 1) + rest.need, depth: rest.depth,
+      step: (c) => {
+        if (c === '"') return listed ? none : [rest];
+        return c < ' ' || c === '\\' || c === '\ufffd' ? none : [this.#otherName(shape, typed === undefined ? undefined : typed + c, rest)];
+      },
+    }));
+  }
+
+  #colon(shape: Shape, rest: State): State {
+    const { id, need } = this.#facts(shape);
+    return this.#between(`colon ${id} ${rest.id}`, 1 + need + rest.need, rest.depth, (c) => (c === ':' ? [this.value(shape, rest)] : none));
+  }
+}
+
+/** Seen properties are their indices in order of appearance, each with a comma. */
+const has = (seen: string, index: number): boolean => `,${seen}`.includes(`,${index},`);
+
+/** The place before a text of one shape. */
+export function jsonAcceptor(shape: Shape): Place {
+  const states = new States();
+  const places = new Map<string, Place>();
+  const placeOf = (all: readonly State[]): Place => {
+    const unique = [...new Map(all.map((state) => [state.id, state])).values()].sort((a, b) => a.id - b.id);
+    const key = unique.map(({ id }) => id).join();
+    const known = places.get(key);
+    if (known !== undefined) return known;
+    const next = new Map<string, Place | undefined>();
+    const place: Place = {
+      need: Math.min(...unique.map(({ need }) => need)),
+      complete: unique.length === 1 && unique[0] === states.end,
+      step(c) {
+        if (next.has(c)) return next.get(c);
+        const to = unique.flatMap((state) => state.step(c));
+        const found = to.length === 0 ? undefined : placeOf(to);
+        next.set(c, found);
+        return found;
+      },
+    };
+    places.set(key, place);
+    return place;
+  };
+  return placeOf([states.value(shape, states.end)]);
+}
