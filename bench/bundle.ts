@@ -5,7 +5,7 @@ import { bundle, root, smallEntries } from '../test-browser/bundle.ts';
 
 const cases: readonly (readonly [name: string, entries: readonly string[]])[] = [
   ['fewbit/formats', ['src/formats/index.ts']], ['fewbit/files', ['src/files/index.ts']], ['fewbit/graph', ['src/graph/index.ts']],
-  ['fewbit/web', ['src/web.ts']], ['small parts together', smallEntries],
+  ['fewbit/runtime', ['src/runtime/index.ts']], ['fewbit/web', ['src/web.ts']], ['small parts together', smallEntries],
 ];
 const kB = (bytes: number): string => (bytes / 1000).toFixed(1).padStart(9);
 

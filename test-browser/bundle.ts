@@ -39,6 +39,6 @@ export async function bundle(entries: readonly string[], { minify = false, runti
 }
 
 /** Entries of the parts that promise to be small and to need no inference engine. */
-export const smallEntries: readonly string[] = ['src/formats/index.ts'];
+export const smallEntries: readonly string[] = ['src/formats/index.ts', 'src/runtime/index.ts'];
 /** gzip bytes that these parts may take together. */
 export const smallLimit = 150_000;

@@ -52,7 +52,8 @@ export function memorySource(name: string, bytes: Uint8Array): ByteSource {
     size: bytes.byteLength,
     read: async (begin, end) => {
       if (!(begin >= 0 && begin <= end && end <= bytes.byteLength)) throw errors.range({ name, begin, end, size: bytes.byteLength });
-      return bytes.slice(begin, end);
+      // Always a copy: the slice of a Node Buffer would share its memory.
+      return new Uint8Array(bytes.subarray(begin, end));
     },
     close: async () => {},
   };

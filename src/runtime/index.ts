@@ -6,5 +6,7 @@ export { anyObject, jsonSchema, type Shape } from './json-schema.ts';
 export { LlamaDecoder, type DecoderOptions } from './llama-decoder.ts';
 export { distribution, likeliest, sample, type SampleOptions } from './sample.ts';
 export { openTextModel, type TextModel, type TextModelOptions } from './text-model.ts';
+export { openUrl, urlFolder } from '../files/http.ts';
+export { blobSource, memorySource, type ByteSource, type Folder } from '../files/source.ts';
 export { openGgufLanguageModel } from '../models/gguf-model.ts';
 export { openLanguageModel } from '../models/language-model.ts';
