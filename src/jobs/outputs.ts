@@ -2,8 +2,8 @@
 import { defineErrors } from '../errors.ts';
 import { parseFormat } from '../formats/registry.ts';
 import { findRecipe } from '../recipes/registry.ts';
-import type { Recipe } from '../recipes/recipe.ts';
-import { stageOf } from '../recipes/join.ts';
+import { checkTogether, stageOf } from '../recipes/join.ts';
+import type { Recipe, Step } from '../recipes/recipe.ts';
 import { isStateSpace } from '../models/language-model.ts';
 import { imageShape } from '../train/statistics-loss.ts';
 import { requestedSchemes, requireData, type ModelKind, type Scheme, type Target } from './schemes.ts';
@@ -83,7 +83,9 @@ function defaultRecipe(bits: number, { activations }: Scheme, target: Target, ha
 /** Formats are chosen by measurement once the network has its last shape, before anything is rounded. */
 function withFormats(recipe: Recipe, { bits, formats }: NonNullable<Scheme['budget']>): Recipe {
   const at = recipe.steps.findIndex(({ step }) => stageOf(step) === 'round');
-  return { ...recipe, steps: [...recipe.steps.slice(0, at), { step: 'allocate', bits, formats }, ...recipe.steps.slice(at)] };
+  const steps: readonly Step[] = [...recipe.steps.slice(0, at), { step: 'allocate', bits, formats }, ...recipe.steps.slice(at)];
+  checkTogether(steps);
+  return { ...recipe, steps };
 }
 
 /** Static activations need ranges: a recipe that is only about weights gets them observed after its transforms. */

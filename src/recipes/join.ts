@@ -66,18 +66,21 @@ export function joined(parts: readonly Recipe[]): Recipe {
 }
 
 /** Throws where a step excludes another one, or must come before one that it follows. */
-function checkTogether(all: readonly Step[]): void {
-  all.forEach((step, at) => all.forEach((other, place) => {
-    const { excludes, precedes } = rowOf(step);
-    const [reason, earlier] = [excludes?.[other.step], precedes?.[other.step]];
-    if (reason !== undefined && place !== at) throw errors.excluded({ one: step.step, other: other.step, reason });
-    if (earlier !== undefined && place < at) throw errors.misplaced({ one: step.step, other: other.step, reason: earlier });
-  }));
+export function checkTogether(all: readonly Step[]): void {
+  const pairs = all.flatMap((step, at) => all.flatMap((other, place) => (place === at ? [] : [{ row: rowOf(step), one: step.step, other: other.step, follows: place < at }])));
+  for (const { row, one, other } of pairs) {
+    const reason = row.excludes?.[other];
+    if (reason !== undefined) throw errors.excluded({ one, other, reason });
+  }
+  for (const { row, one, other, follows } of pairs) {
+    const reason = row.precedes?.[other];
+    if (reason !== undefined && follows) throw errors.misplaced({ one, other, reason });
+  }
 }
 
 /** What the steps need together; sample inputs that a step makes need not be given. */
 function needsOf(all: readonly Step[]): Need[] {
   const needs = new Set(all.flatMap((step) => rowOf(step).needs?.(step as never) ?? []));
-  if (all.some((step) => rowOf(step).stage === 'data')) needs.delete('sample inputs');
+  if (all.some((step) => rowOf(step).stage === 'data' && rowOf(step).needs?.(step as never).includes('sample inputs') !== true)) needs.delete('sample inputs');
   return [...needs];
 }

@@ -67,7 +67,13 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   balance: { run: balance, stage: 'transform', needs: samples, alone: { step: 'balance', alphas: [0.1, 0.2, 0.3, 0.5, 0.7] } },
   'round-inputs': { run: roundInputs, stage: 'observe', needs: samples },
   'allocate-decoupled': { run: allocateDecoupled, stage: 'allocate', needs: samples },
-  allocate: { run: allocate, stage: 'allocate' },
+  allocate: {
+    run: allocate, stage: 'allocate',
+    excludes: {
+      'allocate-decoupled': 'both choose the formats of layers', 'allocate-palette': 'both choose the formats of layers', 'allocate-by-trace': 'both choose the formats of layers',
+      decompose: 'it chooses the formats of layers itself', 'search-splits': 'it searches floating-point formats, not bits', 'learn-balance': 'it learns one format for all layers',
+    },
+  },
   'allocate-palette': { run: allocatePalette, stage: 'allocate', needs: samples },
   'allocate-by-trace': { run: allocateByTrace, stage: 'allocate', needs: samples, excludes: { allocate: 'both choose the formats of layers' } },
   decompose: {

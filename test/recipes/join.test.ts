@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { FewbitError } from '../../src/errors.ts';
+import { recipeFor } from '../../src/jobs/outputs.ts';
+import { schemeForBits } from '../../src/jobs/schemes.ts';
 import { findRecipe } from '../../src/recipes/registry.ts';
 
 const refused = (name: string, message: RegExp, wayOut: RegExp) => assert.throws(() => findRecipe(name), (error: FewbitError) => {
@@ -43,6 +45,30 @@ test('transforms must come before the rounder, and something must round', () => 
   refused('gptq+smooth', /smooth changes what gptq rounds/, /write smooth\+gptq/);
   refused('smooth', /smooth rounds nothing/, /smooth\+rtn/);
   refused('fold-batchnorm+smooth', /rounds nothing/, /\+gptq/);
+});
+
+test('rotation, a branch of low rank and error feedback are one recipe', () => {
+  const { steps, exports, formats } = findRecipe('rotate+svdquant+gptq');
+  assert.deepEqual(steps.map(({ step }) => step), ['rotate', 'shift', 'smooth-search', 'low-rank', 'round']);
+  assert.deepEqual(steps.at(-1), { step: 'round', rounder: 'gptq' });
+  assert.deepEqual(exports, ['onnx', 'transformers.js']);
+  assert.deepEqual(formats, []);
+});
+
+test('steps that cannot stand together are refused with the reason, and so is a wrong order', () => {
+  refused('smooth+svdquant', /smooth-search cannot stand with smooth: both divide the same inputs/, /leave one of them out/);
+  refused('svdquant+adaround', /low-rank cannot stand with reconstruct: its blocks do not see the branches/, /leave one/);
+  refused('svdquant+rotate+gptq', /rotate must come before shift: lifted inputs/, /name them in that order/);
+});
+
+test('samples that are only chosen must still be given', () => {
+  assert.ok(findRecipe('choose-samples+gptq').needs.includes('sample inputs'));
+});
+
+test('a budget of bits is refused where a recipe chooses formats itself', () => {
+  const scheme = schemeForBits(4.25, 'onnx', 'onnx');
+  assert.throws(() => recipeFor('mixdq', scheme, 'onnx', true), /allocate cannot stand with allocate-decoupled: both choose the formats of layers/);
+  assert.deepEqual(recipeFor('svdquant', scheme, 'onnx', true)!.steps.map(({ step }) => step), ['shift', 'smooth-search', 'low-rank', 'allocate', 'round']);
 });
 
 test('unknown parts are named', () => refused('rotat+gptq', /unknown recipe: rotat$/, /known recipes: rtn, .*steps to join with \+ before one of them: .*smooth/));
