@@ -42,7 +42,7 @@ test('only plain files are no comparison', () => assert.deepEqual(comparisons({ 
 test('a recipe that names its own formats takes them alone', async () => {
   const root = new URL('../../assets/', import.meta.url).pathname;
   const model = await openModern(`${root}kws-dscnn/kws-dscnn.onnx`);
-  const settings = parseSettings({ model: '', output: '.', data: 'x', recipe: 'rtn,gptq:int3/channel,scale-search:uint4/channel:int8/tensor,gptq:5.5', weights: 'int4/channel,int8/channel' });
+  const settings = parseSettings({ model: 'kws', output: '.', data: 'x', recipe: 'rtn,gptq:int3/channel,scale-search:uint4/channel:int8/tensor,gptq:5.5', weights: 'int4/channel,int8/channel' });
   const specs = outputSpecs(model, settings);
   await model.close();
   assert.deepEqual(specs.map(({ recipe, scheme }) => `${recipe!.name} ${scheme.budget?.bits ?? scheme.weights} ${scheme.activations}`), [
