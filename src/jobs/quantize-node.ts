@@ -11,6 +11,7 @@ import { attempt, openFile, writeFileAtomic } from '../files/fs-node.ts';
 import { readImatrix, type Imatrix } from '../files/imatrix.ts';
 import type { Batches } from '../observe/taps.ts';
 import { observeImportance, type Applied } from '../recipes/apply.ts';
+import { fixedInputs } from '../recipes/fixed-inputs.ts';
 import { poolNode } from '../round/pool-node.ts';
 import { openData, type Data } from './data-node.ts';
 import type { Judged } from './judge-node.ts';
@@ -236,7 +237,7 @@ async function finish({ model, settings, planned: { plan, parts }, fingerprints,
       file: spec.file, target: spec.target, format: weightsText(spec.scheme), size: files.reduce((sum, { bytes }) => sum + bytes, 0),
       bitsPerWeight: (written[i].tensorBits ?? 8 * tensors.reduce((sum, { bytesAfter }) => sum + bytesAfter, 0)) / Math.max(1, model.parameters), ...(fallbacks.length === 0 ? {} : { fallbacks }),
     }, judged?.[i]);
-    return { file: spec.file, files, fingerprint: fingerprints[i], target: spec.target, label: spec.scheme.label, recipe: spec.recipe?.name ?? 'none', activations: spec.scheme.activations, seconds: made[i], tensors, histograms: written[i].histograms, verdict, notes: written[i].notes, ...(written[i].allocation === undefined ? {} : { allocation: written[i].allocation }), snippet: snippets[i] };
+    return { file: spec.file, files, fingerprint: fingerprints[i], target: spec.target, label: spec.scheme.label, recipe: spec.recipe?.name ?? 'none', activations: spec.recipe === undefined || spec.scheme.activations !== 'float' ? spec.scheme.activations : fixedInputs(spec.recipe) ?? 'float', seconds: made[i], tensors, histograms: written[i].histograms, verdict, notes: written[i].notes, ...(written[i].allocation === undefined ? {} : { allocation: written[i].allocation }), snippet: snippets[i] };
   }));
   const gates: Gates = {
     ...(settings.maxKl === undefined ? {} : { maxKl: settings.maxKl }),
