@@ -1,5 +1,6 @@
 /** Every reproduction, by the name of its recipe. */
 import { adaround } from './adaround.ts';
+import { arcquantReproduction } from './arcquant.ts';
 import { doubleRounding } from './double-rounding.ts';
 import { fp4dit } from './fp4dit.ts';
 import { genie } from './genie.ts';
@@ -14,7 +15,8 @@ import { quantvggt } from './quantvggt.ts';
 import { mixdqReproduction } from './mixdq.ts';
 import { questLlm } from './quest-llm.ts';
 import type { Reproduction } from './reproduction.ts';
+import { svdquantReproduction } from './svdquant.ts';
 import { viditQReproduction } from './vidit-q.ts';
 import { zeroq } from './zeroq.ts';
 
-export const reproductions: readonly Reproduction[] = [adaround, doubleRounding, fp4dit, genie, hawqv3, krishnamoorthiInt8, lowbitFpDiffusion, mambaquant, mixdqReproduction, lqLoraReproduction, qPaletteReproduction, quamba2, quantvggt, questLlm, viditQReproduction, zeroq];
+export const reproductions: readonly Reproduction[] = [adaround, arcquantReproduction, doubleRounding, fp4dit, genie, hawqv3, krishnamoorthiInt8, lowbitFpDiffusion, mambaquant, mixdqReproduction, lqLoraReproduction, qPaletteReproduction, quamba2, quantvggt, questLlm, svdquantReproduction, viditQReproduction, zeroq];
