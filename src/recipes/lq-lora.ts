@@ -9,7 +9,7 @@ export const lqLora: Recipe = {
   summary: 'Splits every matrix into a low-bit part and a float product of low rank, weighed by how much the loss depends on each weight, with the width of each matrix from an integer program.',
   paper: { title: 'LQ-LoRA: Low-rank Plus Quantized Matrix Decomposition for Efficient Language Model Finetuning', arxiv: '2311.12023' },
   needs: ['sample inputs'],
-  steps: [{ step: 'decompose', rank: 8, rounds: 100, sequences: 32, formats: configurations }, { step: 'round', rounder: 'nearest' }],
+  steps: [{ step: 'decompose', rank: 8, rounds: 20, sequences: 32, formats: configurations }, { step: 'round', rounder: 'nearest' }],
   formats: ['nf3/b64@bf16+nested8x256', 'nf2/b64@bf16+nested8x256', 'nf4/b64@bf16+nested8x256'],
   exports: ['onnx'],
 };

@@ -41,11 +41,12 @@ export function decompose(matrix: Matrix, format: NumberFormat, rank: number, op
   const weigh = fisher === undefined ? undefined : fisherRoots(fisher, rows, cols);
   const errors: number[] = [];
   let best: (Omit<Decomposition, 'errors'> & { readonly error: number }) | undefined;
-  let rest: Float32Array | Float64Array = values;
+  const rest = Float64Array.from(values);
   while (errors.length < rounds) {
     const { left, right } = leading(rest, rows, cols, rank, weigh, exact);
-    const product = matmul(left, right, rows, rank, cols);
-    const residual = Float32Array.from(values, (a, i) => a - product[i]);
+    const product = matmul(Float64Array.from(left), Float64Array.from(right), rows, rank, cols);
+    const residual = new Float32Array(values.length);
+    for (let i = 0; i < residual.length; i++) residual[i] = values[i] - product[i];
     const quantized = encodeMatrix(format, residual, rows, cols, name === undefined ? {} : { name });
     const decoded = format.decode(quantized);
     let square = 0;
@@ -54,7 +55,7 @@ export function decompose(matrix: Matrix, format: NumberFormat, rank: number, op
     errors.push(error);
     if (best !== undefined && error >= best.error) break;
     best = { rank, left, right, residual, quantized, error };
-    rest = Float64Array.from(values, (a, i) => a - decoded[i]);
+    for (let i = 0; i < rest.length; i++) rest[i] = values[i] - decoded[i];
   }
   const { error: _least, ...found } = best!;
   return { ...found, errors };
@@ -75,8 +76,9 @@ export function fisherRoots(fisher: ArrayLike<number>, rows: number, cols: numbe
 }
 
 /** The leading product of a matrix, singular values shared between both sides. */
-function leading(rest: Float32Array | Float64Array, rows: number, cols: number, rank: number, weigh: FisherRoots | undefined, exact: boolean): { left: Float32Array; right: Float32Array } {
-  const weighed = weigh === undefined ? rest : Float64Array.from(rest, (x, i) => x * weigh.rows[Math.floor(i / cols)] * weigh.cols[i % cols]);
+function leading(rest: Float64Array, rows: number, cols: number, rank: number, weigh: FisherRoots | undefined, exact: boolean): { left: Float32Array; right: Float32Array } {
+  const weighed = weigh === undefined ? rest : new Float64Array(rest.length);
+  if (weigh !== undefined) for (let i = 0, r = 0; r < rows; r++) for (let c = 0; c < cols; c++, i++) weighed[i] = rest[i] * weigh.rows[r] * weigh.cols[c];
   const { u, s, v, rank: found }: Svd = exact ? svd(weighed, rows, cols) : truncatedSvd(weighed, rows, cols, rank, sketch);
   const left = new Float32Array(rows * rank);
   const right = new Float32Array(rank * cols);
