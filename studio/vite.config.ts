@@ -1,4 +1,4 @@
-/** Builds the browser app into dist/studio: a page, its worker, and the examples beside them. */
+/** Builds the browser app into dist/studio: a page, its worker, and beside them the examples and the solver. */
 import react from '@vitejs/plugin-react';
 import { cpSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -16,12 +16,17 @@ export default defineConfig({
   root: join(root, 'studio'),
   base: './',
   plugins: [react(), {
-    name: 'examples',
+    name: 'beside',
     closeBundle() {
-      for (const file of examples) {
-        const to = join(root, 'dist/studio/examples', file);
-        mkdirSync(dirname(to), { recursive: true });
-        cpSync(join(root, 'assets', file), to);
+      const copies = [
+        ...examples.map((file) => [join('assets', file), join('examples', file)]),
+        // Loaded at run time when a budget is solved.
+        ...['highs.mjs', 'highs.wasm'].map((file) => [join('node_modules/highs/build', file), join('solver', file)]),
+      ];
+      for (const [from, to] of copies) {
+        const target = join(root, 'dist/studio', to);
+        mkdirSync(dirname(target), { recursive: true });
+        cpSync(join(root, from), target);
       }
     },
   }],

@@ -80,6 +80,26 @@ test('a language model in a Hugging Face folder becomes GGUF, and that file open
   await close();
 });
 
+test('a budget shares bits between layers; one too small says what can be had; the files go on with a text beside the float model', async () => {
+  const { page, close } = await opened();
+  await page.getByRole('button', { name: 'Keyword spotting' }).click();
+  await page.getByRole('slider').fill('2.25');
+  await page.getByRole('button', { name: 'Quantize' }).click();
+  await page.getByText(/2\.25 bits per weight cannot be reached: the smallest choice takes/).waitFor({ timeout: 60_000 });
+  await page.getByRole('slider').fill('5.75');
+  await page.getByRole('button', { name: 'Quantize' }).click();
+  await page.getByRole('row', { name: /kws-dscnn-5.75bit\.onnx/ }).waitFor({ timeout: 60_000 });
+  await page.getByRole('button', { name: 'Llama on Shakespeare' }).click();
+  await page.getByRole('heading', { name: 'host-llama-shakespeare' }).waitFor();
+  await page.getByRole('button', { name: 'Quantize' }).click();
+  await page.getByRole('button', { name: 'Write' }).click({ timeout: 120_000 });
+  await page.locator('.texts article').nth(2).waitFor({ timeout: 60_000 });
+  const texts = await page.locator('.texts pre').allTextContents();
+  assert.equal(texts.length, 3);
+  assert.ok(texts.every((text) => text.length > 40));
+  await close();
+});
+
 test('damaged files and missing parts get a sentence, and the page goes on working', async () => {
   const { page, close } = await opened();
   const whole = await readFile(join(root, 'assets/kws-dscnn/kws-dscnn.onnx'));

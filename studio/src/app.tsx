@@ -3,7 +3,7 @@ import { lazy, Suspense, useEffect, useRef, useState, type ReactNode } from 'rea
 import { StudioWorker, WorkerFailure } from './client.ts';
 import { Decide } from './decide.tsx';
 import { Open } from './open.tsx';
-import type { FileRef, Judgement, Made, OpenedModel, Request, Trouble } from './protocol.ts';
+import type { Continuation, FileRef, Judgement, Made, OpenedModel, Request, Trouble } from './protocol.ts';
 import { Result } from './result.tsx';
 import { Tensors } from './tensors.tsx';
 import { count, size } from './words.ts';
@@ -24,6 +24,7 @@ export function App(): ReactNode {
   const [request, setRequest] = useState<Request>();
   const [made, setMade] = useState<Made>();
   const [judgement, setJudgement] = useState<Judgement>();
+  const [continuations, setContinuations] = useState<readonly Continuation[]>();
   const [busy, setBusy] = useState<Busy>();
   const [trouble, setTrouble] = useState<Trouble>();
 
@@ -51,7 +52,7 @@ export function App(): ReactNode {
   async function open(given: readonly FileRef[]): Promise<void> {
     const found = await working('reading', false, () => worker.current!.call('open', { files: given }));
     if (found === undefined) return;
-    [setMade, setJudgement, setRequest].forEach((clear) => clear(undefined));
+    [setMade, setJudgement, setContinuations, setRequest].forEach((clear) => clear(undefined));
     setFiles(given);
     setModel(found);
   }
@@ -59,12 +60,17 @@ export function App(): ReactNode {
   async function run(next: Request): Promise<void> {
     setRequest(next);
     setJudgement(undefined);
+    setContinuations(undefined);
     const done = await working('planning', true, (tell) => worker.current!.call('quantize', next, tell));
     setMade(done);
   }
 
   async function judge(data: readonly FileRef[]): Promise<void> {
     setJudgement(await working('judging', true, (tell) => worker.current!.call('judge', { data }, tell)));
+  }
+
+  async function goOn(prompt: string): Promise<void> {
+    setContinuations(await working('writing', true, (tell) => worker.current!.call('write', { prompt, tokens: 80 }, tell)));
   }
 
   async function cancel(): Promise<void> {
@@ -104,7 +110,7 @@ export function App(): ReactNode {
                   <Tensors model={model} worker={worker.current} />
                 </section>
                 <Decide key={model.name} model={model} disabled={busy !== undefined} onRun={(next) => void run(next)} />
-                {made !== undefined && request !== undefined && <Result model={model} made={made} request={request} judgement={judgement} disabled={busy !== undefined} onJudge={(data) => void judge(data)} />}
+                {made !== undefined && request !== undefined && <Result model={model} made={made} request={request} judgement={judgement} disabled={busy !== undefined} onJudge={(data) => void judge(data)} continuations={continuations} onTry={(prompt) => void goOn(prompt)} />}
               </>
             )}
           </>

@@ -17,7 +17,20 @@ export interface OpenedModel {
   readonly inputs: readonly string[];
 }
 
-export interface Request { readonly to: string; readonly weights: string; readonly allowFallback: boolean; readonly keep: string }
+export interface Request {
+  readonly to: string;
+  /** Formats with commas; empty where only a budget is asked for. */
+  readonly weights: string;
+  /** Bits per weight to share between layers, each with a format of its own; absent without a budget. */
+  readonly budget?: number;
+  readonly allowFallback: boolean;
+  readonly keep: string;
+}
+
+/** Signal over error of every layer in every format, dB; undefined where a layer cannot take it. */
+export interface HeatMap { readonly layers: readonly string[]; readonly formats: readonly string[]; readonly sqnr: readonly (readonly (number | undefined)[])[] }
+
+export interface Continuation { readonly model: string; readonly text: string; readonly tokensPerSecond: number; readonly notRun?: string }
 
 export interface MadeFile { readonly path: string; readonly blob: Blob }
 export interface Made { readonly files: readonly MadeFile[]; readonly outputs: readonly PlannedOutput[]; readonly notes: readonly string[]; readonly seconds: number }
@@ -29,6 +42,9 @@ export interface Judgement { readonly data: string; readonly samples: number; re
 export interface Calls {
   open: { readonly give: { readonly files: readonly FileRef[] }; readonly get: OpenedModel };
   tensor: { readonly give: { readonly name: string; readonly formats: readonly string[] }; readonly get: TensorView };
+  heatMap: { readonly give: { readonly formats: readonly string[] }; readonly get: HeatMap };
+  /** The float model and the GGUF files that were made go on with a text, on the low-bit engine. */
+  write: { readonly give: { readonly prompt: string; readonly tokens: number }; readonly get: readonly Continuation[] };
   quantize: { readonly give: Request; readonly get: Made };
   /** Runs the files that were made beside the float model, on given inputs or made-up ones. */
   judge: { readonly give: { readonly data: readonly FileRef[] }; readonly get: Judgement };

@@ -1,7 +1,8 @@
 /** What was made: files to take, what they lost by the judgement of this page's engine, and the size against it. */
 import { useRef, type ReactNode } from 'react';
 import { chosen, exampleFiles } from './open.tsx';
-import type { FileRef, Judgement, Made, MadeFile, OpenedModel, Request } from './protocol.ts';
+import type { Continuation, FileRef, Judgement, Made, MadeFile, OpenedModel, Request } from './protocol.ts';
+import { TryText } from './try-text.tsx';
 import { size } from './words.ts';
 
 /** Inputs that go with the examples. */
@@ -16,8 +17,9 @@ function save({ path, blob }: MadeFile): void {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-export function Result({ model, made, request, judgement, disabled, onJudge }: {
+export function Result({ model, made, request, judgement, disabled, onJudge, continuations, onTry }: {
   readonly model: OpenedModel; readonly made: Made; readonly request: Request; readonly judgement: Judgement | undefined; readonly disabled: boolean; readonly onJudge: (data: readonly FileRef[]) => void;
+  readonly continuations: readonly Continuation[] | undefined; readonly onTry: (prompt: string) => void;
 }): ReactNode {
   const data = useRef<HTMLInputElement>(null);
   const example = exampleData[model.name];
@@ -67,6 +69,7 @@ export function Result({ model, made, request, judgement, disabled, onJudge }: {
         <input ref={data} type="file" multiple hidden aria-label="inputs" onChange={({ target }) => { if (target.files!.length > 0) onJudge(chosen(target.files)); }} />
       </div>
       <p className="hint">{model.kind === 'lm' ? 'A text file.' : `An array (.npy, .npz, .safetensors, .jsonl) for ${model.inputs.join(', ')}; class labels as a second .npy with “label” in its name.`}</p>
+      {model.kind === 'lm' && <TryText disabled={disabled} results={continuations} onTry={onTry} />}
     </section>
   );
 }

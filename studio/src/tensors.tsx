@@ -3,11 +3,13 @@ import { lazy, Suspense, useMemo, useState, type ReactNode } from 'react';
 import type { TensorView } from '../../src/jobs/tensor-view.ts';
 import type { StudioWorker } from './client.ts';
 import { compared } from './presets.ts';
-import type { OpenedModel } from './protocol.ts';
+import type { HeatMap, OpenedModel } from './protocol.ts';
 import { size } from './words.ts';
 
 /** Brings the plots with it. */
 const LayerPicture = lazy(async () => ({ default: (await import('./layer-picture.tsx')).LayerPicture }));
+
+const HeatMapPicture = lazy(async () => ({ default: (await import('./heat-map.tsx')).HeatMapPicture }));
 
 /** Rows in the page at once; a search narrows what is beyond. */
 const shown = 60;
@@ -16,6 +18,8 @@ export function Tensors({ model, worker }: { readonly model: OpenedModel; readon
   const [search, setSearch] = useState('');
   const [layersOnly, setLayersOnly] = useState(true);
   const [view, setView] = useState<TensorView>();
+  const [heat, setHeat] = useState<HeatMap>();
+  const [done, setDone] = useState<number>();
   const [wrong, setWrong] = useState('');
   const found = useMemo(() => {
     const words = search.toLowerCase().split(/\s+/).filter((word) => word !== '');
@@ -25,8 +29,13 @@ export function Tensors({ model, worker }: { readonly model: OpenedModel; readon
     setWrong('');
     worker.call('tensor', { name, formats: compared[model.kind] }).then(setView, (error: Error) => setWrong(error.message));
   };
+  const compare = (): void => {
+    setWrong('');
+    setDone(0);
+    worker.call('heatMap', { formats: compared[model.kind] }, (_text, share) => setDone(share)).then(setHeat, (error: Error) => setWrong(error.message)).finally(() => setDone(undefined));
+  };
   return (
-    <details className="tensors" open={view !== undefined || undefined}>
+    <details className="tensors" open={view !== undefined || heat !== undefined || undefined}>
       <summary>{model.tensors.length} tensors, {model.tensors.filter(({ layer }) => layer).length} of them layers</summary>
       <div className="row">
         <label>Search <input type="search" value={search} onChange={({ target }) => setSearch(target.value)} placeholder="mlp down" /></label>
@@ -46,8 +55,13 @@ export function Tensors({ model, worker }: { readonly model: OpenedModel; readon
           </tbody>
         </table>
       </div>
+      <div className="row">
+        <button type="button" disabled={done !== undefined} onClick={compare}>Compare formats on all layers</button>
+        {done !== undefined && <progress value={done} aria-label="comparing formats" />}
+      </div>
       {wrong !== '' && <p className="trouble" role="alert">{wrong}</p>}
       {view !== undefined && <Suspense><LayerPicture key={view.name} view={view} /></Suspense>}
+      {heat !== undefined && <Suspense><HeatMapPicture map={heat} /></Suspense>}
     </details>
   );
 }

@@ -1,4 +1,5 @@
 /** All work of the Studio: reading, rounding, judging. The page only shows. */
+import { loadHighsFrom } from '../../src/allocate/choose.ts';
 import { FewbitError } from '../../src/errors.ts';
 import { ortWeb, type OrtWebModule } from '../../src/engine/ort-web.ts';
 import type { Session } from '../../src/engine/session.ts';
@@ -16,8 +17,10 @@ import type { SourceModel } from '../../src/jobs/source.ts';
 import { tensorView } from '../../src/jobs/tensor-view.ts';
 import { openGraph } from '../../src/observe/taps.ts';
 import type { Dataset } from '../../src/observe/data/dataset.ts';
-import type { Answer, CallName, Calls, FileRef, JudgedFile, Made, MadeFile, OpenedModel } from './protocol.ts';
+import type { Answer, CallName, Calls, Continuation, FileRef, JudgedFile, Made, MadeFile, OpenedModel } from './protocol.ts';
 import { dataFrom } from './worker-data.ts';
+
+loadHighsFrom(new URL('../solver/highs.mjs', import.meta.url).href);
 
 let given: readonly FileRef[] = [];
 let model: SourceModel | undefined;
@@ -53,11 +56,44 @@ const handlers: Handlers = {
     return tensorView(site, formats.map((format) => parseFormat(format)));
   },
 
+  async heatMap({ formats }, tell) {
+    const sites = [...new Map(linearSites(opened().graph).map((site) => [site.id, site])).values()];
+    const parsed = formats.map((format) => parseFormat(format));
+    const sqnr: (number | undefined)[][] = [];
+    for (const [i, site] of sites.entries()) {
+      sqnr.push((await tensorView(site, parsed)).formats.map((one) => one.sqnr));
+      tell('errors of layers', (i + 1) / sites.length);
+    }
+    return { layers: sites.map(({ id }) => id), formats: parsed.map(({ name }) => name), sqnr };
+  },
+
+  async write({ prompt, tokens }, tell) {
+    const { openTextModel } = await import('../../src/runtime/text-model.ts');
+    const continued = async (name: string, source: SourceModel): Promise<Continuation> => {
+      try {
+        const text = await openTextModel(source.language!, { context: 1024 });
+        const writing = text.write(prompt, { maxTokens: tokens });
+        let shown = '';
+        for (;;) {
+          const next = await writing.next();
+          if (next.done === true) return { model: name, text: next.value.text, tokensPerSecond: Math.max(0, next.value.ids.length - 1) / next.value.seconds.decode };
+          shown += next.value;
+          tell(`${name}: …${shown.slice(-60)}`);
+        }
+      } catch (error) {
+        return { model: name, text: '', tokensPerSecond: 0, notRun: troubleOf(error).message };
+      }
+    };
+    const all = [await continued('float', opened())];
+    for (const { path, blob } of (made?.files ?? []).filter((file) => file.path.endsWith('.gguf'))) all.push(await continued(path, await openBlobs([{ name: path, blob }])));
+    return all;
+  },
+
   async quantize(request, tell) {
     const started = performance.now();
     let [phase, units] = ['', 0];
     const { files, plan, notes } = await quantizeFiles(given, {
-      to: request.to, weights: request.weights, allowFallback: request.allowFallback, ...(request.keep === '' ? {} : { keep: request.keep }),
+      to: request.to, ...(request.weights === '' ? {} : { weights: request.weights }), ...(request.budget === undefined ? {} : { bits: String(request.budget) }), allowFallback: request.allowFallback, ...(request.keep === '' ? {} : { keep: request.keep }),
     }, {
       progress: {
         phase: (text, count) => { [phase, units] = [text, count ?? 0]; tell(text, 0); },
