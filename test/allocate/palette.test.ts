@@ -9,7 +9,7 @@ import { parseFormat } from '../../src/formats/registry.ts';
 import { GraphBuilder } from '../../src/graph/build.ts';
 import { linearSites } from '../../src/graph/linear.ts';
 import { normal } from '../../src/numeric/random.ts';
-import { noiseSensitivities } from '../../src/observe/noise-sensitivity.ts';
+import { codeLoss, noiseSensitivities } from '../../src/observe/noise-sensitivity.ts';
 import { weightTrials } from '../../src/observe/weight-trials.ts';
 import { applyRecipe } from '../../src/recipes/apply.ts';
 import { findRecipe } from '../../src/recipes/registry.ts';
@@ -90,6 +90,18 @@ test('sensitivities are slopes: noise of the last layer moves the outputs by its
     assert.ok(Math.abs(slope - 1) < 0.35, `${slope}`);
     assert.ok(Math.abs(losses[1] / losses[0] - 4) < 0.2, `${losses}`);
   }
+  // Shrinking the last layer by t moves its outputs by t² of their power, exactly.
+  assert.ok(Math.abs(found[1].shrinkage - 1) < 1e-5);
+});
+
+test('a code of relative error D is noise of D(1 − D) and shrinking by D: true of Lloyd and Max on normal values', () => {
+  const format = parseFormat('lloydmax2/channel');
+  const values = Float32Array.from({ length: 65536 }, (_, i) => normal(9, 0, i));
+  const decoded = format.decode(format.encode(values, 1, values.length));
+  const inner = (a: Float32Array, b: Float32Array) => a.reduce((sum, x, i) => sum + x * b[i], 0) / values.length;
+  const error = inner(values, values) - 2 * inner(values, decoded) + inner(decoded, decoded);
+  assert.ok(Math.abs(inner(values, decoded) - (1 - error)) < 0.01, 'what is decoded keeps 1 − D of the value');
+  close([codeLoss({ slope: 3, shrinkage: 5 }, 0.1)], [3 * 0.1 * 0.9 + 5 * 0.01]);
 });
 
 test('the recipe spends the bits of the format that was asked for, and is never worse than it', async () => {
