@@ -73,6 +73,8 @@ export interface GgufTypeOptions {
   readonly allowFallback?: boolean;
   /** Weights, by their names in the model and in the file, that keep their values. */
   readonly keeps?: (weight: string, name: string) => boolean;
+  /** Types of weights that were chosen one by one, by their names in the model. */
+  readonly chosen?: ReadonlyMap<string, TensorType>;
 }
 
 /** Types in blocks of 32 that stand in for wider ones, as in llama.cpp. */
@@ -81,10 +83,12 @@ const narrower: Partial<Record<TensorType, BlockType>> = {
 };
 
 /** The type of each tensor in a file of type `type`. */
-export function ggufTensorTypes({ tensors }: Pick<GgufParts, 'tensors'>, type: TensorType, { allowFallback = false, keeps = () => false }: GgufTypeOptions = {}): GgufTensorType[] {
+export function ggufTensorTypes({ tensors }: Pick<GgufParts, 'tensors'>, type: TensorType, { allowFallback = false, keeps = () => false, chosen = new Map() }: GgufTypeOptions = {}): GgufTensorType[] {
   return tensors.map(({ tensor, weight }) => {
     if (tensor.shape.length < 2 || weight === undefined) return { tensor, weight, target: 'f32' };
     if (keeps(weight, tensor.name)) return { tensor, weight, target: tensor.type };
+    const own = chosen.get(weight);
+    if (own !== undefined) return { tensor, weight, target: own };
     const width = tensor.shape.at(-1)!;
     const why = isBlockType(type) ? refusesWidth(type, width) : undefined;
     if (why === undefined) return { tensor, weight, target: type };

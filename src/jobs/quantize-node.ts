@@ -34,7 +34,7 @@ import { openModern } from './source-node.ts';
 import type { SourceModel } from './source.ts';
 import type { OutputSpec, Written } from './target.ts';
 import { targetWriters } from './targets.ts';
-import { onnxStorage } from './storage-cost.ts';
+import { storageOf } from './storage-cost.ts';
 import { version } from './version-node.ts';
 
 export interface QuantizeHooks {
@@ -100,7 +100,7 @@ async function carryOut({ model, data, planned, settings }: Prepared, hooks: Qua
   if (settings.saveImatrix !== undefined && existsSync(settings.saveImatrix) && !settings.overwrite && !settings.resume) throw errors.exists({ file: settings.saveImatrix });
   const pool = await poolNode(settings.threads);
   const apply = recipeRunner(model, settings, {
-    engine: ortNode, progress, storageOf: (scheme) => onnxStorage(model, scheme, settings.keep),
+    engine: ortNode, progress, storageOf: (scheme) => storageOf(model, scheme, settings.keep),
     ...(data === undefined ? {} : { distance: data.task.name === 'lm' || data.task.name === 'classify' ? 'kl' as const : 'noise' as const }),
     measurements: measurementsNode({ model: plan.model.files.map(({ sha256 }) => sha256), location: plan.model.location, data: plan.calibration?.sha256, keep: settings.keep }),
     ...(data?.calibration === undefined ? {} : { batches: () => feedsOf(model, data.calibration!) }),

@@ -9,7 +9,7 @@ import { silentProgress, type Progress } from './progress.ts';
 import { modern, recipeRunner } from './recipe-runner.ts';
 import type { PlannedOutput } from './result.ts';
 import { parseSettings, type QuantizeRequest } from './settings.ts';
-import { onnxStorage } from './storage-cost.ts';
+import { storageOf } from './storage-cost.ts';
 import { openBlobs, type NamedBlob } from './source-web.ts';
 import { targetWriters } from './targets.ts';
 
@@ -59,7 +59,7 @@ export async function quantizeFiles(given: readonly NamedBlob[], request: WebReq
   for (const { file, refusals } of plan.outputs) {
     if (refusals.length > 0) throw errors.refused({ count: refusals.length, first: refusals[0], file });
   }
-  const apply = recipeRunner(model, settings, { engine: noEngine, progress, storageOf: (scheme) => onnxStorage(model, scheme, settings.keep) });
+  const apply = recipeRunner(model, settings, { engine: noEngine, progress, storageOf: (scheme) => storageOf(model, scheme, settings.keep) });
   const made = new Map<string, Blob>();
   const paths = new Set<string>();
   const notes: string[] = [];

@@ -74,8 +74,9 @@ const defaults: Readonly<Record<number, Partial<Record<`${Target}:${ModelKind}`,
 };
 
 /** What layers may take where a fraction of bits is asked for: a scale for so many weights costs a part of a bit. */
-const measuredFormats: Readonly<Record<ModelKind, readonly string[]>> = {
+const measuredFormats: Readonly<Record<ModelKind | 'gguf', readonly string[]>> = {
   lm: ['uint2/g128', 'uint2/g64', 'uint3/g128', 'uint3/g64', 'uint4/g128', 'uint4/g64', 'int4/g32', 'uint6/g128', 'int8/g128'],
+  gguf: ['ggml-q2_k', 'ggml-q3_k', 'ggml-q4_k', 'ggml-q5_k', 'ggml-q6_k', 'ggml-q8_0', 'ggml-iq4_nl', 'ggml-q5_0'],
   onnx: ['uint2/channel', 'int3/channel', 'uint3/channel', 'uint4/tensor', 'int4/channel', 'uint4/channel', 'int6/channel', 'int8/tensor', 'int8/channel'],
 };
 
@@ -101,7 +102,7 @@ const errors = defineErrors('scheme', {
     `${f.target} files cannot hold ${f.weights} weights`,
     f.target === 'gguf' ? 'name a GGUF type such as q4_k, or another target' : 'name an integer or table format such as int4/g32, or the target gguf',
   ],
-  oneFormat: (f: { bits: number; target: string; known: string }) => [`${f.target} files take one format for all layers, and none has ${f.bits} bits`, `bits with a default there: ${f.known}; or write ONNX, where every layer has its own`] as const,
+  oneFormat: (f: { bits: number; target: string; known: string }) => [`${f.target} files take one format for all layers, and none has ${f.bits} bits`, `bits with a default there: ${f.known}; or write ONNX or GGUF, where every layer has its own`] as const,
   inputsNotForTarget: (f: { activations: string; target: string }) => [`${f.target} files cannot say that inputs are rounded to ${f.activations}`, 'write ONNX, where standard operators say it'],
   staticNeedsData: (f: { target: string }) => [
     `static activation ranges for ${f.target} need sample inputs`,
@@ -126,9 +127,9 @@ export function schemeForBits(bits: number, target: Target, kind: ModelKind): Sc
   if (found !== undefined) return found;
   const known = Object.keys(defaults).filter((key) => defaults[Number(key)][`${target}:${kind}`] !== undefined).join(', ');
   if (Number.isInteger(bits)) throw errors.noDefault({ bits, target, kind, known: known === '' ? 'none' : known });
-  if (target !== 'onnx' && target !== 'transformers.js') throw errors.oneFormat({ bits, target, known });
-  const typical = kind === 'lm' ? 'uint4/g128' : 'uint4/channel';
-  return { ...scheme(`${bits}bit`, typical), budget: { bits, formats: measuredFormats[kind] } };
+  if (target === 'safetensors') throw errors.oneFormat({ bits, target, known });
+  const typical = target === 'gguf' ? 'q4_k' : kind === 'lm' ? 'uint4/g128' : 'uint4/channel';
+  return { ...scheme(`${bits}bit`, typical), budget: { bits, formats: measuredFormats[target === 'gguf' ? 'gguf' : kind] } };
 }
 
 /** How the weights of a scheme are called: the format, or how many bits where each layer has its own. */

@@ -7,6 +7,7 @@ import { openFile } from '../../src/files/fs-node.ts';
 import { openOnnx } from '../../src/files/onnx.ts';
 import { clearCache, cacheSize, measurementsNode } from '../../src/jobs/measurements-node.ts';
 import { planQuantize, quantize, writeBeside } from '../../src/jobs/quantize-node.ts';
+import { openSource } from '../../src/jobs/source-node.ts';
 import type { QuantizeRequest } from '../../src/jobs/settings.ts';
 
 const assets = new URL('../../assets/', import.meta.url).pathname;
@@ -91,4 +92,17 @@ test('figures of one model and data are not those of another', async () => {
   assert.deepEqual(await of('a', 'x').read('losses'), { layer: 1 });
   for (const other of [of('b', 'x'), of('a', 'y')]) assert.equal(await other.read('losses'), undefined);
   assert.equal(await of('a', 'x').read('others'), undefined);
+});
+
+test('a GGUF file takes a block type per tensor within the budget', async () => {
+  const { data: _data, labels: _labels, ...rest } = keywords;
+  const { model, outputs: [{ allocation, tensors, files }] } = await quantize({ ...rest, model: `${assets}host-llama-shakespeare`, to: 'gguf', bits: '4.25', output: join(folder, 'gguf'), verdict: false });
+  const types = new Set(tensors.map(({ target }) => target));
+  assert.ok(types.has('q3_k') || types.has('q4_k'), [...types].join(' '));
+  assert.ok(types.size >= 3, 'norms, and at least two block types');
+  const bits = (8 * tensors.reduce((sum, { bytesAfter }) => sum + bytesAfter, 0)) / model.parameters;
+  assert.ok(bits <= 4.25 && bits > 4 && Math.abs(bits - allocation!.bitsPerWeight) < 1e-6, `${bits}`);
+  const { graph, close } = await openSource(join(folder, 'gguf', files[0].path));
+  assert.ok(graph.weights.size > 0);
+  await close();
 });

@@ -4,6 +4,7 @@ import { writeGguf } from '../../files/gguf-write.ts';
 import type { GgufValue } from '../../files/gguf.ts';
 import { byteLengthOf, copyTensor, isBlockType, type TensorOut, type TensorType } from '../../tensor-ref.ts';
 import { parseFormat } from '../../formats/registry.ts';
+import { linearSites } from '../../graph/linear.ts';
 import { i32, text } from '../../models/gguf-values.ts';
 import { encodeTensor } from '../../round/encode-tensor.ts';
 import { keepsFloat } from '../keep.ts';
@@ -11,16 +12,19 @@ import type { TensorLine } from '../result.ts';
 import type { Scheme } from '../schemes.ts';
 import type { QuantizeSettings } from '../settings.ts';
 import type { SourceModel } from '../source.ts';
+import { withinBudget } from './onnx-plan.ts';
 import { committed, type TargetWriter, type WriteContext } from '../target.ts';
 
 export const ggufTarget: TargetWriter = {
   plan: async (model, { scheme }, settings) => {
     const { types } = described(model, scheme, settings);
-    return { tensors: types.map(lineOf), refusals: types.flatMap(({ tensor, refusal }) => (refusal === undefined ? [] : [`${tensor.name}: ${refusal}`])) };
+    const tensors = types.map(lineOf);
+    return { tensors: scheme.budget === undefined ? tensors : withinBudget(tensors, openWeights(model, types, scheme), scheme.budget.bits * model.parameters), refusals: types.flatMap(({ tensor, refusal }) => (refusal === undefined ? [] : [`${tensor.name}: ${refusal}`])) };
   },
   async write(context) {
     const { model, spec, settings, pool, progress } = context;
-    const { parts, types } = described(model, spec.scheme, settings);
+    const allocation = spec.scheme.budget === undefined ? undefined : (await context.apply()).allocation;
+    const { parts, types } = described(model, spec.scheme, settings, new Map(allocation?.layers.map(({ id, format }) => [id, typeNamed(format)])));
     const weighed = await importanceOf(context, types);
     const lines = new Map(types.map((type) => [type.tensor.name, lineOf(type)]));
     let done = 0;
@@ -38,15 +42,23 @@ export const ggufTarget: TargetWriter = {
     const metadata = new Map([...parts.metadata, ['general.file_type', ggufFileType(types)] as const, ...weighed.metadata]);
     const sink = await context.open(spec.file);
     await committed([sink], () => writeGguf(sink, metadata, outs));
-    return { files: [spec.file], tensors: [...lines.values()], histograms: [], notes: [...parts.notes, ...weighed.notes] };
+    return { files: [spec.file], tensors: [...lines.values()], histograms: [], notes: [...parts.notes, ...weighed.notes, ...(allocation === undefined ? [] : (await context.apply()).notes)], ...(allocation === undefined ? {} : { allocation }) };
   },
 };
 
-function described(model: SourceModel, scheme: Scheme, { keep, allowFallback }: Pick<QuantizeSettings, 'keep' | 'allowFallback'>) {
+/** Two types share a name with other formats and are spelled with their family there. */
+const typeNamed = (format: string): TensorType => format.replace(/^ggml-/, '') as TensorType;
+
+/** Names of tensors whose types are chosen by measurement. */
+const openWeights = (model: SourceModel, types: readonly GgufTensorType[], { budget }: Scheme): Set<string> => {
+  const sites = new Set(linearSites(model.graph).filter(({ rows, cols }) => budget!.formats.some((name) => parseFormat(name, 'ggml').refuses(rows, cols) === undefined)).map(({ id }) => id));
+  return new Set(types.flatMap(({ tensor, weight, target }) => (weight !== undefined && sites.has(weight) && isBlockType(target) ? [tensor.name] : [])));
+};
+
+function described(model: SourceModel, scheme: Scheme, { keep, allowFallback }: Pick<QuantizeSettings, 'keep' | 'allowFallback'>, chosen: ReadonlyMap<string, TensorType> = new Map()) {
   const parts = ggufParts(model.language!);
-  // Two types share a name with other formats and are spelled with their family there.
-  const type = parseFormat(scheme.weights, 'ggml').name.replace(/^ggml-/, '') as TensorType;
-  return { parts, types: ggufTensorTypes(parts, type, { allowFallback, keeps: (weight, name) => keepsFloat(weight, name, keep) }) };
+  const type = typeNamed(parseFormat(scheme.weights, 'ggml').name);
+  return { parts, types: ggufTensorTypes(parts, type, { chosen, allowFallback, keeps: (weight, name) => keepsFloat(weight, name, keep) }) };
 }
 
 const lineOf = ({ tensor, target, fallback, refusal }: GgufTensorType): TensorLine => ({

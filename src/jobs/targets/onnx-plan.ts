@@ -47,7 +47,7 @@ export function planGraph(model: SourceModel, scheme: Scheme, settings: { readon
 }
 
 /** Layers whose formats are still to be chosen share what the others leave of the budget. */
-function withinBudget(tensors: readonly TensorLine[], chosen: ReadonlySet<string>, bits: number): TensorLine[] {
+export function withinBudget(tensors: readonly TensorLine[], chosen: ReadonlySet<string>, bits: number): TensorLine[] {
   const sum = (lines: readonly TensorLine[], of: (line: TensorLine) => number): number => lines.reduce((total, line) => total + of(line), 0);
   const weightsOf = ({ shape }: TensorLine): number => shape.reduce((product, dim) => product * dim, 1);
   const open = tensors.filter(({ name }) => chosen.has(name));
