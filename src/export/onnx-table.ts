@@ -5,7 +5,8 @@
  */
 import { float32Tensor, int, int64Tensor } from '../graph/build.ts';
 import type { Linear } from '../graph/linear.ts';
-import { numberTensor } from '../graph/values.ts';
+import { encodeNumbers, numberTensor } from '../graph/values.ts';
+import type { TensorRef } from '../tensor-ref.ts';
 import { packing } from '../formats/index.ts';
 import { isBlockFormat } from '../formats/column-blocks.ts';
 import type { NumberFormat } from '../formats/format.ts';
@@ -58,9 +59,12 @@ function matrixOf(site: Linear, tiles: Tiles, format: NumberFormat, emit: Emit):
   }));
   const codes = unpack(packedCodes, bits, [rows, padded], emit);
   const values = emit.node('Gather', [levelsOf(site, tiles, format, bits, emit), codes], { axis: int(0) });
-  const scales = isNested(format) ? reshaped(nestedScales(id, tiles, format, rows * groups, emit), [rows, groups, 1], emit) : emit.weight(tiledTensor(emit.fresh(`${id}_scale`), 'f32', [rows, groups, 1], tiles, 4 * groups, async (tile, count) => {
+  // Scales that are half-precision numbers are kept as such.
+  const { name: scaleType } = format.scaleType;
+  const stored = scaleType === 'bf16' || scaleType === 'f16' ? scaleType : 'f32';
+  const scales = isNested(format) ? reshaped(nestedScales(id, tiles, format, rows * groups, emit), [rows, groups, 1], emit) : real(stored, emit, tiledTensor(emit.fresh(`${id}_scale`), stored, [rows, groups, 1], tiles, (stored === 'f32' ? 4 : 2) * groups, async (tile, count) => {
     const fit = await tiles.fitted(tile);
-    return floatBytes(Float32Array.from({ length: count * groups }, (_, i) => scaleAt(fit.scales, fit.scaleShape, format, tile * tiles.tileRows + Math.floor(i / groups), Math.floor(i / groups), i % groups, cols) * (fit.tensorScale ?? 1)));
+    return encodeNumbers(stored, Float32Array.from({ length: count * groups }, (_, i) => scaleAt(fit.scales, fit.scaleShape, format, tile * tiles.tileRows + Math.floor(i / groups), Math.floor(i / groups), i % groups, cols) * (fit.tensorScale ?? 1)));
   }));
   const cut = padded === groups * width ? values : slice(values, groups * width, emit);
   let grouped = emit.node('Reshape', [cut, shape([rows, groups, width])]);
@@ -73,6 +77,12 @@ function matrixOf(site: Linear, tiles: Tiles, format: NumberFormat, emit: Emit):
   }
   const scaled = emit.node('Reshape', [emit.node('Mul', [grouped, scales]), shape([rows, groups * width])]);
   return groups * width === cols ? scaled : slice(scaled, cols, emit);
+}
+
+/** A tensor of scales as float32. */
+function real(type: 'f32' | 'f16' | 'bf16', emit: Emit, tensor: TensorRef): string {
+  const value = emit.weight(tensor);
+  return type === 'f32' ? value : emit.node('Cast', [value], { to: int(1) });
 }
 
 const slice = (value: string, end: number, emit: Emit): string => {
