@@ -125,6 +125,32 @@ test('the catalogue lists every paper, and finds by words', async () => {
   await close();
 });
 
+for (const colorScheme of ['light', 'dark'] as const) {
+  test(`no serious findings of accessibility, ${colorScheme}`, async () => {
+    const context = await browser.newContext({ colorScheme });
+    const page = await context.newPage();
+    await page.goto(server.url);
+    const check = async (what: string): Promise<void> => {
+      await page.addScriptTag({ path: join(root, 'node_modules/axe-core/axe.min.js') });
+      const { violations } = await page.evaluate(() => (globalThis as unknown as { axe: { run(): Promise<{ violations: { id: string; impact: string; nodes: { target: string[]; failureSummary: string }[] }[] }> } }).axe.run());
+      const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+      assert.deepEqual(serious.map(({ id, nodes }) => `${what}: ${id} at ${nodes[0].target.join(' ')}: ${nodes[0].failureSummary}`), []);
+    };
+    await check('empty page');
+    await page.getByRole('button', { name: 'Keyword spotting' }).click();
+    await page.locator('details.tensors summary').click();
+    await page.getByRole('button', { name: 'conv2d_1.weight', exact: true }).click();
+    await page.locator('figure .plot svg').first().waitFor();
+    await page.getByRole('button', { name: 'Quantize' }).click();
+    await page.getByRole('heading', { name: 'Take' }).waitFor();
+    await check('result');
+    await page.getByRole('link', { name: 'Methods', exact: true }).click();
+    await page.getByRole('heading', { name: 'Methods', exact: true }).waitFor();
+    await check('catalogue');
+    await context.close();
+  });
+}
+
 test('before anything is opened the page loads less than 400 kB of script', async () => {
   const { page, close } = await opened();
   const bytes = await page.evaluate(() => performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('.js')).reduce((sum, entry) => sum + (entry as PerformanceResourceTiming).decodedBodySize, 0));

@@ -5,7 +5,12 @@ export function Plotted({ draw, label }: { readonly draw: (width: number) => Ele
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
     const element = box.current!;
-    const paint = (): void => element.replaceChildren(draw(element.clientWidth));
+    const paint = (): void => {
+      const picture = draw(element.clientWidth);
+      // The box is the picture and has its name; marks inside of it are nothing to step through.
+      picture.setAttribute('aria-hidden', 'true');
+      element.replaceChildren(picture);
+    };
     const observer = new ResizeObserver(paint);
     observer.observe(element);
     return () => observer.disconnect();
