@@ -24,15 +24,14 @@ export interface Place {
   step(character: string): Place | undefined;
 }
 
-/** Spaces and line ends between two parts: models that may write any number of them sometimes write nothing else. */
-const maxBlanks = 24;
+/** Characters that indent a line: models that may write any number of blanks sometimes write nothing else. */
+const maxIndent = 20;
 /** Open arrays and objects where the schema sets no limit. */
 const maxDepth = 32;
 /** Digits of a number before and after its point: they stay exact, and with a short exponent finite. */
 const maxDigits = 15;
 const maxExponent = 2;
 
-const isBlank = (c: string): boolean => c === ' ' || c === '\n' || c === '\t' || c === '\r';
 const isDigit = (c: string): boolean => c >= '0' && c <= '9';
 const none: readonly State[] = [];
 const escaped = (unit: string): string => `u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
@@ -84,10 +83,16 @@ class States {
     }
   }
 
-  /** A state between two parts, where a few blanks may stand. */
-  #between(key: string, need: number, depth: number, step: (c: string) => readonly State[], blanks = 0): State {
-    return this.#intern(`${key} ${blanks}`, () => ({
-      need, depth, step: (c) => (isBlank(c) ? (blanks < maxBlanks ? [this.#between(key, need, depth, step, blanks + 1)] : none) : step(c)),
+  /** A state between two parts, where one space may stand, or a line may end and the next be indented. `blanks` counts from the line's end; 0 is behind the space. */
+  #between(key: string, need: number, depth: number, step: (c: string) => readonly State[], blanks?: number): State {
+    const after = (count: number): readonly State[] => [this.#between(key, need, depth, step, count)];
+    return this.#intern(`${key} ${blanks ?? ''}`, () => ({
+      need, depth,
+      step: (c) => {
+        if (blanks === undefined && (c === ' ' || c === '\n')) return after(c === ' ' ? 0 : 1);
+        if (blanks !== undefined && blanks > 0 && blanks <= maxIndent && (c === ' ' || c === '\t')) return after(blanks + 1);
+        return step(c);
+      },
     }));
   }
 

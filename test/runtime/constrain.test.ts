@@ -126,7 +126,8 @@ test('the acceptor takes what is valid and nothing else', () => {
   for (const text of ['{"größe":"x"}', '{"gr\\u00f6\\u00dfe":"x"}', '{"other":3}', '{"gr\ufffd":"x"}']) assert.ok(!takes(open, text), text);
   for (const text of ['{"a":[1,{"b":null}],"c":"d"}', '{}']) assert.ok(takes({ type: 'object' }, text), text);
   assert.ok(!takes(true, '['.repeat(33) + ']'.repeat(33)));
-  assert.ok(!takes(true, `${' '.repeat(25)}1`));
+  for (const text of [' [\n    1,\n\t\t2\n]', '{ "a" : 1 }', `\n${' '.repeat(20)}1`]) assert.ok(takes(true, text), text);
+  for (const text of ['  1', '\n\n1', ' \n1', `\n${' '.repeat(21)}1`, '[1,\r\n2]']) assert.ok(!takes(true, text), text);
 });
 
 test('values with many ways to be read stay cheap', () => {
