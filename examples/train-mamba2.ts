@@ -4,7 +4,7 @@
  *
  *     node --import tsx examples/train-mamba2.ts out/mamba2            # 300 steps
  *     node --import tsx examples/train-mamba2.ts out/mamba2 1000
- *     node --import tsx examples/train-mamba2.ts out/mamba1 300 mamba1
+ *     node --import tsx examples/train-mamba2.ts out/mamba1 150 mamba1
  *
  * Then: fewbit quantize out/mamba2 --to onnx --recipe quamba2 --data assets/shakespeare/train.txt
  */
@@ -21,7 +21,9 @@ import { fit } from '../src/train/fit.ts';
 import { languageLoss, openLanguageTrainer } from '../src/train/language.ts';
 
 const [folder = 'out/mamba2', count = '300', family = 'mamba2'] = process.argv.slice(2);
-const [window, batch, steps, threads] = [128, 16, Number(count), 2];
+// The scan of Mamba-1 keeps the states of all tokens: its batches are smaller.
+const [window, batch] = family === 'mamba1' ? [64, 8] : [128, 16];
+const [steps, threads] = [Number(count), 2];
 const text = (name: string) => readFile(join(import.meta.dirname, '../assets/shakespeare', name));
 // Windows overlap by half, so that more of them differ.
 const data = tokenWindows('train.txt', await text('train.txt'), { window, stride: window / 2 });

@@ -34,7 +34,7 @@ export interface MambaRun {
   say(line: string): void;
 }
 
-const isProjection = ({ kind, id }: Linear): boolean => kind === 'MatMul' && /\.(in|out)_proj\.weight$/.test(id);
+const isProjection = ({ kind, id }: Linear): boolean => kind === 'MatMul' && /\.(in|out|x|dt)_proj\.weight$/.test(id);
 
 /** Values that blocks add to the stream, as long as the stream itself is not turned. */
 const blockOutputs = (graph: Graph): string[] => mambaBlocks(graph).map(({ outProj }) => outProj.output);

@@ -10,24 +10,24 @@ import type { Step } from '../recipes/recipe.ts';
 import { checkEquivalent } from '../transform/check-equivalent.ts';
 import { covariance, varianceRatio } from '../transform/klt.ts';
 import { mambaBlocks } from '../transform/mamba-blocks.ts';
-import { openMamba, type MambaHost } from './data/mamba-node.ts';
+import { firstMamba, openMamba, type MambaHost } from './data/mamba-node.ts';
 import { planted, plantScan } from './data/planted-scan.ts';
 import { armsOf, lowerKl, runArms, type MambaArm, type MambaRun } from './mamba-arms.ts';
 import { measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 import { valuesOf, written } from './written.ts';
 
 const host = 'host-mamba2-shakespeare';
-/** Windows of 256 tokens. */
-const protocols = { reduced: { calibration: 16, judged: 12 }, full: { calibration: 256, judged: 96 } };
+/** Tokens. */
+const protocols = { reduced: { calibration: 2048, judged: 2048 }, full: { calibration: 65_536, judged: 24_576 } };
 const settings: readonly (readonly [weights: number, activations: number])[] = [[8, 8], [4, 8], [6, 6]];
 
 /** Float rewrites of each arm. */
 const rewrites: Readonly<Record<string, readonly Step[]>> = {
   'nearest': [],
   'SmoothQuant': [{ step: 'smooth', alpha: 0.5 }],
-  'Hadamard': [{ step: 'rotate', where: 'both' }],
-  'KLT and Hadamard': [{ step: 'rotate-klt' }, { step: 'rotate-readout' }],
-  'with the scan turned': [{ step: 'rotate-klt' }, { step: 'rotate-readout' }, { step: 'rotate-scan', smooth: false }],
+  'Hadamard': [{ step: 'rotate', where: 'residual' }, { step: 'rotate-readout' }],
+  'KLT and Hadamard': [{ step: 'rotate-klt' }, { step: 'rotate-step' }, { step: 'rotate-readout' }],
+  'with the scan turned': [{ step: 'rotate-klt' }, { step: 'rotate-step' }, { step: 'rotate-readout' }, { step: 'rotate-scan', smooth: false }],
   'MambaQuant': recipe.steps.filter(({ step }) => step !== 'round' && step !== 'ssm-scales'),
 };
 
@@ -38,12 +38,13 @@ const armsAt = ([weights, activations]: readonly [number, number]): readonly Mam
 
 async function run({ asset, seeds, threads, full, say }: ReproductionContext): Promise<Outcome> {
   const protocol = full ? protocols.full : protocols.reduced;
-  const trained = await openMamba('trained', asset(host), 256);
-  const twin: MambaHost = { ...trained, name: 'planted outliers', graph: plantScan(trained.graph, 0) };
+  const trained = await openMamba('Mamba-2', asset(host), 256);
+  const twin: MambaHost = { ...trained, name: 'Mamba-2, planted outliers', graph: plantScan(trained.graph, 0) };
+  const first = await openMamba('Mamba-1', firstMamba, 64);
   const arms: Arm[] = [];
   const checks: Check[] = [];
-  for (const each of [trained, twin]) {
-    const setting: MambaRun = { host: each, calibration: (seed) => each.calibration(protocol.calibration, seed), judged: each.judged(protocol.judged), threads, say };
+  for (const each of [first, trained, twin]) {
+    const setting: MambaRun = { host: each, calibration: (seed) => each.calibration(protocol.calibration / each.window, seed), judged: each.judged(protocol.judged / each.window), threads, say };
     const own = each === twin ? seeds.slice(0, 1) : seeds;
     for (const pair of settings) {
       const rungs = armsAt(pair);
@@ -60,15 +61,16 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
   }
   return {
     arms, checks,
-    protocol: { 'calibration windows': protocol.calibration, 'judged windows': protocol.judged, seeds: seeds.length },
+    protocol: { 'calibration tokens': protocol.calibration, 'judged tokens': protocol.judged, seeds: seeds.length },
     notApplicable: [
-      { arm: 'rotation between x_proj and dt_proj (R5)', reason: 'Mamba-2 projects its step sizes directly; only Mamba-1 has that pair of matrices' },
-      { arm: 'SiLU with the factor inside (S-SiLU)', reason: 'a norm stands between gate and output projection of Mamba-2, and division before it would change its root mean square: factors are divided behind it' },
-      { arm: 'readout of the state rounded per token', reason: 'the matrix form never makes the state of a token, only that at the beginning of each chunk' },
+      { arm: 'rotation between x_proj and dt_proj (R5) on Mamba-2', reason: 'it projects its step sizes directly; the Mamba-1 arms have it' },
+      { arm: 'SiLU with the factor inside (S-SiLU) on Mamba-2', reason: 'a norm stands between gate and output projection, and division before it would change its root mean square: factors are divided behind it; the Mamba-1 arms have it' },
+      { arm: 'planted outliers in Mamba-1', reason: 'its B, C and step sizes are made of x, so a gain of x and its inverse at y change the function' },
+      { arm: 'rotation of states along channels (R3) in Mamba-1', reason: 'channels decay at their own pace, so it would have to be done and undone for the state of every token' },
       { arm: 'Vim and Mamba-ND on images', reason: 'no trained vision model of this kind is among the hosts' },
     ],
     notes: [
-      `${host}, windows of 256 tokens; calibrated on training text, judged on held-out text; every arm is a written graph`,
+      `Mamba-2: ${host}, windows of 256 tokens; Mamba-1: assets/mamba1-bytes, windows of 64 bytes; calibrated on training text, judged on held-out text; every arm is a written graph`,
       'weights of projections per channel to nearest; inputs, gate, convolution input, step sizes before their bias, x, B, C and states on grids per tensor, the outermost 0.001 % of calibration values clipped; convolutions, table and head float',
       `planted outliers: one channel of x in ${planted.oneIn} is ${planted.gain} times as large, y is divided again: the same float function`,
     ],
@@ -138,7 +140,7 @@ export const mambaquant: Reproduction = {
   recipe: 'mambaquant',
   paper: recipe.paper!,
   claim: 'Vim-T on ImageNet (76.1 % in float): QuaRot 59.3 and 52.7 at W8A8 and W4A8, MambaQuant 75.6 and 72.1; language models lose less than a point at W8A8.',
-  experiment: 'A small Mamba-2 language model and its twin with planted outliers at W8A8, W4A8 and W6A6: smoothing, Hadamard rotations, KLT rotations, and those with the scan smoothed and turned; variances and noise of what projections read beside them.',
+  experiment: 'Small Mamba-2 and Mamba-1 language models, and the twin of the former with planted outliers, at W8A8, W4A8 and W6A6: smoothing, Hadamard rotations, KLT rotations, and those with the scan smoothed and turned; variances and noise of what projections read beside them.',
   data: [host],
   minutes: 4,
   run,

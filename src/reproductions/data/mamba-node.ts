@@ -25,8 +25,9 @@ export interface MambaHost {
 
 const own = (path: string): string => fileURLToPath(new URL(`../../../assets/${path}`, import.meta.url));
 
-/** The model of the repository with four state groups, on bytes. */
+/** Models of the repository, on bytes: a Mamba-2 with four state groups, and a Mamba-1. */
 export const fourGroups = own('mamba2-groups');
+export const firstMamba = own('mamba1-bytes');
 
 /** A model in a folder, seen through windows of so many tokens. */
 export async function openMamba(name: string, folder: string, window: number): Promise<MambaHost> {
