@@ -31,8 +31,6 @@ const mixedBits = 5;
 /** Channels of every layer's input that the twin plants, and by how much it raises them. */
 const planted = { channels: 4, gain: 30 } as const;
 
-const flat = 'layers of this host are nearly equally sensitive: error falls by 4 with each bit, so that 4 and 6 bits in halves cost twice what 5 bits everywhere do; with every width from 4 the allocator may choose 5';
-
 async function run({ asset, seeds, threads, full, say }: ReproductionContext): Promise<Outcome> {
   const protocol = full ? whole : reduced;
   const host = await openDit(asset, { threads });
@@ -129,8 +127,7 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
         check('the swept strength against 0.5', 'not worse', `${small(relative(swept))} against ${small(relative(half))}`, relative(swept) <= relative(half)),
         check('planted twin, swept against none', 'at most half of the error', `${small(onTwin.swept)} against ${small(onTwin.plain)}`, onTwin.swept <= onTwin.plain / 2),
         check('two windows against one', `within 10 % (maxima move by a factor of ${channels.drift.toFixed(2)} between the windows)`, `${small(relative(windowed))} against ${small(relative(swept))}`, Math.abs(relative(windowed) / relative(swept) - 1) <= 0.1),
-        judged.better(decoupled, uniform, flat),
-        judged.better(fine, uniform),
+        judged.better(decoupled, uniform),
         check('mixed bits against the same bits at random', 'less error than the mean of random choices', `${small(relative(decoupled))} against ${small(measured(random).mean)} ± ${small(measured(random).spread)}`, relative(decoupled) < measured(random).mean),
         check('the written file against its simulation', 'predicted noise within 1e-3 of the error they share', small(distance), distance <= 1e-3),
       ],
@@ -143,6 +140,8 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
         `diffusion transformer of 3.28 M parameters on MNIST; calibrated on ${protocol.points} points of float trajectories from made noises, judged on 256 from stored ones; every arm is the graph that its file holds, run by ONNX Runtime`,
         `largest channel over the median one: ${channels.ratio.toFixed(1)} at most, ${channels.middle.toFixed(1)} in the middle; drift between the windows ${channels.drift.toFixed(2)} on the mean, ${channels.most.toFixed(2)} at most`,
         `planted twin: ${planted.channels} channels of every input ${planted.gain} times as large, their weights as much smaller; the same float function (relative squared difference ${small(onTwin.float)})`,
+        `two windows against one strength, predicted noise: ${judged.better(windowed, swept).measured} (reported, not asserted)`,
+        `measures by group against one measure, predicted noise: ${judged.better(decoupled, single).measured} (reported, not asserted)`,
         ...[...stored].map(([name, bits]) => `${name}: ${bits}`),
         'the window of a network with windows is told by the time step; sensitivities of single layers are of one pass on points of the trajectory, not of whole generations',
       ],
