@@ -11,8 +11,13 @@ import type { Emit } from './onnx-weight-only.ts';
 
 /** Widths that ONNX Runtime has kernels for, on the CPU and in WebAssembly. */
 const kernels = new Set([2, 4, 8]);
-/** Block of formats whose scale spans the row: the scale is repeated, the kernel stays the common one. */
-const channelBlock = 128;
+/** Blocks of formats whose scale spans the row, for which it is repeated; the operator pads rows to whole blocks. */
+const channelBlocks = [128, 64, 32];
+/** The block with the fewest bits a row: codes, padding included, and scales. */
+const channelBlock = (cols: number, bits: number): number => {
+  const size = (block: number): number => Math.ceil(cols / block) * (block * bits + 32);
+  return channelBlocks.reduce((best, block) => (size(block) < size(best) ? block : best));
+};
 
 const power = (size: number): boolean => size >= 16 && (size & (size - 1)) === 0;
 const attribute = (node: Node, name: string, otherwise: number): number => {
@@ -43,7 +48,7 @@ export interface PackedMatrix {
 export function packMatrix({ rows: N, cols: K, id }: Linear, tiles: Tiles, emit: Emit): PackedMatrix {
   const format = tiles.matrix.format as ScaledFormat;
   const { bits } = format;
-  const block = format.granularity.kind === 'group' ? format.granularity.size : channelBlock;
+  const block = format.granularity.kind === 'group' ? format.granularity.size : channelBlock(K, bits);
   const blocks = Math.ceil(K / block);
   const blob = packing.packedLength(block, bits);
   const layout = (rows: number) => ({ N: rows, K, bits, block });
