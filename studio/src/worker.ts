@@ -147,7 +147,8 @@ async function judged(file: MadeFile, float: Session, set: Dataset, task: Task, 
 function figuresOf({ error, metrics }: Score): JudgedFile['figures'] {
   const { kl, agreement, sqnr } = error;
   return [
-    ...metrics.map(({ name, float, quantized, unit }) => ({ name, value: `${float.toFixed(2)} → ${quantized.toFixed(2)}${unit === '' ? '' : ` ${unit}`}`, meaning: 'float model → this file' })),
+    // Perplexity is the same thing, in the unit that people know.
+    ...metrics.filter(({ name }) => name !== 'nll').map(({ name, float, quantized, unit }) => ({ name, value: `${float.toFixed(2)} → ${quantized.toFixed(2)}${unit === '' ? '' : ` ${unit}`}`, meaning: 'float model → this file' })),
     ...(agreement === undefined ? [] : [{ name: 'same first choice', value: `${(100 * agreement).toFixed(1)} %`, meaning: 'how often both models choose alike' }]),
     ...(kl === undefined ? [] : [{ name: 'KL', value: kl.mean.toPrecision(3), meaning: 'distance of the probabilities; 0 is equal' }]),
     ...(sqnr === undefined ? [] : [{ name: 'SQNR', value: `${sqnr === Infinity ? '∞' : sqnr.toFixed(1)} dB`, meaning: 'signal over error of the outputs; more is nearer' }]),
