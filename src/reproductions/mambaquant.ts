@@ -110,7 +110,7 @@ async function mechanism({ host: { graph }, calibration, judged, threads }: Mamb
   };
 }
 
-const projection = ({ id }: Linear) => (/_proj\.weight$/.test(id) ? parseFormat('int8/channel') : undefined);
+const projection = ({ id }: Linear) => (id.endsWith('_proj.weight') ? parseFormat('int8/channel') : undefined);
 
 function mechanismChecks(host: string, [plain, hadamard, klt]: readonly Mechanism[]): Check[] {
   const off = Math.abs(klt.last.calibration - 1);

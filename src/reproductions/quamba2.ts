@@ -1,5 +1,6 @@
 /** Quamba2: do clusters of channels, state groups and rotations bring 8-bit scans and 4-bit weights near the float model? */
 import { ortNode } from '../engine/ort-node.ts';
+import { parseFormat } from '../formats/registry.ts';
 import type { Graph } from '../graph/graph.ts';
 import { observeMagnitudes } from '../observe/magnitudes.ts';
 import { quamba2 as recipe } from '../recipes/quamba2.ts';
@@ -95,7 +96,7 @@ async function exactness({ host: { graph, name }, calibration, judged, threads }
   const after = async (steps: readonly Step[]): Promise<Graph> => (await written(graph, steps, { formatOf: () => undefined, points: calibration(seed), seed, threads })).graph;
   const order = await checkEquivalent(graph, await after([sorted]), ortNode, judged[0].feeds, 1);
   // Rotations are of layers that will be rounded.
-  const turn = (await written(graph, [turned], { formatOf: ({ id }) => (/_proj\.weight$/.test(id) ? ({} as never) : undefined), points: calibration(seed), seed, threads })).graph;
+  const turn = (await written(graph, [turned], { formatOf: ({ id }) => (id.endsWith('_proj.weight') ? parseFormat('int8/channel') : undefined), points: calibration(seed), seed, threads })).graph;
   const rotation = await checkEquivalent(graph, turn, ortNode, judged[0].feeds, 1);
   return [
     { name: `${name}: a new order`, expected: 'logits within 1e-5 of their size', measured: order.toExponential(1), holds: order < 1e-5 },

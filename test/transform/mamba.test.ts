@@ -10,6 +10,7 @@ import { normal } from '../../src/numeric/random.ts';
 import { observeMagnitudes } from '../../src/observe/magnitudes.ts';
 import { momentKey, observeMoments } from '../../src/observe/moments.ts';
 import { openGraph } from '../../src/observe/taps.ts';
+import { plantScan } from '../../src/reproductions/data/planted-scan.ts';
 import { checkEquivalent } from '../../src/transform/check-equivalent.ts';
 import { covariance, kltRotation, varianceRatio } from '../../src/transform/klt.ts';
 import { mamba2Blocks as blocksFor, mambaBlocks } from '../../src/transform/mamba-blocks.ts';
@@ -125,4 +126,17 @@ test('scales by cluster and by state group round as they would one by one', asyn
   const [before, coarse, fine] = [await run(graph), await run(insertStaticScales(clustered, ssmScales(clustered, magnitudes, { bits: 8, channels: 'tensor', groups: 'tensor' }))), await run(insertStaticScales(clustered, scales))];
   const error = (found: Float32Array): number => Math.sqrt(found.reduce((sum, value, i) => sum + (value - before[i]) ** 2, 0) / before.reduce((sum, value) => sum + value * value, 0));
   assert.ok(error(fine) > 1e-4 && error(fine) < 0.2 && error(fine) < error(coarse), `${error(fine)} against ${error(coarse)}`);
+});
+
+test('planted outliers are the same float function, with larger channels', async () => {
+  for (const groups of [1, 4]) {
+    const float = lively({ groups, layers: 1, state: 8 }).graph();
+    const twin = plantScan(float, 3);
+    await checkEquivalent(float, twin, ortNode, feeds, 1e-5);
+    const names = new Map(['x', 'B'].map((name) => [`backbone.layers.0.mixer.${name}`, 1]));
+    const [before, after] = [await observeMagnitudes(float, ortNode, [feeds], names), await observeMagnitudes(twin, ortNode, [feeds], names)];
+    const largest = (found: typeof before, name: string): number => found.get(`backbone.layers.0.mixer.${name}`)!.max.reduce((a, b) => Math.max(a, b));
+    assert.ok(largest(after, 'x') > 2 * largest(before, 'x'));
+    assert.equal(largest(after, 'B') > 2 * largest(before, 'B'), groups > 1);
+  }
 });
