@@ -8,7 +8,7 @@ export const lowbitFpDiffusion: Recipe = {
   needs: ['sample inputs'],
   steps: [
     { step: 'search-splits' },
-    { step: 'reconstruct', unit: 'block', scales: 'fixed', drop: false, iterations: 1000, push: 1, search: 'mse' },
+    { step: 'reconstruct', unit: 'block', scales: 'fixed', drop: false, iterations: 500, batch: 16, push: 1, search: 'mse' },
     { step: 'fix-float-inputs', bits: 8 },
   ],
   formats: ['e2m1/channel', 'e4m3/channel'],
