@@ -12,7 +12,7 @@ const byRecipe: Readonly<Record<string, number>> = {
   // Training: thousands of steps, whose time goes with activations; measured on convolutional networks for inputs of 10 to 32 pixels.
   adaround: 500, brecq: 500, zeroq: 5000, genie: 300,
   // The same on transformers of 50 to 70 tokens.
-  fp4dit: 15_000, 'lowbit-fp-diffusion': 4000, quantvggt: 50_000,
+  fp4dit: 15_000, 'lowbit-fp-diffusion': 15_000, quantvggt: 50_000,
 };
 /** Weights that keep their values, and recipes that are made of several of the above. */
 const copied = 300e6, otherRecipe = 4e6;
