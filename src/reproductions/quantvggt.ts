@@ -1,5 +1,4 @@
 /** QuantVGGT: rotation, balancing in the turned space and learned ranges on a transformer with register tokens; samples without outliers that differ. */
-import { readFile } from 'node:fs/promises';
 import { ortNode } from '../engine/ort-node.ts';
 import type { Feeds } from '../engine/session.ts';
 import type { Tensor } from '../engine/tensor.ts';
@@ -17,6 +16,7 @@ import type { Step } from '../recipes/recipe.ts';
 import { floatTensor } from '../tensor-ref.ts';
 import { blocksOf } from '../train/blocks.ts';
 import { balanceInputs } from '../transform/balance.ts';
+import { judgedImages } from './data/cifar-node.ts';
 import { percent } from './dit-arms.ts';
 import { measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 import { relativeError, valuesOf, written } from './written.ts';
@@ -46,14 +46,11 @@ const seeded = [start, learned];
 /** One channel in so many is made so many times as large before the layers that read a normalization. */
 const planted = { gain: 16, oneIn: 16 } as const;
 
-const record = 1 + 3 * 32 * 32;
 /** Images of CIFAR records as the network wants them, −1 to 1. */
-async function imagesOf(path: string, indices: (count: number) => readonly number[]): Promise<{ readonly x: Tensor; readonly labels: number[] }> {
-  const bytes = await readFile(path);
-  const chosen = indices(Math.floor(bytes.length / record));
-  const data = new Float32Array(chosen.length * (record - 1));
-  chosen.forEach((image, i) => { for (let k = 0; k < record - 1; k++) data[i * (record - 1) + k] = bytes[image * record + 1 + k] / 127.5 - 1; });
-  return { x: { type: 'f32', shape: [chosen.length, 3, 32, 32], data }, labels: chosen.map((image) => bytes[image * record]) };
+async function imagesOf(path: string, indices: (count: number) => readonly number[]): Promise<{ readonly x: Tensor; readonly labels: readonly number[] }> {
+  const data = await judgedImages(path, (value) => value / 127.5 - 1);
+  const { feeds, labels } = await data.batch(indices(data.count));
+  return { x: feeds.input, labels: (labels as { readonly values: readonly number[] }).values };
 }
 const spread = (wanted: number) => (count: number): number[] => Array.from({ length: wanted }, (_, i) => Math.floor((i * count) / wanted));
 const first = (wanted: number, seed: number) => (count: number): number[] => Array.from(permutation(seed, 0, count)).slice(0, wanted);
