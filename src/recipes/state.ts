@@ -27,6 +27,8 @@ export interface ApplyOptions {
   readonly momentBytes?: number;
   /** How far outputs lie from the float ones where formats are chosen by measurement. Default `noise`. */
   readonly distance?: Distance;
+  /** Weights that all trials of formats may multiply with together before one format per layer stands for the others. */
+  readonly trialWeights?: number;
   /** Default: what formats say of themselves. */
   readonly storage?: StorageCost;
   readonly measurements?: Measurements;

@@ -18,6 +18,8 @@ import type { RecipeState, StepContext, StepRunner, StorageCost } from '../state
 
 /** Samples that measure a layer, and tokens where the input is tokens. */
 const most = { samples: 64, tokens: 1024 } as const;
+/** Weights that all trials may multiply with together before one format per layer stands for the others: minutes on two cores. */
+const mostTrialWeights = 2.5e10;
 /** What a network is said to lose whose outputs are no numbers any more. */
 const ruined = 1e9;
 
@@ -59,7 +61,7 @@ export const allocate: StepRunner<'allocate'> = async (state, { bits, formats },
   }
   const reached = pointOf(layers, choice, budget);
   const allocation: Allocation = {
-    budget: bits, bitsPerWeight: reached.bitsPerWeight, counted: storage.counted, measure: measures[losses.distance ?? 'weights'], loss: reached.loss,
+    budget: bits, bitsPerWeight: reached.bitsPerWeight, counted: storage.counted, measure: `${measures[losses.distance ?? 'weights']}${losses.extrapolates ? ' (measured in one format per layer, in others as the error of the weights)' : ''}`, loss: reached.loss,
     ...measuredOf(together, choice), front: frontOf(layers, budget),
     uniform: uniform.map(({ choice: same, ...point }) => ({ ...point, ...measuredOf(together, same) })),
     layers: layers.map(({ id, weights, options: own }, i) => ({ id, weights, ...own[choice[i]] })),
@@ -79,6 +81,8 @@ const measuredOf = (together: ReadonlyMap<string, number>, choice: readonly numb
 interface Losses {
   /** Undefined where the weights alone were looked at. */
   readonly distance: Distance | undefined;
+  /** Measured in one format per layer, and as the error of the weights in the others. */
+  readonly extrapolates: boolean;
   /** By weight id and format. */
   readonly values: ReadonlyMap<string, number>;
   /** How many of them were not known from an earlier run. */
@@ -91,11 +95,14 @@ interface Losses {
 
 /** What every site loses at every format. What an earlier run measured on the same network and data is taken from it. */
 async function formatLosses(state: RecipeState, sites: readonly Linear[], candidates: readonly NumberFormat[], context: StepContext): Promise<Losses> {
-  const { engine, threads, measurements, onLine, distance: asked = 'noise' } = context.options;
+  const { engine, threads, measurements, onLine, distance: asked = 'noise', trialWeights = mostTrialWeights } = context.options;
   const batches = state.batches ?? context.options.batches;
   const distance = batches === undefined ? undefined : asked;
   const before = context.recipe.steps.slice(0, context.recipe.steps.findIndex(({ step }) => step === 'allocate'));
-  const name = JSON.stringify(['losses of formats', before, distance ?? 'weights', most, spelledSites(sites)]);
+  const all = sites.reduce((sum, { rows, cols }) => sum + rows * cols, 0);
+  // Losses go with the squared error of the weights (HIGGS, arXiv:2411.17525): one format per layer stands for all.
+  const extrapolates = distance !== undefined && all * sites.length * candidates.length > trialWeights;
+  const name = JSON.stringify(['losses of formats', before, distance ?? 'weights', most, extrapolates ? candidates.map((format) => format.name) : [], spelledSites(sites)]);
   const values = new Map(Object.entries(await measurements?.read(name) ?? {}));
   const known = values.size;
   const decoded = async (site: Linear, format: NumberFormat): Promise<{ matrix: Float32Array; error: number }> => {
@@ -117,27 +124,32 @@ async function formatLosses(state: RecipeState, sites: readonly Linear[], candid
   try {
     for (const [at, site] of sites.entries()) {
       const missing = candidates.filter((format) => !values.has(key(site.id, format)) && format.refuses(site.rows, site.cols) === undefined);
+      let perError: number | undefined;
+      if (extrapolates && missing.length > 0) {
+        const { matrix, error } = await decoded(site, missing[Math.floor(missing.length / 2)]);
+        perError = error === 0 ? 0 : (await measure(new Map([[site.id, matrix]]))) / error;
+      }
       for (const format of missing) {
         const { matrix, error } = await decoded(site, format);
-        values.set(key(site.id, format), distance === undefined ? error : await measure(new Map([[site.id, matrix]])));
+        values.set(key(site.id, format), distance === undefined ? error : perError === undefined ? await measure(new Map([[site.id, matrix]])) : perError * error);
       }
-      if (missing.length > 0) onLine?.(`[${String(at + 1).padStart(4)}/${sites.length}] ${site.id} measured in ${missing.length} formats`);
+      if (missing.length > 0) onLine?.(`[${String(at + 1).padStart(4)}/${sites.length}] ${site.id} measured in ${extrapolates ? 'one format' : `${missing.length} formats`}`);
     }
   } catch (error) {
     await close();
     throw error;
   }
   return {
-    distance, values, measured: values.size - known, close,
+    distance, extrapolates, values, measured: values.size - known, close,
     async together(choice, layers) {
       const formats = layers.map(({ options }, i) => options[choice[i]].format);
-      const all = `together ${formats.join(' ')}`;
-      if (!values.has(all)) {
+      const choiceKey = `together ${formats.join(' ')}`;
+      if (!values.has(choiceKey)) {
         const replaced = new Map<string, Float32Array>();
         for (const [i, { id }] of layers.entries()) replaced.set(id, (await decoded(byId.get(id)!, parseFormat(formats[i]))).matrix);
-        values.set(all, await measure(replaced));
+        values.set(choiceKey, await measure(replaced));
       }
-      return values.get(all)!;
+      return values.get(choiceKey)!;
     },
   };
 }
