@@ -33,7 +33,8 @@ export const symmetricScales = (maxima: ArrayLike<number>, bits: number): Float3
   Float32Array.from(maxima, (max) => (max > 0 ? Math.fround(max) / (2 ** (bits - 1) - 1) : 1));
 
 function gather(tape: Tape, name: string, { table, width, index, shape, perm }: GatheredScales): string {
-  const rows = tape.op('Gather', [tape.weight(floatTensor(name, [table.length / width, width], table)), tape.ints(index)]);
+  // Not a matrix, which would be taken for a table of embeddings and rounded.
+  const rows = tape.op('Gather', [tape.weight(floatTensor(name, [table.length / width, 1, width], table)), tape.ints(index)]);
   return tape.op('Transpose', [tape.op('Reshape', [rows, tape.ints(shape)])], { perm: ints(perm) });
 }
 

@@ -6,6 +6,7 @@ import { i64 } from '../../src/engine/tensor.ts';
 import { exportWeightOnly } from '../../src/export/onnx-weight-only.ts';
 import { parseFormat } from '../../src/formats/registry.ts';
 import type { Graph } from '../../src/graph/graph.ts';
+import { linearSites } from '../../src/graph/linear.ts';
 import { openGraph } from '../../src/observe/taps.ts';
 import { applyRecipe } from '../../src/recipes/apply.ts';
 import type { Recipe } from '../../src/recipes/recipe.ts';
@@ -38,6 +39,7 @@ for (const name of ['quamba2', 'mambaquant']) {
     assert.ok(error > 1e-4 && error < 0.25, String(error));
     assert.deepEqual([...applied.weights.keys()].sort(), projections);
     assert.ok(applied.kept.size > 0);
+    assert.deepEqual(linearSites(applied.graph, { gather: true }).filter(({ kind }) => kind === 'Gather').map(({ id }) => id), ['backbone.embedding.weight'], 'no table of scales looks like one of embeddings');
     const { graph: file } = await exportWeightOnly(applied.graph, applied.weights);
     assert.ok(file.nodes.filter(({ op }) => op === 'MatMulNBits').every(({ attributes }) => attributes.accuracy_level.value === 0), 'the engine rounds no input once more');
     assert.equal(applied.notes.filter((line) => line.includes('fixed grids of 8 bits')).length, 1);
