@@ -61,7 +61,7 @@ test('clusters hold the heads of their state group, and channels the whole head'
 
 test('an order after a rotation is refused', () => {
   assert.throws(() => findRecipe('rotate+sort-and-cluster+rtn'), { message: 'sort-and-cluster must come before rotate: turned channels have no order' });
-  assert.throws(() => findRecipe('rotate+mambaquant'), { message: 'smooth-readout must come before rotate: smoothing is by channel' });
+  assert.throws(() => findRecipe('rotate+mambaquant'), { message: 'rotate-readout cannot stand with rotate: both turn what output projections read' });
 });
 
 test('another network is refused in one line', async () => {
