@@ -18,10 +18,14 @@ export function plainFront(plain: readonly SizedError[]): SizedError[] {
   });
 }
 
+/** Sizes within this share are one: files of one format differ by what recipes fold. */
+const sameSize = 0.01;
+
 /** Error of the line at a size; that of its largest file beyond it, undefined below its smallest. */
 export function errorOfLine(front: readonly SizedError[], bits: number): number | undefined {
   const at = front.findIndex((point) => point.bits > bits);
-  if (at === 0 || front.length === 0) return undefined;
+  if (front.length === 0 || bits < front[0].bits * (1 - sameSize)) return undefined;
+  if (at === 0) return front[0].error;
   if (at < 0) return front.at(-1)!.error;
   const [low, high] = [front[at - 1], front[at]];
   const share = (bits - low.bits) / (high.bits - low.bits);

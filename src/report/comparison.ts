@@ -23,8 +23,8 @@ export interface Comparison {
   readonly lines: readonly { readonly activationBits: number; readonly front: readonly SizedError[] }[];
 }
 
-/** Recipes that only round. */
-const plainRecipes = new Set(['rtn', 'krishnamoorthi-int8']);
+/** Recipes that only round each weight to the nearest code. */
+const plainRecipes = new Set(['rtn', 'scale-search', 'krishnamoorthi-int8']);
 
 /** Bits that inputs of layers have when they are multiplied. */
 export function activationBits(activations: string | undefined): number {

@@ -16,6 +16,7 @@ test('above the largest plain file its error stands, below the smallest there is
   const front = plainFront(plain);
   assert.equal(errorOfLine(front, 12), 0.001);
   assert.equal(errorOfLine(front, 1.5), undefined);
+  assert.equal(errorOfLine(front, 1.99), 10, 'the same size, but for what a recipe folds');
   assert.equal(ofPlain(front, { bits: 1.5, error: 3 }), undefined);
   assert.equal(ofPlain([], { bits: 4, error: 3 }), undefined);
   assert.ok(Math.abs(ofPlain(front, { bits: 3, error: 0.5 })! - 0.5) < 1e-12);
