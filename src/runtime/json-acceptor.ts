@@ -3,6 +3,7 @@
  * compared by identity: a place in a text is a set of them, and both remember where characters lead.
  */
 import type { ObjectShape, Shape } from './json-schema.ts';
+import { asciiLength, textTree, type TextNode, type TextTree } from './text-tree.ts';
 
 /** One way in which the text so far can go on. */
 interface State {
@@ -34,9 +35,16 @@ const maxExponent = 2;
 
 const isDigit = (c: string): boolean => c >= '0' && c <= '9';
 const none: readonly State[] = [];
-const escaped = (unit: string): string => `u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
-/** Characters of a text where all but ASCII is escaped: how it can be written whatever the vocabulary has. */
-const plainLength = (text: string): number => [...Array(text.length).keys()].reduce((sum, i) => sum + (text.charCodeAt(i) < 128 ? 1 : 6), 0);
+
+/** Texts of which one comes: which are meant, what completing takes from each node of their tree, and the state behind a text. */
+interface Choice {
+  readonly key: string;
+  readonly fewest: Float64Array;
+  /** Added to `fewest`. */
+  readonly more: number;
+  readonly depth: number;
+  then(text: number): State;
+}
 
 type Phase = 'minus' | 'zero' | 'whole' | 'point' | 'fraction' | 'e' | 'sign' | 'exponent';
 
@@ -48,6 +56,7 @@ const anything: readonly Shape[] = [
 class States {
   readonly #made = new Map<string, State>();
   readonly #shapes = new Map<Shape, { readonly id: number; readonly need: number }>();
+  readonly #trees = new Map<Shape, { readonly tree: TextTree; readonly fewest: Float64Array }>();
   readonly end: State = { id: 0, need: 0, depth: 0, step: () => none };
 
   #intern(key: string, make: () => Omit<State, 'id'>): State {
@@ -72,7 +81,7 @@ class States {
     switch (shape.kind) {
       case 'anything': case 'number': return 1;
       case 'string': return 2;
-      case 'texts': return Math.min(...shape.texts.map(plainLength));
+      case 'texts': return this.#treeOf(shape).fewest[0];
       case 'array': return 2 + shape.min * this.#facts(shape.items).need + Math.max(0, shape.min - 1);
       case 'object': {
         const { sum, count } = this.#missing(shape, '');
@@ -107,7 +116,10 @@ class States {
       case 'either': return shape.of.flatMap((one) => this.#begin(one, rest, c));
       case 'string': return c === '"' ? [this.#string(rest)] : none;
       case 'number': return this.#number('minus', 0, shape.integer, rest).step(c).concat(c === '-' ? [this.#number('minus', 0, shape.integer, rest)] : []);
-      case 'texts': return shape.texts.filter((text) => text[0] === c).map((text) => this.#text(text.slice(1), rest));
+      case 'texts': {
+        const { tree, fewest } = this.#treeOf(shape);
+        return this.#choose(tree.root, { key: `texts ${this.#facts(shape).id} ${rest.id}`, fewest, more: rest.need, depth: rest.depth, then: () => rest }, c);
+      }
       case 'array': return c === '[' ? [this.#firstItem(shape, rest)] : none;
       case 'object': return c === '{' ? [this.#firstName(shape, rest)] : none;
       default: return shape satisfies never;
@@ -159,16 +171,22 @@ class States {
     }));
   }
 
-  /** A text that is given, character by character or, beyond ASCII, as escapes. */
-  #text(text: string, rest: State): State {
-    if (text === '') return rest;
-    return this.#intern(`text ${rest.id} ${text}`, () => ({
-      need: plainLength(text) + rest.need, depth: rest.depth,
-      step: (c) => {
-        if (c === text[0]) return [this.#text(text.slice(1), rest)];
-        return c === '\\' && text.charCodeAt(0) > 127 ? [this.#text(escaped(text[0]) + text.slice(1), rest)] : none;
-      },
-    }));
+  /** Texts of a shape, or names of its properties with the quote that ends them, and what each takes by itself. */
+  #treeOf(shape: (Shape & { kind: 'texts' }) | ObjectShape): { readonly tree: TextTree; readonly fewest: Float64Array } {
+    let found = this.#trees.get(shape);
+    if (found === undefined) {
+      const tree = textTree(shape.kind === 'texts' ? shape.texts : shape.properties.map(({ name }) => JSON.stringify(name).slice(1)));
+      this.#trees.set(shape, found = { tree, fewest: tree.fewest(() => 0) });
+    }
+    return found;
+  }
+
+  /** Behind the next character of one of some texts. */
+  #choose(node: TextNode, choice: Choice, c: string): readonly State[] {
+    const to = node.next.get(c);
+    if (to === undefined || choice.fewest[to.id] === Infinity) return none;
+    const within = (): State => this.#intern(`${choice.key} ${to.id}`, () => ({ need: choice.fewest[to.id] + choice.more, depth: choice.depth, step: (next) => this.#choose(to, choice, next) }));
+    return [...(to.end === undefined ? [] : [choice.then(to.end)]), ...(to.next.size === 0 ? [] : [within()])];
   }
 
   #firstItem(shape: Shape & { kind: 'array' }, rest: State): State {
@@ -190,19 +208,17 @@ class States {
     });
   }
 
-  /** Required properties that are not among those seen: how many, and their characters without commas. */
-  #missing(shape: ObjectShape, seen: string): { readonly sum: number; readonly count: number } {
-    let [sum, count] = [0, 0];
-    shape.properties.forEach(({ required }, i) => {
-      if (!required || has(seen, i)) return;
-      sum += this.#propertyNeed(shape, i);
-      count++;
-    });
-    return { sum, count };
+  /** Required properties that are not among those seen: how many, and their characters without commas; and all that are not. */
+  #missing(shape: ObjectShape, seen: string): { readonly sum: number; readonly count: number; readonly unseen: readonly number[] } {
+    const taken = new Set(seen.split(','));
+    const unseen = [...shape.properties.keys()].filter((i) => !taken.has(String(i)));
+    const required = unseen.filter((i) => shape.properties[i].required);
+    return { sum: required.reduce((all, i) => all + this.#propertyNeed(shape, i), 0), count: required.length, unseen };
   }
 
-  #propertyNeed({ properties }: ObjectShape, i: number): number {
-    return 1 + plainLength(JSON.stringify(properties[i].name)) + this.#facts(properties[i].shape).need;
+  /** Characters of a property: its name in quotes, the colon, its value. */
+  #propertyNeed(shape: ObjectShape, i: number): number {
+    return asciiLength(JSON.stringify(shape.properties[i].name)) + 1 + this.#facts(shape.properties[i].shape).need;
   }
 
   #firstName(shape: ObjectShape, rest: State): State {
@@ -210,28 +226,40 @@ class States {
     return this.#between(`names ${id} ${rest.id}`, need - 1 + rest.need, rest.depth + 1, (c) => (c === '}' ? (this.#missing(shape, '').count === 0 ? [rest] : none) : c === '"' ? this.#names(shape, '', rest) : none));
   }
 
+  /** `seen` are indices of properties in order of appearance, each with a comma. */
   #moreNames(shape: ObjectShape, seen: string, rest: State): State {
-    const { id } = this.#facts(shape);
-    const { sum, count } = this.#missing(shape, seen);
-    return this.#between(`more ${id} ${seen} ${rest.id}`, sum + count + 1 + rest.need, rest.depth + 1, (c) => {
+    const { sum, count, unseen } = this.#missing(shape, seen);
+    return this.#between(`more ${this.#facts(shape).id} ${seen} ${rest.id}`, sum + count + 1 + rest.need, rest.depth + 1, (c) => {
       if (c === '}') return count === 0 ? [rest] : none;
-      return c === ',' && (shape.others !== undefined || shape.properties.some((_, i) => !has(seen, i))) ? [this.#nextName(shape, seen, rest)] : none;
+      return c === ',' && (shape.others !== undefined || unseen.length > 0) ? [this.#nextName(shape, seen, rest)] : none;
     });
   }
 
   /** After a comma. */
   #nextName(shape: ObjectShape, seen: string, rest: State): State {
-    const { id } = this.#facts(shape);
-    const { sum, count } = this.#missing(shape, seen);
-    const unseen = shape.properties.flatMap((_, i) => (has(seen, i) ? [] : [this.#propertyNeed(shape, i)]));
-    const shortest = Math.min(...unseen, ...(shape.others === undefined ? [] : [3 + (shape.properties.some(({ name }) => name === '') ? 1 : 0) + this.#facts(shape.others).need]));
-    return this.#between(`next ${id} ${seen} ${rest.id}`, (count > 0 ? sum + count - 1 : shortest) + 1 + rest.need, rest.depth + 1, (c) => (c === '"' ? this.#names(shape, seen, rest) : none));
+    const { sum, count, unseen } = this.#missing(shape, seen);
+    const other = shape.others === undefined ? Infinity : 3 + (shape.properties.some(({ name }) => name === '') ? 1 : 0) + this.#facts(shape.others).need;
+    const shortest = unseen.reduce((least, i) => Math.min(least, this.#propertyNeed(shape, i)), other);
+    const need = (count > 0 ? sum + count - 1 : shortest) + 1 + rest.need;
+    return this.#between(`next ${this.#facts(shape).id} ${seen} ${rest.id}`, need, rest.depth + 1, (c) => (c === '"' ? this.#names(shape, seen, rest) : none));
   }
 
   /** After the quote that begins a name: those listed and not seen, and any other. */
   #names(shape: ObjectShape, seen: string, rest: State): readonly State[] {
-    const listed = shape.properties.flatMap(({ name, shape: value }, i) =>
-      (has(seen, i) ? [] : [this.#text(JSON.stringify(name).slice(1), this.#colon(value, this.#moreNames(shape, `${seen}${i},`, rest)))]));
+    const { sum, count, unseen } = this.#missing(shape, seen);
+    const left = new Set(unseen);
+    const { tree } = this.#treeOf(shape);
+    const fewest = tree.fewest((i) => {
+      if (!left.has(i)) return Infinity;
+      const { shape: value, required } = shape.properties[i];
+      const others = required ? sum + count - this.#propertyNeed(shape, i) - 1 : sum + count;
+      return 1 + this.#facts(value).need + others + 1 + rest.need;
+    });
+    const choice: Choice = {
+      key: `property ${this.#facts(shape).id} ${seen} ${rest.id}`, fewest, more: 0, depth: rest.depth + 1,
+      then: (i) => this.#colon(shape.properties[i].shape, this.#moreNames(shape, `${seen}${i},`, rest)),
+    };
+    const listed = unseen.length === 0 ? none : [this.#intern(`${choice.key} 0`, () => ({ need: fewest[0], depth: choice.depth, step: (c) => this.#choose(tree.root, choice, c) }))];
     return shape.others === undefined ? listed : [...listed, this.#otherName(shape, '', this.#colon(shape.others, this.#moreNames(shape, seen, rest)))];
   }
 
@@ -256,9 +284,6 @@ class States {
     return this.#between(`colon ${id} ${rest.id}`, 1 + need + rest.need, rest.depth, (c) => (c === ':' ? [this.value(shape, rest)] : none));
   }
 }
-
-/** Seen properties are their indices in order of appearance, each with a comma. */
-const has = (seen: string, index: number): boolean => `,${seen}`.includes(`,${index},`);
 
 /** The place before a text of one shape. */
 export function jsonAcceptor(shape: Shape): Place {

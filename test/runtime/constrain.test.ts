@@ -135,6 +135,18 @@ test('values with many ways to be read stay cheap', () => {
   assert.ok(takes(many, `[${Array.from({ length: 3000 }, (_, i) => `[${i},${i}]`).join(',')}]`));
 });
 
+test('schemas of thousands of values and properties stay cheap', () => {
+  const from = performance.now();
+  const names = Array.from({ length: 4000 }, (_, i) => `property ${i}`);
+  const item = { enum: names };
+  const properties = { ...Object.fromEntries(names.map((name) => [name, { type: 'integer' }])), list: { type: 'array', maxItems: 100, items: item } };
+  let place = jsonAcceptor(jsonSchema({ type: 'object', properties, required: [...names.slice(0, 60), 'list'] }));
+  const text = JSON.stringify({ ...Object.fromEntries(names.slice(0, 60).map((name, i) => [name, i])), list: names.slice(50, 150) });
+  for (const c of text) place = place.step(c)!;
+  assert.ok(place.complete);
+  assert.ok(performance.now() - from < 10_000);
+});
+
 test('schemas with other keywords, or that nothing fits, are refused by name', () => {
   const refused: readonly (readonly [schema: unknown, message: RegExp])[] = [
     [{ type: 'string', pattern: 'a+' }, /schema: pattern is not supported/],
