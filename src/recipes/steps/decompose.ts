@@ -40,7 +40,8 @@ export const decomposeWeights: StepRunner<'decompose'> = async (state, settings,
   return {
     ...next, graph, kept: new Set([...state.kept, ...kept]), ...(allocation === undefined ? {} : { allocation }),
     notes: [
-      ...state.notes, ...(allocation === undefined ? [] : [`formats by the error of decompositions${fisher === undefined ? '' : ' under Fisher weights'}: ${allocation.bitsPerWeight.toFixed(3)} bits per weight`]),
+      ...state.notes, ...(settings.sequences > 0 && fisher === undefined ? ['Fisher weights are of text alone: here all errors weigh alike'] : []),
+      ...(allocation === undefined ? [] : [`formats by the error of decompositions${fisher === undefined ? '' : ' under Fisher weights'}: ${allocation.bitsPerWeight.toFixed(3)} bits per weight`]),
       `${split.length} float branches of rank ${settings.rank} add ${(bits / Math.max(1, weights)).toFixed(3)} bits a weight in float32`,
     ],
   };
