@@ -19,7 +19,7 @@ import { nestedScales } from './onnx-nested.ts';
 import { turnedBack } from './onnx-rotated.ts';
 import { floatBytes, tiledTensor, type Tiles } from './onnx-tiles.ts';
 import { blockCodes } from './onnx-trellis.ts';
-import { reshaped } from './onnx-unpack.ts';
+import { reshaped, unpackedCodes } from './onnx-unpack.ts';
 import type { Emit } from './onnx-weight-only.ts';
 
 const errors = defineErrors('onnxTable', {
@@ -132,9 +132,11 @@ function levelsOf({ id }: Linear, tiles: Tiles, format: ScaledFormat, bits: numb
 /** Formats whose codes are two's complement without being plain integers: ternary and microscaled integers. */
 const signedCodes = (format: ScaledFormat): boolean => /^(ternary|mxint)/.test(format.name);
 
-/** Bytes [rows, runs, bits] as int64 codes [rows, runs · 8]. */
+/** Bytes [rows, runs, bits] as whole codes [rows, runs · 8]. */
 function unpack(packedCodes: string, bits: number, to: readonly [number, number], emit: Emit): string {
   if (bits === 8) return emit.node('Reshape', [emit.node('Cast', [packedCodes], { to: int(7) }), emit.weight(int64Tensor(emit.fresh('shape'), to))]);
+  // ONNX Runtime adds int64 as doubles: a word of 56 bits would lose its last ones.
+  if (bits === 7) return unpackedCodes(packedCodes, to[0], (to[1] / run) * bits, to[1], bits, emit);
   // One 64-bit word per run: Σ byteⱼ · 256^j, then word / 2^(bits·i) mod 2^bits. Multiplication and division are exact in int64.
   const bytes = emit.node('Cast', [packedCodes], { to: int(7) });
   const constant = (values: readonly number[]): string => emit.weight(numberTensor(emit.fresh('unpack'), 'i64', [values.length], values));

@@ -63,7 +63,7 @@ const picture: Tensor = { type: 'f32', shape: [2, 8, 6, 6], data: values(2 * 8 *
 
 for (const [spelling, form] of [
   ['int4/g32', 'MatMulNBits'], ['uint4/g32', 'MatMulNBits'], ['int4/channel', 'MatMulNBits'], ['int8/channel', 'MatMulNBits'], ['uint2/g16', 'MatMulNBits'], ['uint8/g32', 'MatMulNBits'],
-  ['int4/g24', 'DequantizeLinear'], ['int3/g32', 'Gather'], ['uint3/channel', 'Gather'], ['uint5/g32', 'Gather'], ['int6/g32', 'Gather'],
+  ['int4/g24', 'DequantizeLinear'], ['int3/g32', 'Gather'], ['uint3/channel', 'Gather'], ['uint5/g32', 'Gather'], ['int6/g32', 'Gather'], ['uint7/channel', 'Gather'],
   ['mxfp4', 'Gather'], ['mxfp6_e2m3', 'Gather'], ['mxint8', 'Gather'], ['nvfp4', 'Gather'], ['e4m3/tensor', 'Gather'], ['kmeans4/tensor', 'Gather'],
   ['ternary/g32', 'MatMulNBits'], ['ternary/tensor', 'DequantizeLinear'], ['binary/channel', 'Gather'], ['nf4/b8', 'Gather'],
 ] as const) {
