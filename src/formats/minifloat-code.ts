@@ -92,7 +92,8 @@ function codeOfBits(u: number, even: boolean, maxCode: number, k: Encoder): numb
   let code: number;
   if (magnitude >= k.minNormal) {
     const half = 1 << (k.shift - 1);
-    const tie = even ? half - 1 + ((magnitude >>> k.shift) & 1) : half;
+    // Without mantissa bits a tie lies between significands 1 and 2, of which 2 is even.
+    const tie = even && k.shift < 23 ? half - 1 + ((magnitude >>> k.shift) & 1) : half;
     code = ((magnitude + tie) >>> k.shift) - k.rebias;
   } else {
     word[0] = magnitude;

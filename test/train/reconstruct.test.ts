@@ -110,6 +110,7 @@ test('floating-point grids with a real maximum are formats with a real scale', (
   for (const [i, value] of shown('e2m1/tensor', 5, [5, 4, 3, 2.2, 1, 0.4]).entries()) near(value, [5, 10 / 3, 10 / 3, 2.5, 5 / 6, 5 / 12][i], 1e-6);
   const levels = (spelling: string, c: number): number[] => [...new Set(shown(spelling, c, Array.from({ length: 4001 }, (_, i) => (i * c) / 4000)))];
   assert.deepEqual(levels('e3m0/tensor', 16), [0, 0.25, 0.5, 1, 2, 4, 8, 16]);
+  assert.deepEqual(shown('e3m0/tensor', 16, [12, 6, 3, -1.5, 0.375, 0.125]), [16, 8, 4, -2, 0.5, 0]);
   assert.deepEqual(levels('e1m2/tensor', 3.5), [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5]);
   assert.equal(levels('e2m3/tensor', 7.5).length, 32);
   // The paper's form: s = 2^(max(⌊log2|x| + b⌋, 1) − M − b) with a real bias b; values that close to a binade's end round to it from either side.
