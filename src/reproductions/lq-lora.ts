@@ -21,7 +21,7 @@ import { cosine, withWarmup } from '../train/schedules.ts';
 import { Trainer } from '../train/trainer.ts';
 import { addBranches } from '../transform/add-branch.ts';
 import { distances, logitsOf, openLlama, window, type JudgedWindow, type LlamaHost } from './data/llama-node.ts';
-import { measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
+import { check, measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 
 const rank = 8;
 const widths = [2, 3, 4] as const;
@@ -219,12 +219,10 @@ async function programOf({ sites, matrices, fisher }: Network, rounds: number): 
   const found = pointOf(layers, await chooseFormats(layers, { ...size, bitsPerWeight }), size);
   const line = two.loss + 0.75 * (three.loss - two.loss);
   return [
-    { name: 'the program at 2.75 bits', expected: 'a summed error below the line between uniform 2 and 3 bits', measured: `${found.loss.toPrecision(4)} against ${line.toPrecision(4)}`, holds: found.loss < line },
-    { name: 'the program keeps its budget', expected: `at most ${bitsPerWeight.toFixed(4)} bits a weight`, measured: found.bitsPerWeight.toFixed(4), holds: found.bitsPerWeight <= bitsPerWeight * (1 + 1e-9) },
+    check('the program at 2.75 bits', 'a summed error below the line between uniform 2 and 3 bits', `${found.loss.toPrecision(4)} against ${line.toPrecision(4)}`, found.loss < line),
+    check('the program keeps its budget', `at most ${bitsPerWeight.toFixed(4)} bits a weight`, found.bitsPerWeight.toFixed(4), found.bitsPerWeight <= bitsPerWeight * (1 + 1e-9)),
   ];
 }
-
-const check = (name: string, expected: string, value: string, holds: boolean, finding?: string): Check => ({ name, expected, measured: value, holds, ...(holds || finding === undefined ? {} : { finding }) });
 
 function reconstructionChecks(parts: ReadonlyMap<number, Parts>): Check[] {
   return [2, 3].flatMap((bits) => {

@@ -21,8 +21,8 @@ import { ldlq } from '../round/ldlq.ts';
 import { quantizedWhole, type QuantizedMatrix } from '../round/quantized-matrix.ts';
 import { foldFactors } from '../transform/smoothquant.ts';
 import { distances, logitsOf, openLlama, type JudgedWindow } from './data/llama-node.ts';
-import { measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
-import { distortion, kernelTime, searchTime, stated, type Distortion } from './trellis-distortion.ts';
+import { check, measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
+import { distortionArm, distortionChecks, distortionsOf, kernelTime, searchChecks, searchTime } from './trellis-distortion.ts';
 
 const protocol = (full: boolean) => ({
   'tiles at 12 state bits': full ? 2000 : 400, 'tiles at 16 state bits': full ? 256 : 104, 'values of scalar and vector codes': 2 ** 18,
@@ -35,7 +35,7 @@ const integerOnly = [2, 3, 4, 5].map((bits) => `tcq${bits}+had`);
 
 async function run({ seeds: [seed], threads, full, say }: ReproductionContext): Promise<Outcome> {
   const sizes = protocol(full);
-  const distortions = distortionsOf(sizes, seed);
+  const distortions = distortionsOf({ short: sizes['tiles at 12 state bits'], long: sizes['tiles at 16 state bits'], values: sizes['values of scalar and vector codes'] }, seed);
   for (const { format, error, standardError, paper } of distortions) say(`${format}: ${error.toFixed(5)} ± ${standardError.toFixed(5)}, paper ${paper}`);
   const search = searchTime(3, 12, 8, 5);
   const times = { short: kernelTime(3, 12, full ? 65_536 : 2048), long: kernelTime(3, 16, 256) };
@@ -72,18 +72,6 @@ async function run({ seeds: [seed], threads, full, say }: ReproductionContext): 
     await host.close();
   }
 }
-
-function distortionsOf(sizes: ReturnType<typeof protocol>, seed: number): Distortion[] {
-  const vectors = sizes['values of scalar and vector codes'] / 256;
-  return [
-    ...Object.entries(stated.tcq).map(([bits, paper]) => distortion(`tcq${bits}`, Number(bits), paper, sizes['tiles at 12 state bits'], seed)),
-    ...Object.entries(stated.tcq).filter(([bits]) => Number.isInteger(2 * Number(bits))).map(([bits, paper]) => distortion(`tcq${bits}/l16`, Number(bits), paper, sizes['tiles at 16 state bits'], seed, 26)),
-    ...Object.entries(stated.vq).map(([bits, paper]) => distortion(`vq${bits}`, Number(bits), paper, vectors, seed)),
-    ...Object.entries(stated.lloydmax).map(([bits, paper]) => distortion(`lloydmax${bits}/channel`, Number(bits), paper, vectors, seed)),
-  ];
-}
-
-const distortionArm = ({ format, error, paper }: Distortion): Arm => ({ name: `${format} on normal values`, metrics: { 'relative squared error': measured([error]), 'of the paper\'s': measured([error / paper]) } });
 
 /** A network that arms are made of. */
 interface Judge {
@@ -246,7 +234,7 @@ async function latencyProgram(study: Study): Promise<{ readonly checks: Check[];
   const [fused, single] = [await chooseOptions(groups, [Infinity, seconds]), await chooseOptions(alone, [Infinity, seconds])];
   const merged = fused.choice.reduce((count, option, group) => count + groups[group][option].parts.filter((part) => part.length > 1).length, 0);
   return {
-    checks: [{ name: 'fused groups under a budget of time', expected: 'a summed loss no larger than without fusion', measured: `${fused.loss.toFixed(4)} against ${single.loss.toFixed(4)}, ${merged} fused parts`, holds: fused.loss <= single.loss * (1 + 1e-9) }],
+    checks: [check('fused groups under a budget of time', 'a summed loss no larger than without fusion', `${fused.loss.toFixed(4)} against ${single.loss.toFixed(4)}, ${merged} fused parts`, fused.loss <= single.loss * (1 + 1e-9))],
     note: `seconds of the latency program are those of our plain reader of packed codes, ${[...perWeight].map(([name, time]) => `${name} ${(time * 1e9).toFixed(0)}`).join(', ')} ns a weight; a start is taken as half a mean layer`,
   };
 }
@@ -257,43 +245,16 @@ function fileNote({ sites }: Study): string {
   return `${weights} weights in tcq3.25+had take ${(codes / 8 / 1024).toFixed(0)} KiB in the ONNX file, and small tables once; the runtime unpacks them to ${(weights * 4 / 1024).toFixed(0)} KiB of float when it loads the file`;
 }
 
-const check = (name: string, expected: string, found: string, holds: boolean, { finding, ...extra }: Partial<Check> = {}): Check => ({ name, expected, measured: found, holds, ...extra, ...(holds || finding === undefined ? {} : { finding }) });
-
 /** Why rotation gains little where whole columns stand out. */
 const spread = 'columns eight times as large raise the scale of every row that holds them, rotated or not, and so double the error; rotation spreads them but takes none of their energy away, and trellises without it clip little at this size';
-
-function distortionChecks(all: readonly Distortion[]): Check[] {
-  const of = (matches: (format: string) => boolean): Distortion[] => all.filter(({ format }) => matches(format));
-  const most = (part: readonly Distortion[]): Distortion => part.reduce((a, b) => (b.error / b.paper > a.error / a.paper ? b : a));
-  const bounded = (name: string, part: readonly Distortion[], limit: number): Check => {
-    const worst = most(part);
-    return check(name, `at most ${limit} times the paper's at every width`, `at most ${(worst.error / worst.paper).toFixed(3)}, ${worst.format}`, worst.error <= limit * worst.paper);
-  };
-  const plain = of((format) => /^(vq|lloydmax)/.test(format));
-  const widest = plain.reduce((a, b) => (Math.abs(b.error / b.paper - 1) > Math.abs(a.error / a.paper - 1) ? b : a));
-  const below = all.filter(({ error, standardError, bits }) => error < 4 ** -bits - 3 * standardError);
-  const at = (format: string): number => all.find((one) => one.format === format)!.error;
-  return [
-    check('scalar and vector codes on normal values', 'within 2 % of the paper\'s', `${((widest.error / widest.paper - 1) * 100).toFixed(2)} % at most, ${widest.format}`, Math.abs(widest.error / widest.paper - 1) <= 0.02),
-    bounded('trellis codes at 16 state bits', of((format) => format.endsWith('/l16')), 1.05),
-    bounded('trellis codes at 12 state bits', of((format) => /^tcq[\d.]+$/.test(format)), 1.15),
-    check('the Gaussian bound 4^−b', 'no code below it by more than three standard errors', below.length === 0 ? 'none' : below.map(({ format }) => format).join(', '), below.length === 0),
-    ...[2, 3].map((bits) => check(`${bits} bits: trellis before vector before scalar`, 'rising errors', `${at(`tcq${bits}`).toFixed(5)}, ${at(`vq${bits}`).toFixed(5)}, ${at(`lloydmax${bits}/channel`).toFixed(5)}`, at(`tcq${bits}`) < at(`vq${bits}`) && at(`vq${bits}`) < at(`lloydmax${bits}/channel`))),
-  ];
-}
-
-const searchChecks = ({ ratio, sameStates }: ReturnType<typeof searchTime>): Check[] => [
-  check('the kernel finds the states of its plain twin', 'bit for bit', sameStates ? 'the same' : 'others', sameStates),
-  check('the kernel against its plain twin', 'at least 3 times as fast', `${ratio.toFixed(1)} times`, ratio >= 3),
-];
 
 function languageChecks(arms: readonly LanguageArm[], predictions: readonly Prediction[], twin: readonly LanguageArm[]): Check[] {
   const of = (name: string): LanguageArm => [...arms, ...twin].find((arm) => arm.name === name)!;
   /** Paired over windows: mean difference and its standard error. */
-  const order = (better: string, worse: string, extra: Partial<Check> = {}): Check => {
+  const order = (better: string, worse: string, finding?: string): Check => {
     const differences = measured(of(worse).kl.map((kl, w) => kl - of(better).kl[w]));
     const error = differences.spread / Math.sqrt(differences.runs);
-    return check(`${better}, then ${worse}`, 'a lower KL, the paired difference above two standard errors', `${measured(of(better).kl).mean.toFixed(5)} against ${measured(of(worse).kl).mean.toFixed(5)}, difference ${differences.mean.toFixed(5)} ± ${error.toFixed(5)}`, differences.mean > 2 * error, extra);
+    return check(`${better}, then ${worse}`, 'a lower KL, the paired difference above two standard errors', `${measured(of(better).kl).mean.toFixed(5)} against ${measured(of(worse).kl).mean.toFixed(5)}, difference ${differences.mean.toFixed(5)} ± ${error.toFixed(5)}`, differences.mean > 2 * error, finding);
   };
   const rank = (of: (one: Prediction) => number): number => spearman(predictions.map(of), predictions.map(({ found }) => found));
   const ratio = (of: (one: Prediction) => number): string => measured(predictions.map((one) => one.found / of(one))).mean.toFixed(2);
@@ -302,7 +263,7 @@ function languageChecks(arms: readonly LanguageArm[], predictions: readonly Pred
     order('3 bits vector, rotated', '3 bits scalar, rotated'),
     order('3 bits trellis, rotated', '3 bits vector, rotated'),
     order('3 bits trellis, rotated, error feedback', '3 bits trellis, rotated'),
-    order('planted outliers: 3 bits trellis, rotated', 'planted outliers: 3 bits trellis, no rotation', { finding: spread }),
+    order('planted outliers: 3 bits trellis, rotated', 'planted outliers: 3 bits trellis, no rotation', spread),
     ...budgets.map((bits) => {
       const [mixed, uniform] = [of(`${bits} bits mixed`), of(`${bits} bits uniform`)];
       return check(`${bits} bits: mixed never worse than uniform`, 'mean KL no larger, bits no more', `${measured(mixed.kl).mean.toFixed(5)} at ${mixed.bits.toFixed(3)} against ${measured(uniform.kl).mean.toFixed(5)} at ${uniform.bits.toFixed(3)}`, measured(mixed.kl).mean <= measured(uniform.kl).mean && mixed.bits <= uniform.bits * (1 + 1e-9));

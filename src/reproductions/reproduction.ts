@@ -86,6 +86,10 @@ export function measured(values: readonly number[]): Measured {
   return { mean, spread: values.length > 1 ? Math.sqrt(square / (values.length - 1)) : 0, runs: values.length };
 }
 
+/** A check; what was found is kept where it does not hold. */
+export const check = (name: string, expected: string, value: string, holds: boolean, finding?: string): Check =>
+  ({ name, expected, measured: value, holds, ...(holds || finding === undefined ? {} : { finding }) });
+
 /** Runs it and times it. */
 export async function reproduce(reproduction: Reproduction, context: ReproductionContext): Promise<ReproductionReport> {
   const started = performance.now();

@@ -5,9 +5,10 @@ import { trellisOf } from '../formats/trellis/trellis.ts';
 import { encodeTrellis } from '../formats/trellis/viterbi.ts';
 import { normal } from '../numeric/random.ts';
 import { encodeMatrix } from '../round/encode-matrix.ts';
+import { check, measured, type Arm, type Check } from './reproduction.ts';
 
 /** Relative squared errors of the paper's own table, rotation and row scaling, no second moments. */
-export const stated: Readonly<Record<'tcq' | 'vq' | 'lloydmax', Readonly<Record<string, number>>>> = {
+const stated: Readonly<Record<'tcq' | 'vq' | 'lloydmax', Readonly<Record<string, number>>>> = {
   tcq: {
     1.5: 0.14034, 1.75: 0.10569, 2: 0.07101, 2.25: 0.05366, 2.5: 0.03631, 2.75: 0.02762, 3: 0.01891, 3.25: 0.01455, 3.5: 0.01018, 3.75: 0.00804, 4: 0.0059,
     4.25: 0.00414, 4.5: 0.00303, 4.75: 0.00219, 5: 0.00162,
@@ -28,7 +29,7 @@ export interface Distortion {
 const side = 16;
 
 /** A matrix of `tiles` tiles side by side in strips of `across`. */
-export function distortion(format: string, bits: number, paper: number, tiles: number, seed: number, across = 64): Distortion {
+function distortion(format: string, bits: number, paper: number, tiles: number, seed: number, across = 64): Distortion {
   const [rows, cols] = [side * Math.ceil(tiles / across), side * Math.min(across, tiles)];
   const values = Float32Array.from({ length: rows * cols }, (_, i) => normal(seed, 0x715, i));
   const parsed = parseFormat(format);
@@ -93,3 +94,41 @@ export function kernelTime(bits: number, stateBits: number, tiles: number): { re
 }
 
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1];
+
+/** Every code of the paper's table: so many tiles at 12 and at 16 state bits, and values of codes without a trellis. */
+export function distortionsOf({ short, long, values }: { readonly short: number; readonly long: number; readonly values: number }, seed: number): Distortion[] {
+  const vectors = values / (side * side);
+  return [
+    ...Object.entries(stated.tcq).map(([bits, paper]) => distortion(`tcq${bits}`, Number(bits), paper, short, seed)),
+    ...Object.entries(stated.tcq).filter(([bits]) => Number.isInteger(2 * Number(bits))).map(([bits, paper]) => distortion(`tcq${bits}/l16`, Number(bits), paper, long, seed, 26)),
+    ...Object.entries(stated.vq).map(([bits, paper]) => distortion(`vq${bits}`, Number(bits), paper, vectors, seed)),
+    ...Object.entries(stated.lloydmax).map(([bits, paper]) => distortion(`lloydmax${bits}/channel`, Number(bits), paper, vectors, seed)),
+  ];
+}
+
+export const distortionArm = ({ format, error, paper }: Distortion): Arm => ({ name: `${format} on normal values`, metrics: { 'relative squared error': measured([error]), 'of the paper\'s': measured([error / paper]) } });
+
+export function distortionChecks(all: readonly Distortion[]): Check[] {
+  const of = (matches: (format: string) => boolean): Distortion[] => all.filter(({ format }) => matches(format));
+  const most = (part: readonly Distortion[]): Distortion => part.reduce((a, b) => (b.error / b.paper > a.error / a.paper ? b : a));
+  const bounded = (name: string, part: readonly Distortion[], limit: number): Check => {
+    const worst = most(part);
+    return check(name, `at most ${limit} times the paper's at every width`, `at most ${(worst.error / worst.paper).toFixed(3)}, ${worst.format}`, worst.error <= limit * worst.paper);
+  };
+  const plain = of((format) => /^(vq|lloydmax)/.test(format));
+  const widest = plain.reduce((a, b) => (Math.abs(b.error / b.paper - 1) > Math.abs(a.error / a.paper - 1) ? b : a));
+  const below = all.filter(({ error, standardError, bits }) => error < 4 ** -bits - 3 * standardError);
+  const at = (format: string): number => all.find((one) => one.format === format)!.error;
+  return [
+    check('scalar and vector codes on normal values', 'within 2 % of the paper\'s', `${((widest.error / widest.paper - 1) * 100).toFixed(2)} % at most, ${widest.format}`, Math.abs(widest.error / widest.paper - 1) <= 0.02),
+    bounded('trellis codes at 16 state bits', of((format) => format.endsWith('/l16')), 1.05),
+    bounded('trellis codes at 12 state bits', of((format) => /^tcq[\d.]+$/.test(format)), 1.15),
+    check('the Gaussian bound 4^−b', 'no code below it by more than three standard errors', below.length === 0 ? 'none' : below.map(({ format }) => format).join(', '), below.length === 0),
+    ...[2, 3].map((bits) => check(`${bits} bits: trellis before vector before scalar`, 'rising errors', `${at(`tcq${bits}`).toFixed(5)}, ${at(`vq${bits}`).toFixed(5)}, ${at(`lloydmax${bits}/channel`).toFixed(5)}`, at(`tcq${bits}`) < at(`vq${bits}`) && at(`vq${bits}`) < at(`lloydmax${bits}/channel`))),
+  ];
+}
+
+export const searchChecks = ({ ratio, sameStates }: SearchTime): Check[] => [
+  check('the kernel finds the states of its plain twin', 'bit for bit', sameStates ? 'the same' : 'others', sameStates),
+  check('the kernel against its plain twin', 'at least 3 times as fast', `${ratio.toFixed(1)} times`, ratio >= 3),
+];
