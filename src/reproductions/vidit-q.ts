@@ -59,7 +59,7 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
     const [plain, half, swept, rotated] = ['W4A8', 'W4A8, alpha 0.5', 'W4A8, alpha swept', 'W4A8, alpha swept, then rotated'];
     const windowed = 'W4A8, alpha swept in two windows';
     const uniform = 'W5A8, alpha swept';
-    const [decoupled, single, fine, quartered] = ['measures by group', 'one measure', 'measures by group, every width from 4', 'one measure, by four windows'].map((how) => `mean ${mixedBits} bits, ${how}`);
+    const [decoupled, single, quartered] = ['measures by group', 'one measure', 'one measure, by four windows'].map((how) => `mean ${mixedBits} bits, ${how}`);
     const [early, late] = ['W8, inputs 8 bits up to t = 500, 6 above', 'W8, inputs 6 bits up to t = 500, 8 above'];
     const inWindows = async (formats: readonly string[]): Promise<Graph> => {
       const { applied: { graph, weights } } = await arm([protect, round], 'uint8/channel', 'float');
@@ -81,7 +81,6 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
       [uniform]: () => counted(uniform, Promise.resolve(five)),
       [decoupled]: () => counted(decoupled, arm(mixed(allocate.groups), `uint${mixedBits}/channel`, 'uint8/token', onFive)),
       [single]: () => counted(single, arm(mixed(oneGroup), `uint${mixedBits}/channel`, 'uint8/token', onFive)),
-      [fine]: () => counted(fine, arm(mixed(allocate.groups.map((group) => ({ ...group, widths: [4, 5, 6, 7, 8] }))), `uint${mixedBits}/channel`, 'uint8/token', onFive)),
       [quartered]: () => perWindow(quartered, quarters, [protect, balance, ...mixed(oneGroup).slice(1)], `uint${mixedBits}/channel`),
     };
     const judged = await judgeNetworks(host, networks, { images: protocol.images, steps: protocol.steps, say });
