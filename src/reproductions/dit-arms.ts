@@ -16,6 +16,9 @@ export function middleBlocks(graph: Graph, count: number): { readonly sites: Rea
   return { sites: new Set(chosen.flatMap(({ sites }) => sites.map(({ id }) => id))), output: chosen.at(-1)!.outputs[0] };
 }
 
+/** Why floating point gains little on the weights of this host. */
+export const lightTails = 'weights of this small host have lighter tails than normal ones: kurtosis in groups of 128 is 1.9 to 2.9 by kind of layer, 3.1 in the first of the time embedding (normal: 3), and E2M1 loses less than INT4 in 7 of 34 layers';
+
 export const percent = (value: number): number => 100 * value;
 
 export interface JudgedNetworks {

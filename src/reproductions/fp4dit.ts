@@ -10,7 +10,7 @@ import type { Step } from '../recipes/recipe.ts';
 import { sumOfSquares } from '../round/quantized-matrix.ts';
 import { fixFloatInputs } from '../train/float-activations.ts';
 import { ditFiles, openDit, type DitHost } from './data/dit-node.ts';
-import { judgeNetworks, middleBlocks, percent } from './dit-arms.ts';
+import { judgeNetworks, lightTails, middleBlocks, percent } from './dit-arms.ts';
 import { measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 import { relativeError, standard, valuesOf, written, type ArmOptions } from './written.ts';
 
@@ -38,8 +38,7 @@ function roundingArms({ iterations, few, batch }: typeof reduced | typeof whole)
   };
 }
 
-/** Seen of the host's weights while looking for the reason. */
-const lightTails = 'weights of this small host have lighter tails than normal ones: kurtosis in groups of 128 is 1.9 to 2.9 by kind of layer, 3.1 in the first of the time embedding (normal: 3), and E2M1 loses less than INT4 in 7 of 34 layers';
+/** Seen while looking for the reason. */
 const equalSteps = 'both arms move as far on average here, 20 / iterations in units of the sigmoid; there the published step then gains nothing. The published code gives both one rate in units of the weight, where dividing by steps that are 0.02 on average here makes roundings move fifty times as far';
 
 async function run({ asset, seeds, threads, full, say }: ReproductionContext): Promise<Outcome> {
