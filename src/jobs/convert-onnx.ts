@@ -4,7 +4,7 @@ import { openOnnxModel, writeOnnx } from '../files/onnx.ts';
 import { copyTensor, type TensorOut, type TensorRef } from '../tensor-ref.ts';
 import type { Graph } from '../graph/graph.ts';
 import { openGgufLanguageModel } from '../models/gguf-model.ts';
-import { openLanguageModel } from '../models/language-model.ts';
+import { isStateSpace, openLanguageModel } from '../models/language-model.ts';
 import { encodeTensor } from '../round/encode-tensor.ts';
 import type { Pool } from '../round/pool.ts';
 import { convertErrors as errors } from './convert-errors.ts';
@@ -80,7 +80,7 @@ async function contentOf(stored: Stored, { type }: ConvertSettings): Promise<Con
     graph: model.graph({ cache: true }), close: model.close,
     sourceType: (weight) => model.tensors.get(weight)?.type,
     notes: [
-      'with a key/value cache, as transformers.js names its inputs; the tokenizer stays where it is',
+      isStateSpace(model.config) ? 'for whole sequences, each from an empty state; the tokenizer stays where it is' : 'with a key/value cache, as transformers.js names its inputs; the tokenizer stays where it is',
       ...(low === 0 ? [] : [`${low} low-bit weights are decoded; what rounding took from them stays lost`]),
     ],
   };

@@ -3,7 +3,6 @@ import { defineErrors } from '../errors.ts';
 import { encodeBlocks } from '../formats/ggml/index.ts';
 import { readFloats } from '../files/values.ts';
 import type { LanguageModel } from '../models/language-model.ts';
-import type { LlamaConfig } from '../models/llama-config.ts';
 import { openTokenizer, type Tokenizer } from '../models/tokenizer.ts';
 import { blockTypes, isBlockType, type BlockType, type TensorRef } from '../tensor-ref.ts';
 import { chatPrompt, type Message } from './chat.ts';
@@ -41,13 +40,13 @@ export interface TextModel {
 }
 
 export async function openTextModel(model: LanguageModel, options: TextModelOptions = {}): Promise<TextModel> {
-  if (!('heads' in model.config)) throw errors.architecture({ model: model.name, architecture: String(model.rawConfig.model_type ?? 'unknown') });
+  if (!('kvHeads' in model.config)) throw errors.architecture({ model: model.name, architecture: model.config.family });
   const files = model.tokenizer;
   if (files === undefined) throw errors.tokenizer({ model: model.name });
   const { weights } = options;
   const tensors = weights === undefined ? model.tensors : new Map([...model.tensors].map(([name, tensor]) => [name, inBlocks(tensor, weights)]));
   const tokenizer = openTokenizer(files);
-  const llama = await LlamaDecoder.open(model.config as LlamaConfig, tensors, options);
+  const llama = await LlamaDecoder.open(model.config, tensors, options);
   const decoder = new PrefixCache(llama);
   const endTokens = endTokensOf(model);
   const encode = (prompt: string): number[] => tokenizer.encode(prompt);
