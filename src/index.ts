@@ -15,6 +15,8 @@ export { planQuantize, quantize, writeBeside, type QuantizeHooks } from './jobs/
 export type { Progress } from './jobs/progress.ts';
 export type { DataUse, Output, PlannedOutput, QuantizePlan, QuantizeResult, TensorLine, WeightHistogram } from './jobs/result.ts';
 export { quantizeSettings, type QuantizeRequest, type QuantizeSettings } from './jobs/settings.ts';
+export { run, type RunRequest, type RunResult } from './jobs/run-node.ts';
+export { serve, type Served, type ServeRequest } from './jobs/serve-node.ts';
 export { openSource } from './jobs/source-node.ts';
 export type { SourceModel } from './jobs/source.ts';
 export { exportAtBits, exportSwitchable, switchableKey } from './export/onnx-switchable.ts';

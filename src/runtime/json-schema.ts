@@ -33,13 +33,15 @@ const errors = defineErrors('schema', {
   keyword: (f: { path: string; keyword: string }) => [`${f.path}: ${f.keyword} is not supported`, `supported: ${[...constraining, ...annotations].join(', ')}`] as const,
   beside: (f: { path: string; keyword: string; other: string }) => `${f.path}: ${f.other} beside ${f.keyword} is not supported`,
   value: (f: { path: string; expected: string }) => `${f.path} must be ${f.expected}`,
+  reference: (f: { path: string; to: string }) => [`${f.path}: $ref ${f.to} leads nowhere`, 'references go to #/$defs/NAME or #/definitions/NAME of the same schema'] as const,
+  recursive: (f: { path: string; to: string }) => `${f.path}: $ref ${f.to} leads back to where it stands, which is not supported`,
   nothing: (f: { path: string; reason: string }) => `${f.path}: no value can be valid: ${f.reason}`,
   large: (f: { what: string; limit: number }) => `the schema has more than ${f.limit} ${f.what}`,
 });
 
-const constraining = ['type', 'properties', 'required', 'additionalProperties', 'items', 'minItems', 'maxItems', 'enum', 'const', 'anyOf'] as const;
-/** Words about a schema that no value has to obey. */
-const annotations = ['title', 'description', 'default', 'examples', '$schema', '$id', '$comment', 'deprecated', 'readOnly', 'writeOnly'] as const;
+const constraining = ['type', 'properties', 'required', 'additionalProperties', 'items', 'minItems', 'maxItems', 'enum', 'const', 'anyOf', '$ref'] as const;
+/** Words about a schema that no value has to obey, and places for schemas that others refer to. */
+const annotations = ['$defs', 'definitions', 'title', 'description', 'default', 'examples', '$schema', '$id', '$comment', 'deprecated', 'readOnly', 'writeOnly'] as const;
 const types = ['string', 'number', 'integer', 'boolean', 'null', 'array', 'object'] as const;
 type TypeName = (typeof types)[number];
 
@@ -51,6 +53,8 @@ const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
 export function jsonSchema(schema: unknown): Shape {
   let schemas = 0;
   let text = 0;
+  /** References that lead to the schema that is read. */
+  const following = new Set<string>();
   const spend = (characters: number): void => {
     text += characters;
     if (text > maxText) throw errors.large({ what: 'characters in names and enumerations', limit: maxText });
@@ -68,6 +72,19 @@ export function jsonSchema(schema: unknown): Shape {
       const other = used.find((one) => one !== keyword && !beside.includes(one));
       if (other !== undefined) throw errors.beside({ path, keyword, other });
     };
+    if (value.$ref !== undefined) {
+      alone('$ref');
+      const to = String(value.$ref);
+      const [, group, name] = /^#\/(\$defs|definitions)\/([^/]+)$/.exec(to) ?? [];
+      const schemasThere = group === undefined ? undefined : (schema as Readonly<Record<string, unknown>>)[group];
+      const key = name?.replaceAll('~1', '/').replaceAll('~0', '~');
+      if (key === undefined || !isObject(schemasThere) || !Object.hasOwn(schemasThere, key)) throw errors.reference({ path, to });
+      if (following.has(to)) throw errors.recursive({ path, to });
+      following.add(to);
+      const found = read(schemasThere[key], `${path}.$ref(${key})`, depth + 1);
+      following.delete(to);
+      return found;
+    }
     if (value.anyOf !== undefined) {
       alone('anyOf');
       if (!Array.isArray(value.anyOf) || value.anyOf.length === 0) throw errors.value({ path: `${path}.anyOf`, expected: 'a list of schemas' });

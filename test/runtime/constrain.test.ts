@@ -124,6 +124,8 @@ test('the acceptor takes what is valid and nothing else', () => {
   const open = { type: 'object', properties: { größe: { type: 'integer' } }, additionalProperties: { type: 'string' } };
   for (const text of ['{"größe":3,"other":"x"}', '{"gr\\u00f6\\u00dfe":3}', '{"größ":"x","größer":""}', '{}']) assert.ok(takes(open, text), text);
   for (const text of ['{"größe":"x"}', '{"gr\\u00f6\\u00dfe":"x"}', '{"other":3}', '{"gr\ufffd":"x"}']) assert.ok(!takes(open, text), text);
+  const referring = { type: 'object', properties: { from: { $ref: '#/$defs/a~1b' }, to: { $ref: '#/$defs/a~1b', description: 'the same' } }, $defs: { 'a/b': { enum: [1, 2] } } };
+  assert.ok(takes(referring, '{"from":1,"to":2}') && !takes(referring, '{"from":3}'));
   for (const text of ['{"a":[1,{"b":null}],"c":"d"}', '{}']) assert.ok(takes({ type: 'object' }, text), text);
   assert.ok(!takes(true, '['.repeat(33) + ']'.repeat(33)));
   for (const text of [' [\n    1,\n\t\t2\n]', '{ "a" : 1 }', `\n${' '.repeat(20)}1`]) assert.ok(takes(true, text), text);
@@ -150,7 +152,11 @@ test('schemas of thousands of values and properties stay cheap', () => {
 test('schemas with other keywords, or that nothing fits, are refused by name', () => {
   const refused: readonly (readonly [schema: unknown, message: RegExp])[] = [
     [{ type: 'string', pattern: 'a+' }, /schema: pattern is not supported/],
-    [{ properties: { a: { $ref: '#' } } }, /schema\.properties\.a: \$ref is not supported/],
+    [{ properties: { a: { $ref: '#' } } }, /schema\.properties\.a: \$ref # leads nowhere/],
+    [{ $ref: '#/$defs/toString', $defs: {} }, /\$ref #\/\$defs\/toString leads nowhere/],
+    [{ $ref: '#/$defs/a', $defs: { a: { items: { $ref: '#/$defs/a' } } } }, /\$ref #\/\$defs\/a leads back to where it stands/],
+    [{ $ref: '#/$defs/a', type: 'string', $defs: { a: {} } }, /type beside \$ref is not supported/],
+    [{ $ref: '#/$defs/x9', $defs: Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`x${i}`, i === 0 ? true : { anyOf: Array.from({ length: 9 }, () => ({ $ref: `#/$defs/x${i - 1}` })) }])) }, /more than 5000 schemas/],
     [{ oneOf: [{}] }, /oneOf is not supported/],
     [{ anyOf: [{ type: 'string' }], type: 'object' }, /type beside anyOf is not supported/],
     [{ enum: [1], items: {} }, /items beside enum is not supported/],
