@@ -74,7 +74,7 @@ export async function learnBalance(source: Graph, batches: Batches, options: Lea
     for (const [value, made] of await runChunks(own, engine, known, block.inputs, block.outputs, chunks.length)) known.set(value, made);
     const sites = block.sites.filter((site) => options.bitsOf(site) !== undefined && options.start.has(site.input));
     if (sites.length > 0) {
-      const result = await trainOne(own, { ...block, sites }, known, options, index, found);
+      const result = await trainOne(own, { ...block, sites, name: [...new Set([sites[0].id, sites.at(-1)!.id])].join(' … ') }, known, options, index, found);
       results.push(result);
       onBlock?.(result, index + 1, blocks.length);
     }
