@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { after, test } from 'node:test';
+import fc from 'fast-check';
 import { fileURLToPath } from 'node:url';
 import { serve } from '../../src/jobs/serve-node.ts';
 import { openEndpoint, type EndpointOptions } from '../../src/jobs/serve/endpoint-node.ts';
@@ -170,6 +171,17 @@ test('bad bodies get one JSON error each, and the server goes on', async () => {
   ];
   for (const [body, message] of chats) assert.match((await ask('/v1/chat/completions', body)).body.error.message, message);
   assert.equal((await ask('/v1/completions', '{"prompt":"ROMEO:","max_tokens":1,"__proto__":{"n":2}}')).status, 200);
+});
+
+test('any value of any field is answered: with a text, or with one line', async () => {
+  const fields = ['model', 'prompt', 'temperature', 'top_p', 'top_k', 'min_p', 'repetition_penalty', 'seed', 'stop', 'stream_options', 'n', 'logit_bias', 'presence_penalty', 'response_format', 'logprobs', 'echo', 'suffix', 'best_of', 'messages', 'tools'];
+  const odd = fc.oneof(fc.jsonValue(), fc.constantFrom(1e308, -1e308, 2 ** 53, -0, '', '\u0000', [[]], [''], {}, { type: 'json_schema' }, { type: 'json_schema', json_schema: { schema: { anyOf: [] } } }, [{ role: 'user', content: [] }]));
+  await fc.assert(fc.asyncProperty(fc.constantFrom(...fields), odd, fc.boolean(), async (field, value, chat) => {
+    const body = { ...(chat ? { messages: [{ role: 'user', content: 'a' }] } : { prompt: 'a' }), max_tokens: 2, [field]: value };
+    const { status, body: answer } = await ask(chat ? '/v1/chat/completions' : '/v1/completions', body);
+    assert.ok(status === 200 || status === 400, `${status} for ${JSON.stringify(body)}`);
+    if (status === 400) assert.match(answer.error.message, /^[^\n]{1,600}$/);
+  }), { numRuns: 120, seed: 5 });
 });
 
 test('paths, methods, types, sizes and names of hosts that are not taken', async () => {
