@@ -3,7 +3,7 @@ import { pairedDifference } from '../evaluate/metrics/summary.ts';
 import type { Graph } from '../graph/graph.ts';
 import { blocksOf } from '../train/blocks.ts';
 import { samplePsnr, type DitHost, type Network } from './data/dit-node.ts';
-import { measured, type Arm, type Check } from './reproduction.ts';
+import { check, measured, type Arm, type Check } from './reproduction.ts';
 
 /** Layers of a transformer block: modulation, attention's two, feed-forward's two. */
 const layersPerBlock = 5;
@@ -54,12 +54,8 @@ export async function judgeNetworks(
     better(one, other, finding) {
       const { mean, standardError } = pairedDifference(noise.get(other)!, noise.get(one)!);
       const pixels = pairedDifference(psnr.get(other)!, psnr.get(one)!);
-      const holds = mean + 2 * standardError < 0;
-      return {
-        name: `${one} against ${other}`, expected: 'less error of the predicted noise, paired over points, beyond two standard errors', holds,
-        measured: `${mean.toExponential(2)} ± ${(2 * standardError).toExponential(1)}; PSNR of samples ${pixels.mean.toFixed(2)} ± ${(2 * pixels.standardError).toFixed(2)} dB`,
-        ...(holds || finding === undefined ? {} : { finding }),
-      };
+      const found = `${mean.toExponential(2)} ± ${(2 * standardError).toExponential(1)}; PSNR of samples ${pixels.mean.toFixed(2)} ± ${(2 * pixels.standardError).toFixed(2)} dB`;
+      return check(`${one} against ${other}`, 'less error of the predicted noise, paired over points, beyond two standard errors', found, mean + 2 * standardError < 0, finding);
     },
   };
 }

@@ -11,7 +11,7 @@ import { sumOfSquares } from '../round/quantized-matrix.ts';
 import { fixFloatInputs } from '../train/float-activations.ts';
 import { ditFiles, openDit, type DitHost } from './data/dit-node.ts';
 import { judgeNetworks, lightTails, middleBlocks, percent } from './dit-arms.ts';
-import { measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
+import { check, measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 import { relativeError, standard, valuesOf, written, type ArmOptions } from './written.ts';
 
 const reduced = { points: 64, iterations: 300, few: 100, batch: 8, blocks: 2, images: 20, steps: 20 } as const;
@@ -52,11 +52,8 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
     return {
       arms: [...rounding.arms, ...inputs.arms, ...tails.map(({ name, integer, float, powers }): Arm => ({ name: `${name} weights`, metrics: { 'INT4, %': measured([percent(integer)]), 'E2M1, %': measured([percent(float)]), 'E3M0, %': measured([percent(powers)]) } }))], protocol: { ...protocol, judgedPoints: 256 },
       checks: [
-        ...tails.map(({ name, integer, float }): Check => ({ name: `${name} weights to nearest`, expected: 'E2M1 loses less than INT4', measured: `${float.toFixed(5)} against ${integer.toFixed(5)} of the energy`, holds: float < integer })),
-        {
-          name: 'weights of the host to nearest', expected: 'E2M1 loses less than INT4, mean over layers', measured: `${weights.float.toFixed(5)} against ${weights.integer.toFixed(5)} of the energy`, holds: weights.float < weights.integer,
-          ...(weights.float < weights.integer ? {} : { finding: lightTails }),
-        },
+        ...tails.map(({ name, integer, float }) => check(`${name} weights to nearest`, 'E2M1 loses less than INT4', `${float.toFixed(5)} against ${integer.toFixed(5)} of the energy`, float < integer)),
+        check('weights of the host to nearest', 'E2M1 loses less than INT4, mean over layers', `${weights.float.toFixed(5)} against ${weights.integer.toFixed(5)} of the energy`, weights.float < weights.integer, lightTails),
         ...rounding.checks, ...inputs.checks,
       ],
       notApplicable: [{ arm: 'CLIP, ImageReward and HPSv2 scores', reason: 'the host draws digits and has no text' }],
@@ -93,8 +90,7 @@ async function roundings(host: DitHost, protocol: typeof reduced | typeof whole,
   const arms = [...errors].map(([name, { block, noise }]): Arm => ({ name, metrics: { 'block output error, %': measured(block.map(percent)), 'predicted noise error, %': measured(noise.map(percent)) } }));
   const below = (a: string, b: string, expected: string, finding?: string): Check => {
     const [x, y] = [measured(errors.get(a)!.block), measured(errors.get(b)!.block)];
-    const holds = x.mean < y.mean;
-    return { name: `${a} against ${b}`, expected, measured: `block output error ${(100 * x.mean).toFixed(4)} against ${(100 * y.mean).toFixed(4)} %`, holds, ...(holds || finding === undefined ? {} : { finding }) };
+    return check(`${a} against ${b}`, expected, `block output error ${percent(x.mean).toFixed(4)} against ${percent(y.mean).toFixed(4)} %`, x.mean < y.mean, finding);
   };
   return {
     arms,

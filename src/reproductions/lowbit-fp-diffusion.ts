@@ -12,7 +12,7 @@ import { sumOfSquares } from '../round/quantized-matrix.ts';
 import { fixFloatInputs, searchFixedFloat, type FixedFloat } from '../train/float-activations.ts';
 import { ditFiles, openDit, type DitHost } from './data/dit-node.ts';
 import { judgeNetworks, lightTails, middleBlocks, percent } from './dit-arms.ts';
-import { measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
+import { check, measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 import { relativeError, standard, valuesOf, written } from './written.ts';
 
 const reduced = { points: 64, iterations: 300, batch: 8, blocks: 2, images: 20, steps: 20 } as const;
@@ -65,7 +65,7 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
       arms: [...judged.arms, ...arms], protocol: { ...protocol, judgedPoints: 256 },
       checks: [
         ...await searchChecks(layers, plain, fixed),
-        ...['INT8 / INT8', 'FP8 / FP8'].map((name): Check => ({ name, expected: 'less than 1 % error of the predicted noise', measured: `${percent(judged.relative.get(name)!).toFixed(4)} %`, holds: judged.relative.get(name)! < 0.01 })),
+        ...['INT8 / INT8', 'FP8 / FP8'].map((name) => check(name, 'less than 1 % error of the predicted noise', `${percent(judged.relative.get(name)!).toFixed(4)} %`, judged.relative.get(name)! < 0.01)),
         ...checks,
         judged.better('FP4 learned / FP8', 'FP4 / FP8'), judged.better('INT4 learned / INT8', 'INT4 / INT8'), judged.better('FP4 learned / FP8', 'INT4 learned / INT8'),
       ],
@@ -107,15 +107,13 @@ async function searchChecks(layers: readonly Linear[], plain: ReadonlyMap<string
     return squaredError / energy;
   }));
   const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
-  const never = (what: string, searched: readonly number[], one: readonly number[]): Check => ({
-    name: `${what}: splits searched against one for all`, expected: 'no tensor loses more', measured: `${percent(mean(searched)).toFixed(5)} against ${percent(mean(one)).toFixed(5)} % of the energy`,
-    holds: searched.every((error, i) => error <= one[i]),
-  });
+  const never = (what: string, searched: readonly number[], one: readonly number[]): Check =>
+    check(`${what}: splits searched against one for all`, 'no tensor loses more', `${percent(mean(searched)).toFixed(5)} against ${percent(mean(one)).toFixed(5)} % of the energy`, searched.every((error, i) => error <= one[i]));
   const [integer, float] = [await weights('INT4'), await weights('E2M1')];
   return [
     never('FP4 weights', await weights('FP4'), float), never('FP8 weights', await weights('FP8'), await weights('E4M3')),
     never('FP8 inputs', [...fixed.get('FP8')!.errors.values()], [...fixed.get('E4M3')!.errors.values()]),
-    { name: 'E2M1 weights against INT4', expected: 'lose less, mean over layers, with scales searched for both', measured: `${percent(mean(float)).toFixed(4)} against ${percent(mean(integer)).toFixed(4)} % of the energy`, holds: mean(float) < mean(integer), ...(mean(float) < mean(integer) ? {} : { finding: lightTails }) },
+    check('E2M1 weights against INT4', 'lose less, mean over layers, with scales searched for both', `${percent(mean(float)).toFixed(4)} against ${percent(mean(integer)).toFixed(4)} % of the energy`, mean(float) < mean(integer), lightTails),
   ];
 }
 
@@ -143,7 +141,7 @@ async function learnedBlocks(host: DitHost, protocol: Protocol, seeds: readonly 
     }
   }
   const of = (name: string): number => measured(errors.get(name)!).mean;
-  const below = (a: string, b: string): Check => ({ name: `${a} against ${b}, two blocks`, expected: 'less error of their output', measured: `${percent(of(a)).toFixed(4)} against ${percent(of(b)).toFixed(4)} %`, holds: of(a) < of(b) });
+  const below = (a: string, b: string): Check => check(`${a} against ${b}, two blocks`, 'less error of their output', `${percent(of(a)).toFixed(4)} against ${percent(of(b)).toFixed(4)} %`, of(a) < of(b));
   return {
     learned,
     arms: [...errors].map(([name, found]): Arm => ({ name: `${name}, ${protocol.blocks} blocks alone`, metrics: { 'block output error, %': measured(found.map(percent)) } })),
