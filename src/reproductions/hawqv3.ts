@@ -263,7 +263,7 @@ function allocationChecks(studies: readonly AllocationStudy[]): Check[] {
 
 const notesOf = (studies: readonly AllocationStudy[], exact: Readonly<Record<string, IntegerAgreement>>): string[] => [
   `every integer of every layer is compared: ${Object.values(exact).reduce((sum, { integers }) => sum + integers, 0)} in all, for each of the two forms`,
-  'weights per channel, symmetric, to nearest; activations per tensor, symmetric or from 0, extremes averaged over batches with momentum 0.99; the first and the last layer keep 8 bits where others have 4',
+  'weights per channel, symmetric, to nearest; activations per tensor, symmetric or from 0, extremes averaged over batches with momentum 0.99; the first and the last layer keep 8 bits where others have 4, but for the arm W4A8, where all have 4',
   '8-bit codes after ReLU use 256 steps where the paper\'s use 128; means are sums whose division is part of the rescaling; halves are rounded upward, in the executor and in the file',
   `traces of the Hessian of KL to the float network, from the side of the scores: largest standard error of a layer ${studies.map(({ noise }) => `${(100 * noise).toFixed(0)} %`).join(', ')}; Ω against KL, rank correlation: over single layers at 4 bits ${studies.map(({ single }) => single.rank.toFixed(2)).join(', ')}, over random choices ${studies.map(({ rank }) => rank.toFixed(2)).join(', ')}`,
   'seeds draw the calibration images and the vectors of the traces; random allocations are the same for every seed',
