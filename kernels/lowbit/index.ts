@@ -82,26 +82,75 @@ export function roundInputs(x: usize, count: i32, codes: usize, bytes: usize, sc
 @inline
 const nibbleInputs: usize = ASC_FEATURE_RELAXED_SIMD ? 32 : 64;
 
+/** What a group adds to the four outputs of a panel. */
+// @ts-ignore: decorator
+@inline
+function group4(a: v128, b: v128, c: v128, d: v128, scales: v128, mins: v128, total: usize, scale: usize): v128 {
+  const value = f32x4.sub(f32x4.mul(f32x4.convert_i32x4_s(sums(a, b, c, d)), scales), f32x4.mul(v128.load32_splat(total), mins));
+  return f32x4.mul(value, v128.load32_splat(scale));
+}
+
+/** Σ of unpacked codes times codes of 16 bits. */
+// @ts-ignore: decorator
+@inline
+function dot32(w0: v128, w1: v128, w2: v128, w3: v128, x: usize): v128 {
+  return i32x4.add(
+    i32x4.add(i32x4.dot_i16x8_s(w0, v128.load(x)), i32x4.dot_i16x8_s(w1, v128.load(x, 16))),
+    i32x4.add(i32x4.dot_i16x8_s(w2, v128.load(x, 32)), i32x4.dot_i16x8_s(w3, v128.load(x, 48))),
+  );
+}
+
 /** out[token][4 · panel + row] for panels [first, last); `stride` in values. */
 export function product4(w: usize, scales: usize, mins: usize, groups: i32, codes: usize, bytes: usize, inScales: usize, totals: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32): void {
+  const inputs = ASC_FEATURE_RELAXED_SIMD ? bytes : codes;
+  const row = <usize>groups * nibbleInputs;
+  const side = <usize>groups << 2;
   for (let p = first; p < last; p++) {
     const panel = w + (<usize>p * <usize>groups << 6);
-    const side = <usize>p * <usize>groups << 4;
-    for (let t = 0; t < tokens; t++) {
-      let at = panel;
-      let s = scales + side;
-      let m = mins + side;
-      let x = (ASC_FEATURE_RELAXED_SIMD ? bytes : codes) + <usize>t * <usize>groups * nibbleInputs;
-      let xs = inScales + (<usize>t * <usize>groups << 2);
-      let xt = totals + (<usize>t * <usize>groups << 2);
+    const ps = scales + (<usize>p * <usize>groups << 4);
+    const pm = mins + (<usize>p * <usize>groups << 4);
+    let t = 0;
+    // Codes are unpacked once for two tokens.
+    if (!ASC_FEATURE_RELAXED_SIMD) {
+      for (; t + 1 < tokens; t += 2) {
+        let acc = f32x4.splat(0), other = f32x4.splat(0);
+        let x = inputs + <usize>t * row;
+        let xs = inScales + <usize>t * side;
+        let xt = totals + <usize>t * side;
+        for (let g: usize = 0; g < <usize>groups; g++) {
+          const at = panel + (g << 6);
+          const s = v128.load(ps + (g << 4)), m = v128.load(pm + (g << 4));
+          const an = v128.load(at), al = v128.and(an, i8x16.splat(15)), ah = i8x16.shr_u(an, 4);
+          const a0 = i16x8.extend_low_i8x16_s(al), a1 = i16x8.extend_high_i8x16_s(al), a2 = i16x8.extend_low_i8x16_s(ah), a3 = i16x8.extend_high_i8x16_s(ah);
+          const ax = dot32(a0, a1, a2, a3, x), ay = dot32(a0, a1, a2, a3, x + row);
+          const bn = v128.load(at, 16), bl = v128.and(bn, i8x16.splat(15)), bh = i8x16.shr_u(bn, 4);
+          const b0 = i16x8.extend_low_i8x16_s(bl), b1 = i16x8.extend_high_i8x16_s(bl), b2 = i16x8.extend_low_i8x16_s(bh), b3 = i16x8.extend_high_i8x16_s(bh);
+          const bx = dot32(b0, b1, b2, b3, x), by = dot32(b0, b1, b2, b3, x + row);
+          const cn = v128.load(at, 32), cl = v128.and(cn, i8x16.splat(15)), ch = i8x16.shr_u(cn, 4);
+          const c0 = i16x8.extend_low_i8x16_s(cl), c1 = i16x8.extend_high_i8x16_s(cl), c2 = i16x8.extend_low_i8x16_s(ch), c3 = i16x8.extend_high_i8x16_s(ch);
+          const cx = dot32(c0, c1, c2, c3, x), cy = dot32(c0, c1, c2, c3, x + row);
+          const dn = v128.load(at, 48), dl = v128.and(dn, i8x16.splat(15)), dh = i8x16.shr_u(dn, 4);
+          const d0 = i16x8.extend_low_i8x16_s(dl), d1 = i16x8.extend_high_i8x16_s(dl), d2 = i16x8.extend_low_i8x16_s(dh), d3 = i16x8.extend_high_i8x16_s(dh);
+          const dx = dot32(d0, d1, d2, d3, x), dy = dot32(d0, d1, d2, d3, x + row);
+          acc = f32x4.add(acc, group4(ax, bx, cx, dx, s, m, xt, xs));
+          other = f32x4.add(other, group4(ay, by, cy, dy, s, m, xt + side, xs + side));
+          x += nibbleInputs;
+          xs += 4;
+          xt += 4;
+        }
+        v128.store(out + (<usize>(t * stride + p * 4) << 2), acc);
+        v128.store(out + (<usize>((t + 1) * stride + p * 4) << 2), other);
+      }
+    }
+    for (; t < tokens; t++) {
       let acc = f32x4.splat(0);
-      for (let g = 0; g < groups; g++) {
-        const dot = sums(dotNibbles(v128.load(at), x), dotNibbles(v128.load(at, 16), x), dotNibbles(v128.load(at, 32), x), dotNibbles(v128.load(at, 48), x));
-        const value = f32x4.sub(f32x4.mul(f32x4.convert_i32x4_s(dot), v128.load(s)), f32x4.mul(v128.load32_splat(xt), v128.load(m)));
-        acc = f32x4.add(acc, f32x4.mul(value, v128.load32_splat(xs)));
-        at += 64;
-        s += 16;
-        m += 16;
+      let x = inputs + <usize>t * row;
+      let xs = inScales + <usize>t * side;
+      let xt = totals + <usize>t * side;
+      for (let g: usize = 0; g < <usize>groups; g++) {
+        const at = panel + (g << 6);
+        const a = dotNibbles(v128.load(at), x), b = dotNibbles(v128.load(at, 16), x), c = dotNibbles(v128.load(at, 32), x), d = dotNibbles(v128.load(at, 48), x);
+        acc = f32x4.add(acc, group4(a, b, c, d, v128.load(ps + (g << 4)), v128.load(pm + (g << 4)), xt, xs));
         x += nibbleInputs;
         xs += 4;
         xt += 4;
