@@ -1,6 +1,4 @@
 /** HAWQ-V3: are whole networks exact in integers, what does the width of the residual cost, and does the Hessian choose layers well? */
-import { chooseByTrace, omega, type TracedOptions } from '../allocate/by-trace.ts';
-import { chooseOptions } from '../allocate/choose.ts';
 import { ortNode } from '../engine/ort-node.ts';
 import type { Feeds } from '../engine/session.ts';
 import { exportIntegerOnly, integerValues } from '../export/onnx-integer.ts';
@@ -9,20 +7,16 @@ import { parseFormat } from '../formats/registry.ts';
 import type { Graph } from '../graph/graph.ts';
 import { linearSites, type Linear } from '../graph/linear.ts';
 import { openModern } from '../jobs/source-node.ts';
-import { permutation } from '../numeric/random.ts';
-import { spearman } from '../numeric/statistics.ts';
 import { shuffled, type Dataset } from '../observe/data/index.ts';
 import { observeRanges } from '../observe/ranges.ts';
-import { weightTrials } from '../observe/weight-trials.ts';
-import { encodeMatrix } from '../round/encode-matrix.ts';
 import { quantizedLazily, type QuantizedMatrix } from '../round/quantized-matrix.ts';
-import { ownTraces } from '../train/own-traces.ts';
 import { foldBatchNorm } from '../transform/fold-batchnorm.ts';
 import { cifarFiles, judgedImages, normalised, trainingImages } from './data/cifar-node.ts';
 import { labelledImages, personFiles, unlabelledImages } from './data/person-node.ts';
+import { allocationArms, allocationChecks, allocationNote, allocationStudy, shares, type AllocationStudy } from './hessian-allocation.ts';
 import { integerAgreement, type IntegerAgreement } from './integer-agreement.ts';
 import { classJudge, floatResidual, timeAgainst } from './integer-arms.ts';
-import { measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
+import { check, measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 
 const resnet = 'cnn-resnet-cifar10/derived_resnet20.onnx';
 const protocol = (full: boolean) => ({
@@ -30,8 +24,6 @@ const protocol = (full: boolean) => ({
   'photographs whose integers are compared': full ? 384 : 128, 'CIFAR-10 images that arms are judged on': full ? 2000 : 1000,
   'calibration batches of 64': 8, 'images and vectors of the traces': full ? '512, 256' : '128, 64', 'random allocations': full ? 200 : 50,
 });
-const shares = [0.25, 0.5, 0.75] as const;
-const widths = [4, 8] as const;
 
 interface Host { readonly folded: Graph; readonly calibration: Dataset }
 type Ranges = IntegerNetworkOptions['ranges'];
@@ -56,7 +48,7 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
   let exact: Record<string, IntegerAgreement> = {};
   for (const seed of seeds) {
     const ranges = await calibrated(host, seed, sizes['calibration batches of 64']);
-    const study = await allocationStudy(host, some(judged, 500), seed, full, threads);
+    const study = await allocationStudy(cifar, await batchesOf(host, seed, full ? 8 : 4, full ? 64 : 32), some(judged, 500), { seed, probes: full ? 32 : 16, random: sizes['random allocations'], threads });
     allocations.push(study);
     say(`seed ${seed}: formats chosen; Ω ${study.omega.toPrecision(3)}, KL ${study.kl.toPrecision(3)}, better than ${(100 * study.beaten).toFixed(0)} % of random ones`);
     const integer = async (widthOf: (site: Linear) => number, options: Partial<IntegerNetworkOptions> = {}) => exportIntegerOnly(cifar, { weights: rounded(cifar, widthOf), ranges, ...options });
@@ -142,88 +134,12 @@ async function personArms(photographs: Host, labelled: Dataset, threads: number)
   return [await arm('float', photographs.folded), await arm('integers: W8A8', graph)];
 }
 
-interface AllocationStudy {
-  /** Width of a site at each share. */
-  readonly widthOf: readonly ((site: Linear) => number)[];
-  /** Of the choice for half of the size; of the choice with the largest Ω; with all layers narrow or wide. */
-  readonly omega: number; readonly kl: number; readonly inverse: number; readonly narrow: number; readonly wide: number;
-  readonly random: readonly number[];
-  /** Shares of random choices that lose more than the choice, and less than the inverse. */
-  readonly beaten: number; readonly aboveInverse: number;
-  readonly rank: number;
-  /** Of single layers at 4 bits: rank correlation of Ω and KL, and the sum of their KL. */
-  readonly single: { readonly rank: number; readonly sum: number };
-  /** Largest standard error of a trace, by the trace. */
-  readonly noise: number;
-}
-
-/** Choices of 4 or 8 bits for half of the size, and what the weights alone lose with each. */
-async function allocationStudy(host: Host, judged: Dataset, seed: number, full: boolean, threads: number): Promise<AllocationStudy> {
-  const sites = linearSites(host.folded);
-  const traces = await ownTraces(host.folded, ortNode, await batchesOf(host, seed, full ? 8 : 4, full ? 64 : 32), sites.map(({ id }) => id), { probes: full ? 32 : 16, seed });
-  const matrices = await Promise.all(sites.map(async (site) => {
-    const matrix = await site.weightMatrix();
-    return widths.map((bits) => { const codes = encodeMatrix(formatOf(bits), matrix, site.rows, site.cols); return { decoded: formatOf(bits).decode(codes), error: codes.squaredError }; });
-  }));
-  const layers = sites.map(({ rows, cols }, i): TracedOptions => ({
-    trace: traces[i].trace, count: rows * cols, options: widths.map((bits, k) => ({ error: matrices[i][k].error, uses: [rows * cols * bits] })).slice(i === 0 || i === sites.length - 1 ? 1 : 0),
-  }));
-  /** Index of the width per site. */
-  const whole = (choice: readonly number[]): number[] => choice.map((option, i) => option + widths.length - layers[i].options.length);
-  const chosen = await Promise.all(shares.map(async (share) => whole((await chooseByTrace(layers, [share])).choice)));
-  const budget = chosen[1].reduce((sum, k, i) => sum + layers[i].count * widths[k], 0);
-  const lost = (choice: readonly number[]): number => choice.reduce((sum, k, i) => sum + omega(layers[i], { error: matrices[i][k].error }), 0);
-  const worst = await chooseOptions(layers.map((layer) => layer.options.map((option) => ({ loss: -omega(layer, option), uses: option.uses }))), [{ least: 0.98 * budget, most: budget }]);
-  const random = Array.from({ length: protocol(full)['random allocations'] }, (_, draw) => randomChoice(layers, budget, draw));
-  const batches = await Promise.all(Array.from({ length: judged.count / 100 }, async (_, i) => (await judged.batch(Array.from({ length: 100 }, (__, j) => i * 100 + j))).feeds));
-  const trials = await weightTrials(host.folded, ortNode, batches, sites, 'kl', threads);
-  try {
-    const divergence = (choice: readonly number[]): Promise<number> => trials.measure(new Map(sites.map(({ id }, i) => [id, matrices[i][choice[i]].decoded])));
-    const kl = await divergence(chosen[1]);
-    const inverse = await divergence(whole(worst.choice));
-    const alone: number[] = [];
-    for (const [i, { id }] of sites.entries()) alone.push(await trials.measure(new Map([[id, matrices[i][0].decoded]])));
-    const found: number[] = [];
-    for (const choice of random) found.push(await divergence(choice));
-    return {
-      widthOf: chosen.map((choice) => (site: Linear) => widths[choice[sites.findIndex(({ id }) => id === site.id)]]),
-      omega: lost(chosen[1]), kl, inverse, narrow: await divergence(sites.map((_, i) => widths.length - layers[i].options.length)), wide: await divergence(sites.map(() => 1)),
-      random: found, beaten: found.filter((one) => one > kl).length / found.length, aboveInverse: found.filter((one) => one > inverse).length / found.length,
-      rank: spearman(random.map(lost), found),
-      single: { rank: spearman(layers.map((layer, i) => omega(layer, { error: matrices[i][0].error })), alone), sum: alone.slice(1, -1).reduce((sum, value) => sum + value, 0) }, noise: Math.max(...traces.map(({ trace, error }) => error / trace)),
-    };
-  } finally {
-    await trials.dispose();
-  }
-}
-
-/** Layers widened in a random order as long as the size allows. */
-function randomChoice(layers: readonly TracedOptions[], budget: number, draw: number): number[] {
-  const choice = layers.map(({ options }) => widths.length - options.length);
-  let size = layers.reduce((sum, { count }, i) => sum + count * widths[choice[i]], 0);
-  for (const i of permutation(0x4a51, draw, layers.length)) {
-    const more = choice[i] === 0 ? layers[i].count * (widths[1] - widths[0]) : 0;
-    if (more === 0 || size + more > budget) continue;
-    choice[i] = 1;
-    size += more;
-  }
-  return choice;
-}
-
 const armOf = (name: string, found: readonly Score[]): Arm => ({
   name, metrics: {
     'top-1 %': measured(found.map(({ top1 }) => top1)), 'KL to float, nats': measured(found.map(({ kl }) => kl)),
     ...(found[0].bits === undefined ? {} : { 'bits per weight': measured(found.map(({ bits }) => bits!)) }),
   },
 });
-
-const allocationArms = (studies: readonly AllocationStudy[]): Arm[] => ([
-  ['all wide', ({ wide }) => wide], ['by the Hessian, half of the size', ({ kl }) => kl], ['random, same size, median', ({ random }) => random.toSorted((a, b) => a - b)[random.length >> 1]],
-  ['largest Ω, same size', ({ inverse }) => inverse], ['all narrow', ({ narrow }) => narrow],
-] as [string, (study: AllocationStudy) => number][]).map(([name, of]) => ({ name: `weights alone, 4 and 8 bits: ${name}`, metrics: { 'KL to float, nats': measured(studies.map(of)) } }));
-
-const check = (name: string, expected: string, value: string, holds: boolean, rest: Pick<Check, 'paper' | 'finding'> = {}): Check =>
-  ({ name, expected, measured: value, holds, ...(rest.paper === undefined ? {} : { paper: rest.paper }), ...(holds || rest.finding === undefined ? {} : { finding: rest.finding }) });
 
 const exactChecks = (exact: Readonly<Record<string, IntegerAgreement>>): Check[] => Object.entries(exact).flatMap(([name, { images, integers, differing }]) =>
   Object.entries(differing).map(([form, count]) => check(`${name}, executor against ONNX Runtime, ${form}`, 'no integer differs', `${count} of ${integers} in ${images} images`, count === 0)));
@@ -233,7 +149,7 @@ function accuracyChecks(scores: ReadonlyMap<string, readonly Score[]>, people: r
   const change = mean('integers: W8A8') - mean('float');
   const [float, integer] = people.map(({ metrics }) => metrics['top-1 %'].mean);
   return [
-    check('ResNet-20, W8A8 in integers', 'within 1 point of float', `${change.toFixed(2)} points`, Math.abs(change) <= 1, { paper: 'ResNet-18 +0.09, ResNet-50 −0.14 points' }),
+    { ...check('ResNet-20, W8A8 in integers', 'within 1 point of float', `${change.toFixed(2)} points`, Math.abs(change) <= 1), paper: 'ResNet-18 +0.09, ResNet-50 −0.14 points' },
     check('MobileNetV1, W8A8 in integers', 'within 2 of 128 images of float', `${((integer - float) * 1.28).toFixed(0)} images`, Math.abs(integer - float) <= 200 / 128 + 1e-9),
   ];
 }
@@ -250,22 +166,11 @@ function residualChecks(scores: ReadonlyMap<string, readonly Score[]>): Check[] 
   ];
 }
 
-function allocationChecks(studies: readonly AllocationStudy[]): Check[] {
-  const each = (of: (study: AllocationStudy) => number): string => studies.map((study) => `${(100 * of(study)).toFixed(0)} %`).join(', ');
-  return [
-    check('choice by the Hessian among random ones of its size', 'better than 90 % of them, every seed', `better than ${each(({ beaten }) => beaten)}`, studies.every(({ beaten }) => beaten >= 0.9), {
-      finding: `Ω ranks single layers as KL does (rank correlation ${studies.map(({ single }) => single.rank.toFixed(2)).join(', ')}), but what layers lose does not add up: alone ${studies.map(({ single }) => single.sum.toFixed(2)).join(', ')} nats in all, together ${studies.map(({ narrow }) => narrow.toFixed(2)).join(', ')}`,
-    }),
-    check('choice with the largest Ω among random ones of its size', 'worse than 80 % of them, every seed', `worse than ${each(({ aboveInverse }) => 1 - aboveInverse)}`, studies.every(({ aboveInverse }) => aboveInverse <= 0.2)),
-    check('choice by the Hessian between all wide and all narrow', 'loses more than the one and less than the other', studies.map(({ wide, kl, narrow }) => [wide, kl, narrow].map((value) => value.toPrecision(2)).join(' < ')).join('; '), studies.every(({ wide, kl, narrow }) => wide < kl && kl < narrow)),
-  ];
-}
-
 const notesOf = (studies: readonly AllocationStudy[], exact: Readonly<Record<string, IntegerAgreement>>): string[] => [
   `every integer of every layer is compared: ${Object.values(exact).reduce((sum, { integers }) => sum + integers, 0)} in all, for each of the two forms`,
   'weights per channel, symmetric, to nearest; activations per tensor, symmetric or from 0, extremes averaged over batches with momentum 0.99; the first and the last layer keep 8 bits where others have 4, but for the arm W4A8, where all have 4',
   '8-bit codes after ReLU use 256 steps where the paper\'s use 128; means are sums whose division is part of the rescaling; halves are rounded upward, in the executor and in the file',
-  `traces of the Hessian of KL to the float network, from the side of the scores: largest standard error of a layer ${studies.map(({ noise }) => `${(100 * noise).toFixed(0)} %`).join(', ')}; Ω against KL, rank correlation: over single layers at 4 bits ${studies.map(({ single }) => single.rank.toFixed(2)).join(', ')}, over random choices ${studies.map(({ rank }) => rank.toFixed(2)).join(', ')}`,
+  allocationNote(studies),
   'seeds draw the calibration images and the vectors of the traces; random allocations are the same for every seed',
 ];
 
