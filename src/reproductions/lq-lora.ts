@@ -224,6 +224,10 @@ async function programOf({ sites, matrices, fisher }: Network, rounds: number): 
   ];
 }
 
+/** Why Fisher weights may not show. */
+const noProduct = 'where it fails the weighted error is 0.2 to 0.3 % above the other: rows and columns are weighed, entries are not, and in a few value and output projections the Fisher entries are no product of the two';
+const fewPerCent = 'the weights lower the Fisher norm by a few per cent, of which the KL shows nothing that 24 windows could tell: at 3 bits 4 % less, at 2 bits 4 % more, at 4 bits the same';
+
 function reconstructionChecks(parts: ReadonlyMap<number, Parts>): Check[] {
   return [2, 3].flatMap((bits) => {
     const part = parts.get(bits)!;
@@ -237,7 +241,7 @@ function reconstructionChecks(parts: ReadonlyMap<number, Parts>): Check[] {
       check(`${bits} bits: rounded, then one split, then in turn`, 'strictly falling errors in every matrix', `${falling} of ${turned.length}`, falling === turned.length),
       check(`${bits} bits: gain of alternating over one split`, '1 % to 30 % on average', `${(100 * gain).toFixed(1)} %`, gain >= 0.01 && gain <= 0.3),
       check(`${bits} bits: the second alternation`, 'no error rises in it', `${rising} of ${turned.length} rise`, rising === 0),
-      check(`${bits} bits: Fisher weights in the Fisher norm`, 'a lower error in every matrix', `${better} of ${turned.length}`, better === turned.length),
+      check(`${bits} bits: Fisher weights in the Fisher norm`, 'a lower error in every matrix', `${better} of ${turned.length}`, better === turned.length, noProduct),
     ];
   });
 }
@@ -249,7 +253,7 @@ function untrainedChecks(arms: readonly LanguageArm[]): Check[] {
     const [first, second] = [of(`${bits} bits, ${better}`), of(`${bits} bits, ${worse}`)];
     const difference = measured(second.kl.map((kl, w) => kl - first.kl[w]));
     const error = difference.spread / Math.sqrt(difference.runs);
-    return check(`${bits} bits untrained: ${better}, then ${worse}`, 'a lower KL, the paired difference above two standard errors', `${measured(first.kl).mean.toFixed(5)} against ${measured(second.kl).mean.toFixed(5)}, difference ${difference.mean.toFixed(5)} ± ${error.toFixed(5)}`, difference.mean > 2 * error);
+    return check(`${bits} bits untrained: ${better}, then ${worse}`, 'a lower KL, the paired difference above two standard errors', `${measured(first.kl).mean.toFixed(5)} against ${measured(second.kl).mean.toFixed(5)}, difference ${difference.mean.toFixed(5)} ± ${error.toFixed(5)}`, difference.mean > 2 * error, worse === 'LQ' ? fewPerCent : undefined);
   }));
 }
 
