@@ -225,7 +225,7 @@ async function programOf({ sites, matrices, fisher }: Network, rounds: number): 
 }
 
 /** Why Fisher weights may not show. */
-const noProduct = 'where it fails the weighted error is 0.2 to 0.3 % above the other: rows and columns are weighed, entries are not, and in a few value and output projections the Fisher entries are no product of the two';
+const noProduct = 'in the three matrices where it fails at 2 bits the weighted error is 0.2 to 0.3 % above the other: rows and columns are weighed, entries are not, and in these value and output projections the Fisher entries are no product of the two';
 const fewPerCent = 'the weights lower the Fisher norm by a few per cent, of which the KL shows nothing that 24 windows could tell: at 3 bits 4 % less, at 2 bits 4 % more, at 4 bits the same';
 
 function reconstructionChecks(parts: ReadonlyMap<number, Parts>): Check[] {
