@@ -63,7 +63,7 @@ export const hosts: Readonly<Record<string, Host>> = {
   },
 };
 
-interface Run { readonly about: string; readonly title: string; readonly outputs: Output[]; readonly failed: { readonly point: string; readonly reason: string }[] }
+interface Run { readonly points?: readonly string[]; readonly about: string; readonly title: string; readonly outputs: Output[]; readonly failed: { readonly point: string; readonly reason: string }[] }
 
 /** Plain files together, recipes one at a time, so that one that fails leaves the others; what is there already is not run again. */
 async function runHost(name: string, folder: string, wanted: readonly string[]): Promise<void> {
@@ -75,7 +75,7 @@ async function runHost(name: string, folder: string, wanted: readonly string[]):
   const one = (points: readonly string[]): string[][] => points.map((point) => [point]);
   const groups = [[...plain], [...plainInputs], ...one(recipes), ...one(recipesInputs)]
     .map((points) => points.filter((point) => wanted.length === 0 || wanted.some((word) => point.startsWith(word))));
-  const done = new Set((run as Run & { points?: string[] }).points ?? []);
+  const done = new Set(run.points ?? []);
   for (const group of groups) {
     const points = group.filter((point) => !done.has(point));
     if (points.length === 0) continue;
@@ -106,11 +106,15 @@ function writeDocs(folder: string, docs: string): void {
     const drawn = new Map(comparisons(run).map((comparison) => {
       const file = `${name}-${comparison.title === 'Weights alone' ? 'weights' : 'activations'}.svg`;
       const svg = Object.entries(inks).reduce((all, [ink, colour]) => all.replaceAll(`var(--${ink})`, colour), drawComparison(comparison, 860).outerHTML)
-        .replace('<svg', '<svg xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif" color="#222"');
+        .replace('font-family="system-ui, sans-serif"', '').replace(/<svg(?![^>]*xmlns=)/, '<svg xmlns="http://www.w3.org/2000/svg"').replace('<svg', '<svg font-family="system-ui, sans-serif" color="#222"')
+        .replace(/(<style>)/, '$1svg { background: #fff; }');
       writeFileSync(join(docs, 'figures', file), `${svg}\n`);
       return [comparison.title, file] as const;
     }));
     const failed = run.failed.map(({ point, reason }) => `- \`${point}\` is not in the tables: ${reason}`);
+    const { recipes, recipesInputs } = hosts[name];
+    const open = [...recipes, ...recipesInputs].filter((point) => run.points?.includes(point) !== true);
+    if (open.length > 0) failed.push(`- Not run yet: ${open.map((point) => `\`${point}\``).join(', ')}`);
     return [`## ${run.title}`, '', run.about, '', comparisonMarkdown(run, (title) => `![${run.title}, ${title.toLowerCase()}](figures/${drawn.get(title)})`), ...failed, ''].join('\n');
   });
   const head = readFileSync(new URL('compare/head.md', import.meta.url), 'utf8');
