@@ -8,7 +8,7 @@ import { linearSites, withMatrix } from '../graph/linear.ts';
 import { readFloats } from '../graph/values.ts';
 import { floatTensor } from '../tensor-ref.ts';
 import { contiguousClusters, wardClusters } from '../numeric/cluster.ts';
-import type { Mamba2Block } from './mamba-blocks.ts';
+import { mambaValue, type Mamba2Block } from './mamba-blocks.ts';
 
 /** Channels that share a scale: the heads of a cluster, side by side, each cut at the same places. */
 export interface HeadCluster {
@@ -76,10 +76,16 @@ export async function reorderScan(graph: Graph, block: Mamba2Block, { channels, 
   const out = linearSites(next).find(({ id }) => id === outProj.id)!;
   next = withMatrix(next, out, permutedColumns(await out.weightMatrix(), channels));
   const weights = new Map(next.weights);
-  const orders: Readonly<Record<string, readonly number[]>> = {
+  const orders: Record<string, readonly number[]> = {
     [inProj.bias?.name ?? '']: rows, [`${stem}.conv1d.weight`]: convolved, [`${stem}.conv1d.bias`]: convolved,
     [`${stem}.A_log`]: heads, [`${stem}.dt_bias`]: heads, [`${stem}.D`]: heads, [`${stem}.norm.weight`]: channels,
   };
+  // Factors of channels go with their channels.
+  const [x, y] = [mambaValue(block, 'x'), mambaValue(block, 'y')];
+  for (const node of next.nodes) {
+    if (node.op !== 'Mul' || !(node.outputs[0] === x || node.inputs.includes(y))) continue;
+    for (const name of node.inputs) if (weights.get(name)?.shape.join() === String(inner)) orders[name] = channels;
+  }
   for (const [name, order] of Object.entries(orders)) {
     const weight = weights.get(name);
     if (weight === undefined) continue;

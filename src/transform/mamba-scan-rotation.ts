@@ -8,7 +8,7 @@ import type { Graph } from '../graph/graph.ts';
 import type { Tape } from '../graph/gradient/tape.ts';
 import { floatTensor } from '../tensor-ref.ts';
 import type { Magnitudes } from '../observe/magnitudes.ts';
-import { interpose } from './interpose.ts';
+import { follow, interpose, type Interposed } from './interpose.ts';
 import { mambaBlocks, mambaValue, type Mamba1Block, type MambaBlock, type MambaValue } from './mamba-blocks.ts';
 import type { Rotated } from './rotate.ts';
 import { hadamardRotation, type Rotation } from './rotation.ts';
@@ -26,12 +26,15 @@ export function rotateScans(graph: Graph, magnitudes?: ReadonlyMap<string, Magni
     matrices.set(key, name);
     return tape.op('Reshape', [tape.op('MatMul', [tape.op('Reshape', [value, tape.ints([-1, order])]), name]), tape.op('Shape', [value])]);
   };
-  const made = interpose(graph, [...changes.keys()], (tape, plain, value) => {
-    const { rotation, before, after } = changes.get(value)!;
+  const writer = (value: string, { rotation, before, after }: Change): Interposed => (tape, plain) => {
     const scaled = (x: string, factors: Float32Array | undefined): string => (factors === undefined ? x : tape.op('Mul', [x, tape.weight(floatTensor(`${value}_factors`, [factors.length], factors))]));
     return scaled(turned(tape, scaled(plain, before), rotation), after);
-  });
-  return { graph: made, kept: new Set(matrices.values()) };
+  };
+  const outputs = new Set(mambaBlocks(graph).map((block) => mambaValue(block, 'y')));
+  const writers = (behind: boolean) => new Map([...changes].filter(([value]) => outputs.has(value) === behind).map(([value, change]) => [value, writer(value, change)]));
+  // What stands around the scan already stays outside: last before it, first behind it.
+  const entered = interpose(graph, writers(false));
+  return { graph: follow(entered, writers(true)), kept: new Set(matrices.values()) };
 }
 
 /** Factors, a rotation that is its own inverse, factors. */

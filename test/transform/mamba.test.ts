@@ -137,6 +137,14 @@ test('planted outliers are the same float function, with larger channels', async
     const [before, after] = [await observeMagnitudes(float, ortNode, [feeds], names), await observeMagnitudes(twin, ortNode, [feeds], names)];
     const largest = (found: typeof before, name: string): number => found.get(`backbone.layers.0.mixer.${name}`)!.max.reduce((a, b) => Math.max(a, b));
     assert.ok(largest(after, 'x') > 2 * largest(before, 'x'));
+    // Sorted, the large channels of each head stand last; turned, they are spread within their head.
+    const [block] = blocksFor(twin, 'test');
+    const order = sortAndCluster(after.get('backbone.layers.0.mixer.x')!.meanMax, block, 2, 2);
+    const ordered = await reorderScan(twin, block, order);
+    await checkEquivalent(float, ordered, ortNode, feeds, 1e-5);
+    const sorted = (await observeMagnitudes(ordered, ortNode, [feeds], names)).get('backbone.layers.0.mixer.x')!.meanMax;
+    for (let i = 1; i < sorted.length; i++) assert.ok(i % block.headDim === 0 || sorted[i] >= sorted[i - 1] * (1 - 1e-5), `channel ${i}`);
+    await checkEquivalent(float, rotateScans(twin, await observeMagnitudes(twin, ortNode, [feeds], ssmSites(twin))).graph, ortNode, feeds, 1e-5);
     assert.equal(largest(after, 'B') > 2 * largest(before, 'B'), groups > 1);
   }
 });

@@ -6,7 +6,7 @@
 import type { Graph } from '../../graph/graph.ts';
 import { uniform } from '../../numeric/random.ts';
 import { floatTensor } from '../../tensor-ref.ts';
-import { interpose } from '../../transform/interpose.ts';
+import { follow, interpose, type Interposed } from '../../transform/interpose.ts';
 import { mamba2Blocks, mambaValue } from '../../transform/mamba-blocks.ts';
 
 /** So many times as large, for one channel in so many; B of the first group. */
@@ -21,5 +21,7 @@ export function plantScan(graph: Graph, seed: number): Graph {
     const first = Float32Array.from({ length: block.groups * block.stateSize }, (_, at) => (at < block.stateSize ? planted.group : 1));
     gains.set(mambaValue(block, 'B'), first).set(mambaValue(block, 'C'), first.map((gain) => 1 / gain));
   });
-  return interpose(graph, [...gains.keys()], (tape, plain, value) => tape.op('Mul', [plain, tape.weight(floatTensor(`${value}_planted`, [gains.get(value)!.length], gains.get(value)!))]));
+  const writers = (behind: boolean) => new Map([...gains].filter(([value]) => value.endsWith('.y') === behind).map(([value, own]): [string, Interposed] =>
+    [value, (tape, plain) => tape.op('Mul', [plain, tape.weight(floatTensor(`${value}_planted`, [own.length], own))])]));
+  return follow(interpose(graph, writers(false)), writers(true));
 }
