@@ -1,6 +1,6 @@
 /** Bits of weights by groups of layers with measures of their own, on the outputs for a few sample inputs. */
-import type { Feeds } from '../../engine/session.ts';
 import { linearSites } from '../../graph/linear.ts';
+import { someBatches } from '../../observe/some-batches.ts';
 import { openGraph } from '../../observe/taps.ts';
 import { decoupledFormats } from '../decoupled-formats.ts';
 import type { StepRunner } from '../state.ts';
@@ -13,13 +13,7 @@ export const allocateDecoupled: StepRunner<'allocate-decoupled'> = async (state,
   const { engine, threads = 1, onLine } = context.options;
   const sites = linearSites(state.graph).filter((site) => context.formatOf(state, site) !== undefined);
   const format = context.formatOf(state, sites[0])!;
-  const feeds: Feeds[] = [];
-  let images = 0;
-  for await (const batch of context.batches(state, step)() as AsyncIterable<Feeds>) {
-    if (images >= measuredSamples) break;
-    feeds.push(batch);
-    images += Object.values(batch)[0].shape[0];
-  }
+  const { feeds, samples: images } = await someBatches(context.batches(state, step)(), measuredSamples);
   const meanBits = format.bits + extraBits;
   const choice = await decoupledFormats(state.graph, sites, {
     groups, format, meanBits, points, images, ...(onLine === undefined ? {} : { onLine }),
