@@ -39,14 +39,14 @@ export const hosts: Readonly<Record<string, Host>> = {
     request: text('host-llama-shakespeare'), plain: grouped,
     recipes: ['gptq:uint4/g128', 'gptq:uint3/g128', 'gptq:uint2/g64', 'awq:uint4/g128', 'hqq:uint3/g64', ...mixed, 'q-palette:tcq2.5+had', 'q-palette:tcq3.25+had', 'q-palette:tcq4.25+had', 'lq-lora:nf3/b64@bf16+nested8x256'],
     plainInputs: ['rtn:int4/g64:int4/g64', 'rtn:int5/g64:int4/g64', 'rtn:int6/g64:int4/g64', 'rtn:nvfp4:nvfp4', 'rtn:int8/channel:int8/token', 'rtn:int4/channel:int8/token'],
-    recipesInputs: ['svdquant:int4/g64:int4/g64', 'svdquant:nvfp4:nvfp4', 'arcquant:nvfp4:nvfp4', 'rotate+gptq:int4/g64:int4/g64', 'smooth+gptq:int4/channel:int8/token', 'quantvggt:int4/channel:int4/token'],
+    recipesInputs: ['svdquant:int4/g64:int4/g64', 'svdquant:nvfp4:nvfp4', 'arcquant:nvfp4:nvfp4', 'arcquant-eighth:nvfp4:nvfp4', 'arcquant-all:nvfp4:nvfp4', 'rotate+gptq:int4/g64:int4/g64', 'smooth+gptq:int4/channel:int8/token', 'quantvggt:int4/channel:int4/token'],
   },
   'host-dit-mnist': {
     title: 'A diffusion transformer', about: 'Class-conditional transformer of 3.3 million weights on MNIST (host-dit-mnist); noise prediction on points of float trajectories.',
     request: async (folder) => ({ model: at('host-dit-mnist/model.onnx'), ...(await ditSamples(at, folder)), task: 'generic', calibrationSamples: 64, evaluationSamples: 64 }),
     plain: channels, recipes: ['gptq:uint4/channel', 'gptq:uint3/channel', 'gptq:4.5', 'gptq:3.5', 'fp4dit:e2m1/g128', 'lowbit-fp-diffusion:e2m1/channel'],
     plainInputs: ['rtn:int4/g64:int4/g64', 'rtn:int5/g64:int4/g64', 'rtn:nvfp4:nvfp4', 'rtn:uint8/channel:uint8/token', 'rtn:uint6/channel:uint8/token', 'rtn:uint4/channel:uint8/token'],
-    recipesInputs: ['svdquant:int4/g64:int4/g64', 'svdquant:nvfp4:nvfp4', 'arcquant:nvfp4:nvfp4', 'vidit-q:uint4/channel:uint8/token', 'vidit-q-mp:uint4/channel:uint8/token', 'mixdq:int4/channel', 'quantvggt:int4/channel:int4/token'],
+    recipesInputs: ['svdquant:int4/g64:int4/g64', 'svdquant:nvfp4:nvfp4', 'arcquant:nvfp4:nvfp4', 'arcquant-eighth:nvfp4:nvfp4', 'arcquant-all:nvfp4:nvfp4', 'vidit-q:uint4/channel:uint8/token', 'vidit-q-mp:uint4/channel:uint8/token', 'mixdq:int4/channel', 'quantvggt:int4/channel:int4/token'],
   },
   'resnet-20': {
     title: 'A convolutional network', about: 'ResNet-20 for CIFAR-10, 272,000 weights; 500 images judged, 64 calibrated on.',
