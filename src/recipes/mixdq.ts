@@ -12,7 +12,8 @@ export const mixdq: Recipe = {
       groups: [{ name: 'content', layers: ['mlp', 'ff', 'attn2'], measure: 'ssim', widths: [2, 4, 8] }, { name: 'quality', layers: [''], measure: 'sqnr', widths: [4, 8] }],
     },
     { step: 'round', rounder: 'nearest' },
-    { step: 'round-inputs', momentum: 0.95, protect: 0.01 },
+    // The paper averages ranges over batches of its one time step; along a trajectory averages cut off the steps with the largest values.
+    { step: 'round-inputs', protect: 0.01 },
   ],
   formats: ['int4/channel', 'int8/channel'],
   exports: ['onnx'],

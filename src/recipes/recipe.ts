@@ -34,8 +34,8 @@ export type Step =
   | { readonly step: 'protect'; readonly layers: readonly string[] }
   /** Channels of inputs are divided by a^α / w^(1−α) of their maxima, the weights multiplied; of the strengths, or none, that with the least error of the outputs. */
   | { readonly step: 'balance'; readonly alphas: readonly number[] }
-  /** Inputs of layers on fixed 8-bit grids, ranges averaged over batches; the share of inputs that loses most stays float. */
-  | { readonly step: 'round-inputs'; readonly momentum: number; readonly protect: number }
+  /** Inputs of layers on fixed 8-bit grids over their extremes; the share of inputs that loses most stays float. */
+  | { readonly step: 'round-inputs'; readonly protect: number }
   /** Bits of weights by groups with measures of their own; the mean is that of the format asked for and so many more. */
   | { readonly step: 'allocate-decoupled'; readonly groups: readonly LayerGroup[]; readonly extraBits: number; readonly points: number }
   /** A format per layer, chosen among these by measurement so that the file has so many bits per weight, everything counted. */

@@ -106,7 +106,7 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
         better(kept, all, 'noise'),
         better(decoupled, uniform, 'noise', uniformFinding),
         { name: 'one width against random widths at the same mean', expected: 'less error of the predicted noise than the mean of random choices', measured: `${percent(judged.get(uniform)!.relative).toFixed(3)} against ${measured(random).mean.toFixed(3)} %`, holds: percent(judged.get(uniform)!.relative) < measured(random).mean },
-        { name: 'mean bits of the choices', expected: `at most ${meanBits}, and within 0.3 of it`, measured: means.map((mean) => mean.toFixed(3)).join(', '), holds: means.every((mean) => mean <= meanBits + 1e-9 && mean >= meanBits - 0.3) },
+        { name: 'mean bits of the choices', expected: `at most ${meanBits}; budgets go 0.3 below it, the band of the paper 0.02 more`, measured: means.map((mean) => mean.toFixed(3)).join(', '), holds: means.every((mean) => mean <= meanBits + 1e-9 && mean >= meanBits - 0.32) },
       ],
       notApplicable: [
         { arm: 'the first text token in float', reason: 'the host has no cross-attention and no text; test/transform/first-token.test.ts shows the mechanism on a planted outlier' },
@@ -127,7 +127,7 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
   }
 }
 
-const uniformFinding = 'at a mean of 4 bits the quality layers, which may not go below 4, leave nothing to spend on 8 bits anywhere, and content layers at 2 bits lose more than they free: the plans that are best as a whole are one width but for a few small layers';
+const uniformFinding = 'at a mean of 4 bits quality layers, which may not go below 4, leave little to spend on 8; one program over all layers does better by either measure that adds up, because an insensitive quality layer at 2 bits pays for the two most sensitive ones at 8';
 
 const versus = (judged: ReadonlyMap<string, Judged>, one: string, other: string): string => {
   const { mean, standardError } = pairedDifference(judged.get(other)!.noise, judged.get(one)!.noise);

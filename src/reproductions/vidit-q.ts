@@ -67,7 +67,7 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
       return standard({ graph: quantizeInputsByWindow(graph, halves, chosen), weights, activations: new Map() });
     };
     const networks: Record<string, () => Promise<Network>> = {
-      [fixed]: () => graphOf(arm([protect, round, { step: 'round-inputs', momentum: 0.95, protect: 0 }], 'uint8/channel', 'float')),
+      [fixed]: () => graphOf(arm([protect, round, { step: 'round-inputs', protect: 0 }], 'uint8/channel', 'float')),
       [tokens]: () => graphOf(arm([protect, round], 'uint8/channel')),
       [plain]: () => graphOf(arm([protect, round], 'uint4/channel')),
       [half]: async () => graphOf(arm([protect, round], 'uint4/channel', 'uint8/token', { graph: await balancedAt(host.graph, points, 0.5) })),

@@ -10,11 +10,11 @@ import { outputs } from './balance.ts';
 /** Samples that tell which inputs lose most. */
 const measuredSamples = 32;
 
-export const roundInputs: StepRunner<'round-inputs'> = async (state, { step, momentum, protect }, context) => {
+export const roundInputs: StepRunner<'round-inputs'> = async (state, { step, protect }, context) => {
   const { engine } = context.options;
   const batches = context.batches(state, step);
   const values = [...new Set(linearSites(state.graph).filter((site) => context.formatOf(state, site) !== undefined).map(({ input }) => input))];
-  const ranges = await observeRanges(state.graph, engine, batches(), values, { method: 'ema', momentum });
+  const ranges = await observeRanges(state.graph, engine, batches(), values, { method: 'minmax' });
   const { feeds } = await someBatches(batches(), measuredSamples);
   const float = await outputs(state.graph, feeds, context);
   const scores: { value: string; sqnr: number }[] = [];
