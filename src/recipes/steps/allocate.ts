@@ -116,9 +116,10 @@ async function formatLosses(state: RecipeState, sites: readonly Linear[], candid
     const found = await (await trials).measure(replaced);
     return Number.isFinite(found) ? found : ruined;
   };
+  const keep = async (): Promise<void> => { if (values.size > known) await measurements?.write(name, Object.fromEntries(values)); };
   const close = async (): Promise<void> => {
     await (await trials)?.dispose();
-    if (values.size > known) await measurements?.write(name, Object.fromEntries(values));
+    await keep();
   };
   const byId = new Map(sites.map((site) => [site.id, site]));
   try {
@@ -133,6 +134,8 @@ async function formatLosses(state: RecipeState, sites: readonly Linear[], candid
         const { matrix, error } = await decoded(site, format);
         values.set(key(site.id, format), distance === undefined ? error : perError === undefined ? await measure(new Map([[site.id, matrix]])) : perError * error);
       }
+      // A run that is interrupted has not measured in vain.
+      if (missing.length > 0) await keep();
       if (missing.length > 0) onLine?.(`[${String(at + 1).padStart(4)}/${sites.length}] ${site.id} measured in ${extrapolates ? 'one format' : `${missing.length} formats`}`);
     }
   } catch (error) {
