@@ -22,6 +22,7 @@ const host = 'host-mamba2-shakespeare';
 const findings = {
   hadamard: 'weights of 4 bits make nearly all of the loss, and rotations of inputs leave it as it is',
   klt: 'eigenvectors make variances equal to a millionth, and the loss does not follow: at 8 and 6 bits the difference is noise, as it nearly is in the published logs',
+  noise: 'inputs without outliers have nothing to spread: a Hadamard matrix leaves channels of the Mamba-1 as uneven as they were',
   whole: 'on the Mamba-1, early in its training, smoothing the readout costs more than turning it saves',
 } as const;
 const protocols = { reduced: { calibration: 2048, judged: 2048 }, full: { calibration: 65_536, judged: 24_576 } };
@@ -121,10 +122,14 @@ const projection = ({ id }: Linear) => (id.endsWith('_proj.weight') ? parseForma
 function mechanismChecks(host: string, [plain, hadamard, klt]: readonly Mechanism[]): Check[] {
   const off = Math.abs(klt.last.calibration - 1);
   const { heldout } = klt.last;
+  const ordered = klt.sqnr >= hadamard.sqnr && hadamard.sqnr > plain.sqnr;
   return [
     { name: `${host}: variances of channels that the last block reads, calibration data`, expected: 'equal within 1e-4 after eigenvectors and a Hadamard matrix', measured: `off by ${off.toExponential(1)}; Hadamard alone ${hadamard.last.calibration.toFixed(2)} times, plain ${plain.last.calibration.toFixed(2)}`, holds: off < 1e-4 && hadamard.last.calibration > klt.last.calibration },
     { name: `${host}: the same, held-out data`, expected: 'largest over smallest from 1.05 to 1.5', measured: heldout.toFixed(3), holds: heldout >= 1.05 && heldout <= 1.5 },
-    { name: `${host}: SQNR of inputs at 8 bits`, expected: 'eigenvectors and Hadamard at least as Hadamard, Hadamard above plain', measured: `${klt.sqnr.toFixed(2)}, ${hadamard.sqnr.toFixed(2)}, ${plain.sqnr.toFixed(2)} dB`, holds: klt.sqnr >= hadamard.sqnr && hadamard.sqnr > plain.sqnr },
+    {
+      name: `${host}: SQNR of inputs at 8 bits`, expected: 'eigenvectors and Hadamard at least as Hadamard, Hadamard above plain',
+      measured: `${klt.sqnr.toFixed(2)}, ${hadamard.sqnr.toFixed(2)}, ${plain.sqnr.toFixed(2)} dB`, holds: ordered, ...(ordered ? {} : { finding: findings.noise }),
+    },
     { name: `${host}: Hadamard alone`, expected: 'no more than 1 dB above eigenvectors and Hadamard', measured: `${(hadamard.sqnr - klt.sqnr).toFixed(2)} dB`, holds: hadamard.sqnr - klt.sqnr <= 1 },
   ];
 }
