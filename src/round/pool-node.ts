@@ -1,5 +1,6 @@
 /** A pool of worker threads. With one thread the work stays in the calling thread. */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
+import { startWorker } from '../engine/start-worker-node.ts';
 import { defineErrors, FewbitError } from '../errors.ts';
 import type { EncodeJob, EncodeResult } from './encode-tile.ts';
 import { inlinePool } from './pool.ts';
@@ -15,16 +16,6 @@ const errors = defineErrors('pool', {
   died: (f: { reason: string }) => [`an encoding thread ended: ${f.reason}`, 'try again with one thread'] as const,
   closed: (f: { threads: number }) => `the pool of ${f.threads} encoding threads is closed`,
 });
-
-/** The thread's script lies beside this file, as TypeScript when this is TypeScript. */
-function startWorker(): Worker {
-  const typed = import.meta.url.endsWith('.ts');
-  const script = new URL(`./encode-worker-node${typed ? '.ts' : '.js'}`, import.meta.url);
-  if (!typed || process.features.typescript) return new Worker(script);
-  // Threads of Node before 22.18 know no TypeScript, and do not inherit the loader that this thread runs under.
-  const [loader, entry] = [import.meta.resolve('tsx/esm/api'), script.href].map((url) => JSON.stringify(url));
-  return new Worker(`import(${loader}).then(({ register }) => { register(); return import(${entry}); })`, { eval: true });
-}
 
 interface Task {
   readonly job: EncodeJob;
@@ -60,7 +51,7 @@ export function poolNode(threads: number): Pool {
     }
   };
   const workers = Array.from({ length: threads }, () => {
-    const worker = startWorker();
+    const worker = startWorker('./encode-worker-node', import.meta.url);
     worker.on('message', (answer: Answer) => {
       const task = running.get(worker);
       running.delete(worker);
