@@ -35,6 +35,9 @@ const errors = defineErrors('moments', {
   kind: (f: { site: string }) => `${f.site}: moments are observed of MatMul, Gemm and Conv inputs`,
 });
 
+/** Sites whose inputs can be observed as rows of a matrix. */
+export const observable = (sites: readonly Linear[]): Linear[] => sites.filter((site) => site.kind !== 'Gather' && site.kind !== 'ConvTranspose');
+
 /** Moments by `momentKey` of each site; sites that read the same input through the same shape share one entry. */
 export async function observeMoments(
   graph: Graph, engine: Engine, batches: Batches, sites: readonly Linear[], options: MomentOptions = {},

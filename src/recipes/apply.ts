@@ -3,10 +3,10 @@ import type { Engine } from '../engine/session.ts';
 import { defineErrors } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
 import { linearSites } from '../graph/linear.ts';
-import { momentKey, observeMoments } from '../observe/moments.ts';
+import { momentKey, observable, observeMoments } from '../observe/moments.ts';
 import type { Batches } from '../observe/taps.ts';
 import type { Recipe, Step } from './recipe.ts';
-import { observable, type ApplyOptions, type RecipeState, type StepContext, type StepRunner } from './state.ts';
+import type { ApplyOptions, RecipeState, StepContext, StepRunner } from './state.ts';
 import { steps } from './steps.ts';
 
 export type { ApplyOptions } from './state.ts';

@@ -92,6 +92,3 @@ export interface StepContext {
 }
 
 export type StepRunner<K extends Step['step']> = (state: RecipeState, step: Extract<Step, { step: K }>, context: StepContext) => Promise<RecipeState>;
-
-/** Sites whose inputs can be observed as rows of a matrix. */
-export const observable = (sites: readonly Linear[]): Linear[] => sites.filter((site) => site.kind !== 'Gather' && site.kind !== 'ConvTranspose');

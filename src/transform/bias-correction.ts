@@ -8,7 +8,7 @@ import type { Graph } from '../graph/graph.ts';
 import { linearSites, type Linear } from '../graph/linear.ts';
 import { freshNames, makeNode } from '../graph/rewrite.ts';
 import { numberTensor, readFloats } from '../graph/values.ts';
-import { momentKey, observeMoments } from '../observe/moments.ts';
+import { momentKey, observable, observeMoments } from '../observe/moments.ts';
 import type { Batches } from '../observe/taps.ts';
 import type { QuantizedMatrix } from '../round/quantized-matrix.ts';
 
@@ -25,7 +25,7 @@ export function biasShift(site: Pick<Linear, 'rows' | 'cols' | 'groups'>, weight
 
 /** The graph whose biases make up for what rounding shifts, on the means of the inputs that batches give. */
 export async function correctBiases(graph: Graph, weights: ReadonlyMap<string, QuantizedMatrix>, engine: Engine, batches: Batches): Promise<Graph> {
-  const sites = linearSites(graph).filter((site) => site.kind !== 'ConvTranspose' && weights.has(site.id));
+  const sites = observable(linearSites(graph)).filter((site) => weights.has(site.id));
   const moments = await observeMoments(graph, engine, batches, sites, { hessian: false });
   const shifts = new Map<string, Float64Array>();
   for (const site of sites) {

@@ -12,7 +12,8 @@ import type { Distance } from '../../observe/output-distance.ts';
 import { firstBatches } from '../../observe/few-batches.ts';
 import { weightTrials, type WeightTrials } from '../../observe/weight-trials.ts';
 import { encodeMatrix } from '../../round/encode-matrix.ts';
-import { observable, type StepContext, type StepRunner } from '../state.ts';
+import { observable } from '../../observe/moments.ts';
+import type { StepContext, StepRunner } from '../state.ts';
 
 /** Samples and tokens that sensitivities are measured on. */
 const most = { samples: 64, tokens: 2048 } as const;

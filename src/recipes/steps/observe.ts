@@ -1,10 +1,10 @@
 /** Steps that look at activations and change little: smoothing by channel maxima, ranges, means restored through biases. */
 import { linearSites } from '../../graph/linear.ts';
-import { observeMoments } from '../../observe/moments.ts';
+import { observable, observeMoments } from '../../observe/moments.ts';
 import { observeRanges } from '../../observe/ranges.ts';
 import { correctBiases } from '../../transform/bias-correction.ts';
 import { smoothQuant } from '../../transform/smoothquant.ts';
-import { observable, type StepRunner } from '../state.ts';
+import type { StepRunner } from '../state.ts';
 
 export const smooth: StepRunner<'smooth'> = async (state, { step, alpha }, context) => {
   const { graph } = state;

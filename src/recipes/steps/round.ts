@@ -3,7 +3,7 @@ import type { NumberFormat, Quantized } from '../../formats/format.ts';
 import { isRotated } from '../../formats/rotated.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { linearSites, type Linear } from '../../graph/linear.ts';
-import { momentKey, observeMoments, type Moments } from '../../observe/moments.ts';
+import { momentKey, observable, observeMoments, type Moments } from '../../observe/moments.ts';
 import { awq } from '../../round/awq.ts';
 import { encodeMatrix } from '../../round/encode-matrix.ts';
 import { factorHessian, gptq, type HessianFactor } from '../../round/gptq.ts';
@@ -14,7 +14,7 @@ import type { Matrix } from '../../round/rounder.ts';
 import { exclusiveReaders } from '../../transform/fold-scale.ts';
 import { foldFactors } from '../../transform/smoothquant.ts';
 import type { Rounder } from '../recipe.ts';
-import { observable, type StepRunner } from '../state.ts';
+import type { StepRunner } from '../state.ts';
 
 /** Needs of each rounder: second moments, or moments per column. */
 const needs: Readonly<Record<Rounder, 'nothing' | 'columns' | 'hessian'>> = {
