@@ -1,10 +1,11 @@
 /** Values of a few weights and the levels that their codes can take, for the report's pictures. */
+import type { NumberFormat } from '../formats/format.ts';
 import type { Linear } from '../graph/linear.ts';
 import type { QuantizedMatrix } from '../round/quantized-matrix.ts';
 import type { WeightHistogram } from './result.ts';
 
 /** Rows that are looked at; a picture needs no more. */
-const rowsShown = 64;
+export const rowsShown = 64;
 const bins = 80;
 
 /** The three matrices with the largest relative error, or the first three where errors are unknown. */
@@ -22,13 +23,22 @@ async function histogramOf(site: Linear, matrix: QuantizedMatrix): Promise<Weigh
   const values = await site.readRows(0, rows);
   const quantized = await matrix.read(0, rows);
   const decoded = matrix.format.decode(quantized);
+  const { min, max, counts } = binned(values);
+  return { tensor: site.id, format: matrix.format.name, min, max, counts, levels: levelsOf(matrix.format, decoded, site.cols) };
+}
+
+/** Equal bins from the least to the largest value. */
+export function binned(values: Float32Array): { readonly min: number; readonly max: number; readonly counts: number[] } {
   let min = Infinity, max = -Infinity;
   for (const value of values) { min = Math.min(min, value); max = Math.max(max, value); }
   const counts = new Array<number>(bins).fill(0);
   const step = (max - min) / bins || 1;
   for (const value of values) counts[Math.min(bins - 1, Math.floor((value - min) / step))]++;
-  // Levels of the group of the first row: other groups have their own scale.
-  const width = Math.min(site.cols, Number.isFinite(matrix.format.group) ? matrix.format.group : site.cols);
-  const levels = [...new Set(decoded.subarray(0, width))].sort((a, b) => a - b);
-  return { tensor: site.id, format: matrix.format.name, min, max, counts, levels: levels.slice(0, 256) };
+  return { min, max, counts };
+}
+
+/** Decoded values that occur in the group of the first row, ascending: other groups have their own scale. */
+export function levelsOf(format: NumberFormat, decoded: Float32Array, cols: number): number[] {
+  const width = Math.min(cols, Number.isFinite(format.group) ? format.group : cols);
+  return [...new Set(decoded.subarray(0, width))].sort((a, b) => a - b).slice(0, 256);
 }

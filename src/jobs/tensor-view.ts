@@ -1,12 +1,9 @@
 /** One weight as a page shows it: its values binned, and what candidate formats would make of it. */
 import type { NumberFormat } from '../formats/format.ts';
 import type { Linear } from '../graph/linear.ts';
-import { firstNonFinite, sqnr } from '../numeric/statistics.ts';
+import { firstNonFinite, mean, sqnr, std } from '../numeric/statistics.ts';
 import { encodeMatrix } from '../round/encode-matrix.ts';
-
-/** Rows that are looked at; a picture needs no more. */
-const rowsShown = 64;
-const bins = 80;
+import { binned, levelsOf, rowsShown } from './histogram.ts';
 
 export interface FormatView {
   readonly format: string;
@@ -37,32 +34,16 @@ export async function tensorView(site: Linear, formats: readonly NumberFormat[])
   const { cols } = site;
   const values = await site.readRows(0, rows);
   const finite = firstNonFinite(values) < 0;
-  let [min, max, sum, squares] = [Infinity, -Infinity, 0, 0];
-  for (const value of values) {
-    min = Math.min(min, value);
-    max = Math.max(max, value);
-    sum += value;
-    squares += value * value;
-  }
-  const mean = sum / values.length;
-  const far = 4 * Math.sqrt(Math.max(0, squares / values.length - mean * mean));
-  const counts = new Array<number>(bins).fill(0);
-  const step = (max - min) / bins || 1;
-  let outliers = 0;
-  for (const value of values) {
-    counts[Math.min(bins - 1, Math.max(0, Math.floor((value - min) / step)))]++;
-    if (Math.abs(value - mean) > far) outliers++;
-  }
+  const [center, far] = [mean(values), 4 * std(values)];
+  const outliers = values.reduce((count, value) => count + Number(Math.abs(value - center) > far), 0);
   return {
-    name: site.id, rows: site.rows, cols, min, max, counts, outliers: outliers / values.length,
+    name: site.id, rows: site.rows, cols, ...binned(values), outliers: outliers / values.length,
     formats: formats.map((format): FormatView => {
       const bitsPerWeight = format.bitsPerWeight(site.rows, cols);
       const refusal = finite ? format.refuses(rows, cols) : 'it holds values that are not finite';
       if (refusal !== undefined) return { format: format.name, bitsPerWeight, refusal, levels: [] };
       const decoded = format.decode(encodeMatrix(format, values, rows, cols, { name: site.id }));
-      const width = Math.min(cols, Number.isFinite(format.group) ? format.group : cols);
-      const levels = [...new Set(decoded.subarray(0, width))].sort((a, b) => a - b);
-      return { format: format.name, bitsPerWeight, sqnr: sqnr(values, decoded), levels: levels.slice(0, 256) };
+      return { format: format.name, bitsPerWeight, sqnr: sqnr(values, decoded), levels: levelsOf(format, decoded, cols) };
     }),
   };
 }

@@ -1,12 +1,13 @@
 /** The page: open, see, decide, run, judge, take; and the catalogue of methods. */
 import { lazy, Suspense, useEffect, useRef, useState, type ReactNode } from 'react';
+import { integer } from '../../src/report/words.ts';
 import { StudioWorker, WorkerFailure } from './client.ts';
 import { Decide } from './decide.tsx';
 import { Open } from './open.tsx';
 import type { Continuation, FileRef, Judgement, Made, OpenedModel, Request, Trouble } from './protocol.ts';
 import { Result } from './result.tsx';
 import { Tensors } from './tensors.tsx';
-import { count, size } from './words.ts';
+import { size } from './words.ts';
 
 /** Loaded when it is asked for: it knows every recipe. */
 const Catalogue = lazy(async () => ({ default: (await import('./catalogue.tsx')).Catalogue }));
@@ -106,7 +107,7 @@ export function App(): ReactNode {
               <>
                 <section aria-labelledby="model-title">
                   <h2 id="model-title">{model.name}</h2>
-                  <p>{model.origin === 'onnx' ? 'ONNX graph' : model.origin === 'gguf' ? 'language model in GGUF' : 'language model in a Hugging Face folder'}, {count(model.parameters)} weights, {size(model.bytes)}</p>
+                  <p>{model.origin === 'onnx' ? 'ONNX graph' : model.origin === 'gguf' ? 'language model in GGUF' : 'language model in a Hugging Face folder'}, {integer(model.parameters)} weights, {size(model.bytes)}</p>
                   <Tensors model={model} worker={worker.current} />
                 </section>
                 <Decide key={model.name} model={model} disabled={busy !== undefined} onRun={(next) => void run(next)} />
