@@ -22,8 +22,9 @@ export async function floatEnds(applied: Applied, sqnrOf: StaticNoise): Promise<
   const { first, last } = endsOf(applied);
   const bare = without(applied, last);
   if (first.length === 0) return bare;
-  const share = 1 - 10 ** (((await sqnrOf(bare)) - (await sqnrOf(without(bare, first)))) / 10);
-  return paysAsFloat(share, first.length, bare.ranges.size) ? without(bare, first) : bare;
+  const barer = without(bare, first);
+  const share = 1 - 10 ** (((await sqnrOf(bare)) - (await sqnrOf(barer))) / 10);
+  return paysAsFloat(share, first.length, bare.ranges.size) ? barer : bare;
 }
 
 /** The same with activations that have no range any more, so that exporters keep them float. */

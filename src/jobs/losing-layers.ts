@@ -10,6 +10,7 @@ import { linearSites } from '../graph/linear.ts';
 import { viewOf } from '../graph/traverse.ts';
 import type { Batches } from '../observe/taps.ts';
 import type { Applied } from '../recipes/apply.ts';
+import { without } from './float-ends.ts';
 import { staticNoise, type StaticNoise } from './static-noise.ts';
 
 export interface LosingLayer {
@@ -40,10 +41,9 @@ export const losingLayers = (applied: Applied, engine: Engine, batches: Batches,
 
 /** The same by a measure of noise that is prepared already. */
 export async function rankedLayers(applied: Applied, sqnrOf: StaticNoise, count: number): Promise<LosingLayers> {
-  const sqnrWithout = (values: readonly string[]): Promise<number> =>
-    sqnrOf({ ...applied, ranges: new Map([...applied.ranges].filter(([value]) => !values.includes(value))) });
+  const sqnrWithout = (values: readonly string[]): Promise<number> => sqnrOf(without(applied, values));
   const values = activationValues(applied.graph).filter((value) => applied.ranges.has(value));
-  const sqnr = await sqnrWithout([]);
+  const sqnr = await sqnrOf(applied);
   const ranked: { run: readonly string[]; gain: number }[] = [];
   const size = Math.max(1, Math.ceil(Math.sqrt(values.length)));
   for (let begin = 0; begin < values.length; begin += size) {

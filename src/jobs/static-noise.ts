@@ -30,12 +30,19 @@ export function staticNoise(float: Graph, engine: Engine, batches: Batches): Sta
     return { taken, reference: await run(float, taken) };
   };
   let prepared: ReturnType<typeof prepare> | undefined;
-  return async ({ graph, weights, ranges }) => {
+  const measure: StaticNoise = async ({ graph, weights, ranges }) => {
     const { taken, reference } = await (prepared ??= prepare());
     const judge = generic.judge({});
     const outputs = await run((await exportStaticInt8(graph, { weights, ranges })).graph, taken);
     outputs.forEach((output, i) => judge.add({ feeds: {} }, reference[i], output, { float: '', candidate: '' }));
     return judge.finish().error.sqnr!;
+  };
+  // Choices that follow each other begin with what the one before ended with.
+  const known = new WeakMap<Applied, Promise<number>>();
+  return (applied) => {
+    const found = known.get(applied) ?? measure(applied);
+    known.set(applied, found);
+    return found;
   };
 }
 
