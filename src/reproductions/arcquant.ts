@@ -15,7 +15,7 @@ import { ditFiles, openDit } from './data/dit-node.ts';
 import { openLlama } from './data/llama-node.ts';
 import { judgeNetworks } from './dit-arms.ts';
 import { measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
-import { bitsOfArm, isDitLayer, isLlamaLayer, LanguageArms, layerEnergies, layerErrors, lessLayerError, planted, plantOutliers, weightCounts } from './w4a4-arms.ts';
+import { bitsOfArm, hostNotes, isDitLayer, isLlamaLayer, LanguageArms, layerEnergies, layerErrors, lessLayerError, plantOutliers, weightCounts } from './w4a4-arms.ts';
 import { standard } from './written.ts';
 
 const reduced = { windows: 32, calibration: 8, points: 64, images: 20, steps: 20 } as const;
@@ -108,11 +108,9 @@ async function run({ asset, threads, full, say }: ReproductionContext): Promise<
         { arm: 'keys and values at 4 bits', reason: 'the language model of the repository is judged without a cache' },
       ],
       notes: [
-        'language model of 3.6 M parameters, all 42 layers; diffusion transformer of 3.28 M parameters, the 24 attention and feed-forward layers of its blocks; every arm is the graph that its file holds, run by ONNX Runtime',
-        'errors of layers are of each layer by itself, on inputs of the float network that calibrated nothing; spread over layers, windows or points',
+        ...hostNotes,
         'bits count scales and the repeated columns, which files store twice; magnitudes decide the count of channels, where the code of the authors compares signed values',
         'the scale of the whole input is measured on each call, over all its tokens',
-        `planted twin: ${planted.channels} channels of every input ${planted.gain} times as large, the weights that read them as much smaller; the same float function`,
         ...language.notes, ...diffusion.notes,
       ],
     };

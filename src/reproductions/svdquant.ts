@@ -15,7 +15,7 @@ import { ditFiles, openDit } from './data/dit-node.ts';
 import { openLlama } from './data/llama-node.ts';
 import { judgeNetworks } from './dit-arms.ts';
 import { measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
-import { bitsOfArm, isDitLayer, isLlamaLayer, LanguageArms, layerEnergies, layerErrors, lessLayerError, planted, plantOutliers, weightCounts } from './w4a4-arms.ts';
+import { bitsOfArm, hostNotes, isDitLayer, isLlamaLayer, LanguageArms, layerEnergies, layerErrors, lessLayerError, plantOutliers, weightCounts } from './w4a4-arms.ts';
 import { standard } from './written.ts';
 
 const reduced = { grid: 10, samples: 128, rounds: 24, windows: 24, calibration: 8, points: 64, images: 20, steps: 20 } as const;
@@ -141,10 +141,8 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
         { arm: 'memory of FLUX.1, FID and ImageReward', reason: 'no text-to-image network is at hand' },
       ],
       notes: [
-        'language model of 3.6 M parameters, all 42 layers; diffusion transformer of 3.28 M parameters, the 24 attention and feed-forward layers of its blocks; every arm is the graph that its file holds, run by ONNX Runtime',
-        'errors of layers are of each layer by itself, on inputs of the float network that calibrated nothing; spread over layers, windows or points',
+        ...hostNotes,
         'bits count scales, and branches at 16 bits as the paper has them; the files here hold branches in float32',
-        `planted twin: ${planted.channels} channels of every input ${planted.gain} times as large, the weights that read them as much smaller; the same float function`,
         'scales of int4/g64 are float32 (0.5 bits a weight); layers that share an input are scored together, not the attention block as a whole',
       ],
     };

@@ -19,6 +19,13 @@ export const isDitLayer = (id: string): boolean => /^blocks\.\d+\.(attn|mlp)\./.
 /** Channels of every input that twins plant, and by how much they raise them. */
 export const planted = { gain: 20, channels: 8 } as const;
 
+/** What both experiments say of their hosts, errors and twins. */
+export const hostNotes: readonly string[] = [
+  'language model of 3.6 M parameters, all 42 layers; diffusion transformer of 3.28 M parameters, the 24 attention and feed-forward layers of its blocks; every arm is the graph that its file holds, run by ONNX Runtime',
+  'errors of layers are of each layer by itself, on inputs of the float network that calibrated nothing; spread over layers, windows or points',
+  `planted twin: ${planted.channels} channels of every input ${planted.gain} times as large, the weights that read them as much smaller; the same float function`,
+];
+
 /** Rows of each input that errors of layers are measured on. */
 const rows = 256;
 
