@@ -90,16 +90,6 @@ function group4(a: v128, b: v128, c: v128, d: v128, scales: v128, mins: v128, to
   return f32x4.mul(value, v128.load32_splat(scale));
 }
 
-/** Σ of unpacked codes times codes of 16 bits. */
-// @ts-ignore: decorator
-@inline
-function dot32(w0: v128, w1: v128, w2: v128, w3: v128, x: usize): v128 {
-  return i32x4.add(
-    i32x4.add(i32x4.dot_i16x8_s(w0, v128.load(x)), i32x4.dot_i16x8_s(w1, v128.load(x, 16))),
-    i32x4.add(i32x4.dot_i16x8_s(w2, v128.load(x, 32)), i32x4.dot_i16x8_s(w3, v128.load(x, 48))),
-  );
-}
-
 /** out[token][4 · panel + row] for panels [first, last); `stride` in values. */
 export function product4(w: usize, scales: usize, mins: usize, groups: i32, codes: usize, bytes: usize, inScales: usize, totals: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32): void {
   const inputs = ASC_FEATURE_RELAXED_SIMD ? bytes : codes;
@@ -110,7 +100,7 @@ export function product4(w: usize, scales: usize, mins: usize, groups: i32, code
     const ps = scales + (<usize>p * <usize>groups << 4);
     const pm = mins + (<usize>p * <usize>groups << 4);
     let t = 0;
-    // Codes are unpacked once for two tokens.
+    // The compiler unpacks codes once for two tokens.
     if (!ASC_FEATURE_RELAXED_SIMD) {
       for (; t + 1 < tokens; t += 2) {
         let acc = f32x4.splat(0), other = f32x4.splat(0);
@@ -120,18 +110,10 @@ export function product4(w: usize, scales: usize, mins: usize, groups: i32, code
         for (let g: usize = 0; g < <usize>groups; g++) {
           const at = panel + (g << 6);
           const s = v128.load(ps + (g << 4)), m = v128.load(pm + (g << 4));
-          const an = v128.load(at), al = v128.and(an, i8x16.splat(15)), ah = i8x16.shr_u(an, 4);
-          const a0 = i16x8.extend_low_i8x16_s(al), a1 = i16x8.extend_high_i8x16_s(al), a2 = i16x8.extend_low_i8x16_s(ah), a3 = i16x8.extend_high_i8x16_s(ah);
-          const ax = dot32(a0, a1, a2, a3, x), ay = dot32(a0, a1, a2, a3, x + row);
-          const bn = v128.load(at, 16), bl = v128.and(bn, i8x16.splat(15)), bh = i8x16.shr_u(bn, 4);
-          const b0 = i16x8.extend_low_i8x16_s(bl), b1 = i16x8.extend_high_i8x16_s(bl), b2 = i16x8.extend_low_i8x16_s(bh), b3 = i16x8.extend_high_i8x16_s(bh);
-          const bx = dot32(b0, b1, b2, b3, x), by = dot32(b0, b1, b2, b3, x + row);
-          const cn = v128.load(at, 32), cl = v128.and(cn, i8x16.splat(15)), ch = i8x16.shr_u(cn, 4);
-          const c0 = i16x8.extend_low_i8x16_s(cl), c1 = i16x8.extend_high_i8x16_s(cl), c2 = i16x8.extend_low_i8x16_s(ch), c3 = i16x8.extend_high_i8x16_s(ch);
-          const cx = dot32(c0, c1, c2, c3, x), cy = dot32(c0, c1, c2, c3, x + row);
-          const dn = v128.load(at, 48), dl = v128.and(dn, i8x16.splat(15)), dh = i8x16.shr_u(dn, 4);
-          const d0 = i16x8.extend_low_i8x16_s(dl), d1 = i16x8.extend_high_i8x16_s(dl), d2 = i16x8.extend_low_i8x16_s(dh), d3 = i16x8.extend_high_i8x16_s(dh);
-          const dx = dot32(d0, d1, d2, d3, x), dy = dot32(d0, d1, d2, d3, x + row);
+          const a = v128.load(at), ax = dotNibbles(a, x), ay = dotNibbles(a, x + row);
+          const b = v128.load(at, 16), bx = dotNibbles(b, x), by = dotNibbles(b, x + row);
+          const c = v128.load(at, 32), cx = dotNibbles(c, x), cy = dotNibbles(c, x + row);
+          const d = v128.load(at, 48), dx = dotNibbles(d, x), dy = dotNibbles(d, x + row);
           acc = f32x4.add(acc, group4(ax, bx, cx, dx, s, m, xt, xs));
           other = f32x4.add(other, group4(ay, by, cy, dy, s, m, xt + side, xs + side));
           x += nibbleInputs;
