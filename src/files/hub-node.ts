@@ -7,6 +7,7 @@ import { dirname, join, sep } from 'node:path';
 import type { ListFileEntry } from '@huggingface/hub';
 import { attempt } from './fs-node.ts';
 import { hubErrors as errors, isSafeName, neededFiles, parseHubId, type HubId } from './hub.ts';
+import { asked, listHub, patientFetch } from './hub-list.ts';
 import { openUrl, type UrlOptions } from './http.ts';
 
 export interface DownloadOptions {
@@ -24,12 +25,6 @@ export interface DownloadOptions {
   readonly network?: Pick<UrlOptions, 'attempts' | 'backoffMs' | 'silenceMs'>;
 }
 
-/** No published model comes near. */
-const maxFiles = 20_000;
-/** A page of the list of files has about 500 kB. */
-const maxAnswerBytes = 16 * 1024 * 1024;
-/** Pages have a thousand files each; those of a few would take more, and those of none never end. */
-const maxPages = 200;
 /** Bytes per request: a lost one costs little, and its memory is small beside any model. */
 const pieceBytes = 16 * 1024 * 1024;
 
@@ -44,25 +39,8 @@ export async function downloadModel(model: string, options: DownloadOptions = {}
   const hubUrl = (options.hubUrl ?? process.env['HF_ENDPOINT'] ?? 'https://huggingface.co').replace(/\/+$/, '');
   const accessToken = options.token ?? (process.env['HF_TOKEN'] || undefined);
   if (accessToken !== undefined && !accessToken.startsWith('hf_')) throw errors.token({ variable: options.token === undefined ? 'HF_TOKEN' : 'the token' });
-  // Taken lazily: an error about a local file must not wait for it.
-  const { fileDownloadInfo, listFiles, modelInfo } = await import('@huggingface/hub');
   const access = { hubUrl, accessToken, fetch: patientFetch(options.network) };
-
-  const { sha } = await asked(id, () => modelInfo({ name: repo, revision: hub.revision ?? 'main', additionalFields: ['sha'], ...access }));
-  if (!/^[0-9a-f]{40}$/.test(sha)) throw errors.answer({ id, reason: 'no commit' });
-  const entries = new Map<string, ListFileEntry>();
-  await asked(id, async () => {
-    let pages = 0;
-    const turning: typeof fetch = (input, init) => {
-      if (++pages > maxPages) throw errors.answer({ id, reason: `more than ${maxPages} pages of files` });
-      return access.fetch(input, init);
-    };
-    for await (const entry of listFiles({ repo, revision: sha, recursive: true, ...access, fetch: turning })) {
-      if (entry.type !== 'file' || typeof entry.path !== 'string') continue;
-      if (entries.size >= maxFiles) throw errors.tooMany({ id, limit: maxFiles });
-      entries.set(entry.path, entry);
-    }
-  });
+  const { sha, entries } = await listHub(hub, access);
   const all = [...entries.keys()].sort();
   const wanted = options.files === undefined ? neededFiles(hub, all) : all.filter(options.files);
   for (const file of wanted) if (!isSafeName(file)) throw errors.name({ id, file: JSON.stringify(file.slice(0, 100)) });
@@ -78,7 +56,7 @@ export async function downloadModel(model: string, options: DownloadOptions = {}
     const onBytes = (done: number): void => options.onProgress?.(base + done, total, file);
     const path = await placeOf(hub, root, file);
     if (!(await isComplete(path, entry.size))) {
-      const info = await asked(id, () => fileDownloadInfo({ repo, path: file, revision: sha, ...access }), true);
+      const info = await asked(id, async () => (await import('@huggingface/hub')).fileDownloadInfo({ repo, path: file, revision: sha, ...access }), true);
       if (info === null) throw errors.noFile({ id, file });
       if (info.size !== entry.size) throw errors.size({ id, file, expected: entry.size, got: info.size });
       // The token is for the hub, not for the stores that it sends us to.
@@ -183,54 +161,5 @@ async function hashStored(handle: FileHandle, digest: Hash, end: number): Promis
     if (bytesRead === 0) break;
     digest.update(buffer.subarray(0, bytesRead));
     at += bytesRead;
-  }
-}
-
-/** A `fetch` for the small requests: tries again when the network fails or the server is busy. */
-function patientFetch(network: DownloadOptions['network'] = {}): typeof fetch {
-  const { attempts = 5, backoffMs = 250, silenceMs = 30_000 } = network;
-  return async (input, init) => {
-    for (let failed = 1; ; failed++) {
-      const response = await fetch(input, { ...init, signal: AbortSignal.timeout(silenceMs) }).catch((error: unknown) => {
-        if (failed >= attempts) throw error;
-        return undefined;
-      });
-      if (response !== undefined && (failed >= attempts || !(response.status === 429 || response.status >= 500))) return bounded(response);
-      await response?.body?.cancel();
-      await new Promise((resolve) => setTimeout(resolve, Math.min(10_000, backoffMs * 2 ** (failed - 1))));
-    }
-  };
-}
-
-/** The same answer, broken off where it becomes longer than any answer of the hub. */
-function bounded(response: Response): Response {
-  if (response.body === null) return response;
-  let came = 0;
-  const counted = response.body.pipeThrough(new TransformStream<Uint8Array, Uint8Array>({
-    transform(chunk, controller) {
-      came += chunk.byteLength;
-      if (came > maxAnswerBytes) controller.error(new Error(`more than ${maxAnswerBytes} bytes`));
-      else controller.enqueue(chunk);
-    },
-  }));
-  const { status, statusText, headers, url } = response;
-  // The address after redirects is of interest to the library, and cannot be given to the constructor.
-  return Object.defineProperty(new Response(counted, { status, statusText, headers }), 'url', { value: url });
-}
-
-/** Runs a request to the hub and puts its failure into our words; `exists` when the model is known to be there. */
-async function asked<T>(id: string, request: () => Promise<T>, exists = false): Promise<T> {
-  try {
-    return await request();
-  } catch (error) {
-    if ((error as Error).name === 'FewbitError') throw error;
-    const status = (error as { statusCode?: number }).statusCode;
-    // The hub does not tell strangers whether a private model exists: 401 means either.
-    if (status === 404 || (status === 401 && !exists)) throw errors.notFound({ id });
-    if (status === 401 || status === 403) throw errors.denied({ id, status });
-    const { cause, name, message } = error as Error;
-    const reason = (status === undefined ? String((cause as { code?: string } | undefined)?.code ?? message) : `status ${status}`).split('\n')[0].slice(0, 150);
-    // A failed fetch keeps its reason in `cause`; what the library itself throws has none.
-    throw cause !== undefined || name === 'TimeoutError' ? errors.unreachable({ id, reason }) : errors.answer({ id, reason });
   }
 }

@@ -1,7 +1,7 @@
 /** The data-free main job on files that a page holds: the same plan and the same bytes as in Node, in Blobs. */
 import type { Engine } from '../engine/session.ts';
 import { defineErrors } from '../errors.ts';
-import type { ByteSink } from '../files/source.ts';
+import type { Folder } from '../files/source.ts';
 import { inlinePool, type Pool } from '../round/pool.ts';
 import { outputSpecs } from './outputs.ts';
 import { planOutputs } from './plan.ts';
@@ -10,8 +10,10 @@ import { modern, recipeRunner } from './recipe-runner.ts';
 import type { PlannedOutput } from './result.ts';
 import { parseSettings, type QuantizeRequest } from './settings.ts';
 import { storageOf } from './storage-cost.ts';
-import { openBlobs, type NamedBlob } from './source-web.ts';
+import { blobFolder, openModelIn, type NamedBlob } from './source-web.ts';
+import type { Written } from './target.ts';
 import { targetWriters } from './targets.ts';
+import { blobStore, type WebStore } from './web-store.ts';
 
 /** What a run without sample inputs may be asked for; the names mean what they mean in Node. */
 export type WebRequest = Pick<QuantizeRequest, 'to' | 'bits' | 'weights' | 'activations' | 'recipe' | 'layout' | 'keep' | 'seed' | 'allowFallback' | 'allowRequantize'>;
@@ -27,11 +29,19 @@ export interface WebHooks {
   onPlan?(plan: WebPlan): void;
   /** Who encodes tiles; by default the thread that calls, and then the caller closes nothing. */
   readonly pool?: Pool;
+  /** Where the files go; by default they are kept as Blobs. One that holds output of an earlier run with the same inputs and settings goes on from it. */
+  readonly store?: WebStore;
 }
 
 export interface WebFile { readonly path: string; readonly blob: Blob }
 
-export interface WebResult { readonly files: readonly WebFile[]; readonly plan: WebPlan; readonly notes: readonly string[] }
+export interface WebResult {
+  readonly files: readonly WebFile[];
+  readonly plan: WebPlan;
+  /** What became of each output of the plan. */
+  readonly written: readonly Written[];
+  readonly notes: readonly string[];
+}
 
 const errors = defineErrors('quantizeWeb', {
   refused: (f: { count: number; first: string; file: string }) => [
@@ -45,9 +55,9 @@ const errors = defineErrors('quantizeWeb', {
 const noEngine: Engine = { name: 'none', open: async () => { throw errors.noEngine({}); } };
 
 /** Plans, then makes the files. Throws before any work when the plan cannot be carried out. */
-export async function quantizeFiles(given: readonly NamedBlob[], request: WebRequest, hooks: WebHooks = {}): Promise<WebResult> {
-  const { progress = silentProgress, pool = inlinePool() } = hooks;
-  const opened = await openBlobs(given);
+export async function quantizeFiles(given: readonly NamedBlob[] | Folder, request: WebRequest, hooks: WebHooks = {}): Promise<WebResult> {
+  const { progress = silentProgress, pool = inlinePool(), store = blobStore() } = hooks;
+  const opened = await openModelIn('list' in given ? given : blobFolder(given));
   const model = opened.kind === 'lm' ? opened : { ...opened, graph: await modern(opened.graph) };
   const settings = parseSettings({ ...request, model: model.name, output: '.', verdict: false, threads: pool.threads });
   const parts = await planOutputs(model, outputSpecs(model, settings), settings, targetWriters);
@@ -60,45 +70,20 @@ export async function quantizeFiles(given: readonly NamedBlob[], request: WebReq
     if (refusals.length > 0) throw errors.refused({ count: refusals.length, first: refusals[0], file });
   }
   const apply = recipeRunner(model, settings, { engine: noEngine, progress, storageOf: (scheme) => storageOf(model, scheme, settings.keep) });
-  const made = new Map<string, Blob>();
-  const paths = new Set<string>();
-  const notes: string[] = [];
+  const written: Written[] = [];
   for (const { spec, plan: targetPlan } of parts) {
     progress.phase(spec.file, targetPlan.tensors.length);
-    const written = await targetWriters[spec.target].write({
+    const finished = await store.finished(spec.file);
+    if (finished !== undefined) progress.line(`${spec.file} was finished by an earlier run`);
+    const one = finished ?? await targetWriters[spec.target].write({
       model, spec, settings, plan: targetPlan, pool, progress, apply: () => apply(spec), importance: async () => new Map(),
-      open: async (path) => blobSink((blob) => made.set(path, blob)),
-      share: async (path, content) => {
-        const present = made.get(path);
-        made.set(path, new Blob([content(present === undefined ? undefined : new Uint8Array(await present.arrayBuffer())).slice()]));
-      },
+      open: (path) => store.open(path), share: (path, content) => store.share(path, content),
     });
-    for (const path of written.files) paths.add(path);
-    notes.push(...written.notes);
+    if (finished === undefined) await store.record(spec.file, one);
+    written.push(one);
     progress.end();
   }
-  return { files: [...paths].map((path) => ({ path, blob: made.get(path)! })), plan, notes };
-}
-
-/** Bytes that a sink holds before it hands them to the browser, which may keep Blobs on disk. */
-const heldBytes = 32 * 1024 * 1024;
-
-/** A sink whose bytes become a Blob when it is committed. */
-function blobSink(commit: (blob: Blob) => void): ByteSink {
-  let parts: BlobPart[] = [];
-  let held = 0;
-  let written = 0;
-  return {
-    get written() { return written; },
-    write: async (bytes) => {
-      parts.push(bytes.slice());
-      held += bytes.byteLength;
-      written += bytes.byteLength;
-      if (held < heldBytes) return;
-      parts = [new Blob(parts)];
-      held = 0;
-    },
-    commit: async () => commit(new Blob(parts)),
-    abort: async () => { parts = []; },
-  };
+  const paths = [...new Set(written.flatMap(({ files }) => files))];
+  const files = await Promise.all(paths.map(async (path) => ({ path, blob: await store.read(path) })));
+  return { files, plan, written, notes: written.flatMap(({ notes }) => notes) };
 }

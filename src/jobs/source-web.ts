@@ -1,5 +1,6 @@
-/** Opens a model from files that a page holds: what a user dropped or chose, one by one or as a folder. */
+/** Opens a model from files that a page holds or reaches: what a user dropped or chose, one by one or as a folder; or any folder that can be listed. */
 import { defineErrors } from '../errors.ts';
+import { parseSplitName } from '../files/gguf-split.ts';
 import { openOnnxModel } from '../files/onnx.ts';
 import { blobSource, type Folder } from '../files/source.ts';
 import { openGgufLanguageModel } from '../models/gguf-model.ts';
@@ -34,18 +35,22 @@ export function blobFolder(files: readonly NamedBlob[]): Folder {
 
 /** Name of a model by its file; `model.onnx` and the like are named after their folder. */
 function modelName(path: string, folder: Folder): string {
-  const stem = path.slice(path.lastIndexOf('/') + 1).replace(/\.\w+$/, '');
+  const file = path.slice(path.lastIndexOf('/') + 1);
+  const stem = parseSplitName(file)?.stem ?? file.replace(/\.\w+$/, '');
   return /^(model|onnx)$/i.test(stem) ? folder.name : stem;
 }
 
 /** The model among the files: a Hugging Face folder, or one .onnx (with its external data) or .gguf file. */
-export async function openBlobs(files: readonly NamedBlob[]): Promise<SourceModel> {
-  const folder = blobFolder(files);
+export const openBlobs = (files: readonly NamedBlob[]): Promise<SourceModel> => openModelIn(blobFolder(files));
+
+/** The model in a folder that can be listed, wherever its files are read from. */
+export async function openModelIn(folder: Folder): Promise<SourceModel> {
   const names = await folder.list();
   if (names.includes('config.json') && names.some((name) => name.endsWith('.safetensors'))) {
     return languageSource(await openLanguageModel(folder), folder.name, folder.name, 'huggingface', []);
   }
-  const models = names.filter((name) => /\.(onnx|gguf)$/i.test(name));
+  // A model in several GGUF files is opened by its first.
+  const models = names.filter((name) => /\.(onnx|gguf)$/i.test(name) && (parseSplitName(name)?.index ?? 0) === 0);
   if (models.length === 0) throw errors.noModel({ names: names.slice(0, 8).join(', ') });
   if (models.length > 1) throw errors.severalModels({ names: models.slice(0, 8).join(', ') });
   const [path] = models;
@@ -54,7 +59,7 @@ export async function openBlobs(files: readonly NamedBlob[]): Promise<SourceMode
   const beside = path.slice(0, path.lastIndexOf('/') + 1);
   const data: Folder = { ...folder, has: (file) => folder.has(beside + file), open: (file) => folder.open(beside + file) };
   const name = modelName(path, folder);
-  if (/\.gguf$/i.test(path)) return languageSource(await openGgufLanguageModel(source), name, path, 'gguf', []);
+  if (/\.gguf$/i.test(path)) return languageSource(await openGgufLanguageModel(source, data), name, path, 'gguf', []);
   const { graph, close } = await openOnnxModel(source, data);
   return graphSource(graph, name, path, [], close);
 }
