@@ -33,7 +33,7 @@ async function ours(path: string, threads: number): Promise<{ run(): Promise<Spe
   const decoder = await LlamaDecoder.open(source.language!.config as LlamaConfig, source.language!.tensors, { context: 512, ...(threads > 1 ? { team: { members: threads, start: startTeam } } : {}) });
   return {
     async run() {
-      decoder.position = 0;
+      decoder.rewind(0);
       const started = performance.now();
       let next = likeliest(decoder.feed(prompt));
       const read = performance.now();

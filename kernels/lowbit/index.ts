@@ -353,15 +353,17 @@ export function siluTimes(gate: usize, up: usize, count: i32): void {
 }
 
 /**
- * Attention of one query head over positions [from, to) of a cache [position][kvHeads][width]: `keys` and `values` point
- * at the head's first position, `stride` is the distance of positions in bytes. `scores` holds a multiple of four values.
+ * Attention of one query head over positions [from, to) of a cache [position][kvHeads][width], then over `more` of them
+ * whose numbers are listed: `keys` and `values` point at the head's first position, `stride` is the distance of positions
+ * in bytes. `scores` holds a multiple of four values.
  */
-export function attend(query: usize, keys: usize, values: usize, stride: usize, from: i32, to: i32, width: i32, scale: f32, scores: usize, out: usize): void {
+export function attend(query: usize, keys: usize, values: usize, stride: usize, from: i32, to: i32, width: i32, scale: f32, scores: usize, out: usize, listed: usize, more: i32): void {
   const bytes = <usize>width << 2;
   let top: f32 = -Infinity;
-  const count = to - from;
+  const range = to - from;
+  const count = range + more;
   for (let p = 0; p < count; p++) {
-    const key = keys + <usize>(from + p) * stride;
+    const key = keys + <usize>(p < range ? from + p : load<i32>(listed + (<usize>(p - range) << 2))) * stride;
     let sum = f32x4.splat(0);
     for (let i: usize = 0; i < bytes; i += 16) sum = f32x4.add(sum, f32x4.mul(v128.load(query + i), v128.load(key + i)));
     const score = total(sum) * scale;
@@ -379,7 +381,8 @@ export function attend(query: usize, keys: usize, values: usize, stride: usize, 
   const sum = f32x4.splat(total(norm));
   for (let i: usize = 0; i < bytes; i += 16) {
     let acc = f32x4.splat(0);
-    for (let p = 0; p < count; p++) acc = f32x4.add(acc, f32x4.mul(v128.load32_splat(scores + (<usize>p << 2)), v128.load(values + <usize>(from + p) * stride + i)));
+    for (let p = 0; p < range; p++) acc = f32x4.add(acc, f32x4.mul(v128.load32_splat(scores + (<usize>p << 2)), v128.load(values + <usize>(from + p) * stride + i)));
+    for (let p = range; p < count; p++) acc = f32x4.add(acc, f32x4.mul(v128.load32_splat(scores + (<usize>p << 2)), v128.load(values + <usize>load<i32>(listed + (<usize>(p - range) << 2)) * stride + i)));
     v128.store(out + i, f32x4.div(acc, sum));
   }
 }

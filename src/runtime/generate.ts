@@ -8,8 +8,10 @@ import { TextStream } from './text-stream.ts';
 /** What generates: tokens in, logits after the last one out. */
 export interface Decoder {
   readonly context: number;
-  position: number;
+  readonly position: number;
   feed(tokens: readonly number[]): Float32Array;
+  /** Forgets what came after `position` tokens; gives how many are still held. */
+  rewind(position: number): number;
   /** Stands behind the longest beginning of the prompt that is still held; gives how many tokens that are. */
   begin?(prompt: readonly number[]): number;
 }

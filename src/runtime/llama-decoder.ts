@@ -1,4 +1,4 @@
-/** A model of the Llama family on the low-bit kernels: tokens in, logits out, keys and values kept in float32. */
+/** A model of the Llama family on the low-bit kernels: tokens in, logits out, keys and values kept in caches. */
 import { defineErrors } from '../errors.ts';
 import { groupSize, lowBitKernels, type LowBitKernels } from '../engine/kernels/lowbit.ts';
 import { boardBytes } from '../engine/kernels/lowbit-team.ts';
@@ -8,6 +8,7 @@ import { embeddingName, headName, layerName } from '../models/llama-weights.ts';
 import { inverseFrequencies } from '../models/rope.ts';
 import type { TensorRef } from '../tensor-ref.ts';
 import { Arena } from './arena.ts';
+import { floatCache, type CacheShape, type KvCache } from './kv-cache.ts';
 import { multiply, packMatrix, rowOf, type Inputs, type PackedMatrix } from './packed-matrix.ts';
 
 const errors = defineErrors('decoder', {
@@ -35,22 +36,20 @@ interface Layer {
   readonly gate: PackedMatrix; readonly up: PackedMatrix; readonly down: PackedMatrix;
   /** Addresses of vectors; 0 where the model has none. */
   readonly vectors: Readonly<Record<'before' | 'after' | 'qNorm' | 'kNorm' | 'qBias' | 'kBias' | 'vBias' | 'oBias' | 'gateBias' | 'upBias' | 'downBias', number>>;
-  readonly keys: number;
-  readonly values: number;
+  readonly cache: KvCache;
 }
 
 /** Addresses of what a chunk of tokens passes through. */
 interface Scratch {
   readonly x: number; readonly normed: number; readonly query: number; readonly mixed: number; readonly projected: number;
-  readonly gate: number; readonly up: number; readonly scores: number; readonly logits: number;
+  readonly gate: number; readonly up: number; readonly logits: number;
   readonly rounded: Inputs['rounded'];
 }
 
 export class LlamaDecoder {
   readonly context: number;
   readonly vocabulary: number;
-  /** Tokens seen so far; setting it back forgets the later ones. */
-  position = 0;
+  #position = 0;
   readonly #arena: Arena;
   #kernels: LowBitKernels;
   #stop: () => void = () => {};
@@ -78,7 +77,7 @@ export class LlamaDecoder {
     const widest = Math.max(padded(hiddenSize), padded(intermediateSize), padded(heads * headDim));
     this.#scratch = {
       x: floats(hiddenSize), normed: floats(hiddenSize), query: floats(heads * headDim), mixed: floats(heads * headDim), projected: floats(hiddenSize),
-      gate: floats(intermediateSize), up: floats(intermediateSize), scores: floats(parts.context + 4, 1), logits: floats(config.vocabSize, 1),
+      gate: floats(intermediateSize), up: floats(intermediateSize), logits: floats(config.vocabSize, 1),
       rounded: { codes: arena.take(2 * chunk * widest), bytes: arena.take(chunk * widest), scales: arena.take((4 * chunk * widest) / groupSize), totals: arena.take((4 * chunk * widest) / groupSize) },
     };
     this.#angles = turnTables(arena, config, parts.context);
@@ -106,13 +105,15 @@ export class LlamaDecoder {
       took(name);
       return at;
     };
+    const own = kernels(arena.memory);
+    const { heads, kvHeads, headDim } = config;
+    const shape: CacheShape = { heads, kvHeads, headDim, context, chunk, scores: arena.take(4 * (context + 4)), listed: arena.take(4 * chunk) };
     const embedding = await matrix(embeddingName);
     const layers: Layer[] = [];
     for (let i = 0; i < config.layers.length; i++) {
       const of = (part: string): string => layerName(i, part);
       const linear = (part: string): Promise<PackedMatrix> => matrix(of(`${part}.weight`));
       const bias = (part: string): Promise<number> => vector(of(`${part}.bias`));
-      const cache = 4 * context * config.kvHeads * config.headDim;
       layers.push({
         q: await linear('self_attn.q_proj'), k: await linear('self_attn.k_proj'), v: await linear('self_attn.v_proj'), o: await linear('self_attn.o_proj'),
         gate: await linear('mlp.gate_proj'), up: await linear('mlp.up_proj'), down: await linear('mlp.down_proj'),
@@ -122,12 +123,12 @@ export class LlamaDecoder {
           qBias: await bias('self_attn.q_proj'), kBias: await bias('self_attn.k_proj'), vBias: await bias('self_attn.v_proj'), oBias: await bias('self_attn.o_proj'),
           gateBias: await bias('mlp.gate_proj'), upBias: await bias('mlp.up_proj'), downBias: await bias('mlp.down_proj'),
         },
-        keys: arena.take(cache), values: arena.take(cache),
+        cache: floatCache(arena, own, shape),
       });
     }
     const finalNorm = await vector('model.norm.weight');
     const head = config.tied ? embedding : await matrix(headName);
-    const made = new LlamaDecoder(arena, kernels(arena.memory), config, { layers, embedding, head, finalNorm, context });
+    const made = new LlamaDecoder(arena, own, config, { layers, embedding, head, finalNorm, context });
     // Threads see the memory as large as it is when they begin.
     if (team !== undefined) {
       const shared = await team.start(arena.memory, board, team.members);
@@ -139,6 +140,15 @@ export class LlamaDecoder {
 
   /** Bytes of weights, cache and everything else. */
   get bytes(): number { return this.#arena.bytes; }
+
+  /** Tokens seen so far. */
+  get position(): number { return this.#position; }
+
+  /** Forgets what came after `position` tokens; gives how many are still held: that many, or none where the cache cannot go back exactly. */
+  rewind(position: number): number {
+    if (position < this.#position) this.#position = Math.min(...this.#layers.map(({ cache }) => cache.rewind(position)));
+    return this.#position;
+  }
 
   /** Ends the threads, if there are any; the memory goes with the decoder. */
   dispose(): void { this.#stop(); }
@@ -156,7 +166,7 @@ export class LlamaDecoder {
         if (options.all === true) logits.set(this.#logits(t), (first + t) * vocabulary);
         else if (first + t === tokens.length - 1) logits.set(this.#logits(t));
       }
-      this.position += part.length;
+      this.#position += part.length;
     }
     return logits;
   }
@@ -183,7 +193,7 @@ export class LlamaDecoder {
     this.#layers.forEach((layer, index) => {
       const { vectors } = layer;
       const { rope, window } = this.#config.layers[index];
-      const [keys, values] = [layer.keys, layer.values].map((at) => at + 4 * this.position * kvWidth);
+      const { keys, values } = layer.cache.place(this.position, count);
       const before = normed(vectors.before);
       multiply(k, layer.q, before, count, s.query, turned);
       multiply(k, layer.k, before, count, keys, kvWidth);
@@ -203,10 +213,7 @@ export class LlamaDecoder {
       for (let t = 0; t < count; t++) {
         const to = this.position + t + 1;
         const from = window === undefined ? 0 : Math.max(0, to - window);
-        for (let h = 0; h < heads; h++) {
-          const kv = 4 * headDim * Math.floor((h * kvHeads) / heads);
-          k.attend(s.query + 4 * (t * turned + h * headDim), layer.keys + kv, layer.values + kv, 4 * kvWidth, from, to, headDim, 1 / Math.sqrt(headDim), s.scores, s.mixed + 4 * (t * turned + h * headDim));
-        }
+        layer.cache.attend(s.query + 4 * t * turned, s.mixed + 4 * t * turned, from, to);
       }
       multiply(k, layer.o, rounded(s.mixed, turned), count, s.projected, wide);
       biased(s.projected, vectors.oBias, wide, hiddenSize);

@@ -9,7 +9,8 @@ export class PrefixCache implements Decoder {
 
   get context(): number { return this.#decoder.context; }
   get position(): number { return this.#decoder.position; }
-  set position(to: number) { this.#decoder.position = to; }
+
+  rewind(position: number): number { return this.#decoder.rewind(position); }
 
   feed(tokens: readonly number[]): Float32Array {
     const at = this.#decoder.position;
@@ -25,7 +26,6 @@ export class PrefixCache implements Decoder {
     const most = Math.min(prompt.length - 1, this.#held.length);
     let common = 0;
     while (common < most && this.#held[common] === prompt[common]) common++;
-    this.#decoder.position = common;
-    return common;
+    return this.rewind(common);
   }
 }

@@ -129,15 +129,20 @@ test('rounded inputs are within half a step, with exact sums', () => {
 test('float products, norms, rotations, gates and attention: the bits of the plain twins and the values of the formulas', () => {
   const [fast, plain] = [filled(), filled()];
   const [width, positions, stride] = [16, 7, 128];
+  for (const memory of [fast, plain]) new Uint32Array(memory.buffer, 132_000, 3).set([3, 4, 6]);
   for (const kernels of [lowBitKernels(fast), plainLowBit(plain)]) {
     kernels.productFloat({ ...product, groups: 1, weights: place.wScales, last: 1 }, place.x);
     kernels.rmsNorm(place.x, place.mins, 64, 1e-5, 120_000);
     kernels.rotate(place.x + 1024, 2, 8, place.wScales, place.mins);
     kernels.siluTimes(place.x + 1280, place.x, 64);
     kernels.attend(place.x, place.wScales, place.wScales + 64, stride, 1, positions, width, 0.25, 130_000, 131_072);
+    kernels.attend(place.x, place.wScales, place.wScales + 64, stride, 1, 5, width, 0.25, 130_000, 131_200);
+    kernels.attend(place.x, place.wScales, place.wScales + 64, stride, 1, 3, width, 0.25, 130_000, 131_328, 132_000, 2);
+    kernels.attend(place.x, place.wScales, place.wScales + 64, stride, 1, 3, width, 0.25, 130_000, 131_456, 132_000, 3);
     kernels.addTo(place.x, place.mins, 32);
   }
   assert.deepEqual(bytesOf(fast), bytesOf(plain));
+  assert.deepEqual(new Float32Array(fast.buffer, 131_328, width), new Float32Array(fast.buffer, 131_200, width), 'listed positions are like a range');
   const before = new Float32Array(filled().buffer);
   const after = new Float32Array(fast.buffer);
   const query = [...before.subarray(place.x / 4, place.x / 4 + width)];

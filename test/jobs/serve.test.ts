@@ -106,7 +106,7 @@ test('log probabilities add up and are those of the logits', async () => {
   assert.equal(tokens.join(''), body.choices[0].text);
   assert.deepEqual(offsets, [0, tokens[0].length, tokens[0].length + tokens[1].length]);
   const prompt = model.encode('ROMEO:');
-  model.decoder.position = 0;
+  model.decoder.rewind(0);
   const logits = model.decoder.feed(prompt);
   const total = logits.reduce((sum, logit) => sum + Math.exp(logit), 0);
   const expected = [...logits].map((logit) => logit - Math.log(total)).sort((a, b) => b - a).slice(0, 20);

@@ -46,8 +46,8 @@ test('prompts that share a beginning are read from where they differ, and the te
     prompt ||= words[0];
     const options = { maxTokens: 1 + (i % 9), temperature: i % 2, seed: i };
     const found = await all(model.write(prompt, options));
-    fresh.decoder.position = 0;
-    const expected = await all(generate({ context: fresh.decoder.context, get position() { return fresh.decoder.position; }, set position(to) { fresh.decoder.position = to; }, feed: (tokens) => fresh.decoder.feed(tokens) }, fresh.tokenizer, fresh.encode(prompt), { endTokens: fresh.endTokens, ...options }));
+    fresh.decoder.rewind(0);
+    const expected = await all(generate({ context: fresh.decoder.context, get position() { return fresh.decoder.position; }, rewind: (to) => fresh.decoder.rewind(to), feed: (tokens) => fresh.decoder.feed(tokens) }, fresh.tokenizer, fresh.encode(prompt), { endTokens: fresh.endTokens, ...options }));
     assert.deepEqual([found.ids, found.text, found.end, found.promptTokens], [expected.ids, expected.text, expected.end, expected.promptTokens]);
     assert.ok(found.cachedTokens < found.promptTokens);
     saved += found.cachedTokens;

@@ -82,7 +82,7 @@ for (const type of ['q4_0', 'q8_0', 'q4_k', 'q5_k', 'q6_k'] as const) {
       const plain = await open(blocks, { kernels: plainLowBit });
       assert.deepEqual(plain.feed(tokens.slice(0, 2), { all: true }), found.subarray(0, 2 * vocabulary));
     }
-    decoder.position = 5;
+    decoder.rewind(5);
     assert.deepEqual(decoder.feed(tokens.slice(5)), found.subarray(44 * vocabulary));
   });
 }
@@ -93,7 +93,7 @@ test('any number of threads gives the same bits', async () => {
   const decoder = await open(blocks, { team: { members: 3, start: startTeam } });
   try {
     for (let i = 0; i < 5; i++) {
-      decoder.position = 0;
+      decoder.rewind(0);
       assert.deepEqual(decoder.feed(tokens, { all: true }), alone);
     }
   } finally {

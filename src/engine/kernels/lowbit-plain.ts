@@ -154,10 +154,11 @@ export function plainLowBit(memory: WebAssembly.Memory): LowBitKernels {
         F[gate / 4 + i] = f(f(g * f((g < 0 ? e : 1) / f(1 + e))) * F[up / 4 + i]);
       }
     },
-    attend(query, keys, values, stride, from, to, width, scale, scores, out) {
+    attend(query, keys, values, stride, from, to, width, scale, scores, out, listed = 0, more = 0) {
       const F = floats();
-      const at = (base: number, p: number): number => (base + (from + p) * stride) / 4;
-      const count = to - from;
+      const others = new Uint32Array(memory.buffer, listed, more);
+      const at = (base: number, p: number): number => (base + (p < to - from ? from + p : others[p - to + from]) * stride) / 4;
+      const count = to - from + more;
       let top = -Infinity;
       for (let p = 0; p < count; p++) {
         const sum = [0, 0, 0, 0];
@@ -170,6 +171,7 @@ export function plainLowBit(memory: WebAssembly.Memory): LowBitKernels {
         F[scores / 4 + p] = exponential(Math.max(f(F[scores / 4 + p] - top), -100));
         norm[p % 4] = f(norm[p % 4] + F[scores / 4 + p]);
       }
+      F.fill(0, scores / 4 + count, scores / 4 + Math.ceil(count / 4) * 4);
       const sum = lanes(norm);
       for (let i = 0; i < width; i++) {
         let mixed = 0;

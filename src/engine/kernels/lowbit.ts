@@ -45,7 +45,8 @@ export interface LowBitKernels {
   addTo(x: number, y: number, count: number): void;
   rotate(x: number, heads: number, half: number, cos: number, sin: number): void;
   siluTimes(gate: number, up: number, count: number): void;
-  attend(query: number, keys: number, values: number, stride: number, from: number, to: number, width: number, scale: number, scores: number, out: number): void;
+  /** `listed`: where the numbers of `more` positions lie that follow those in [from, to). */
+  attend(query: number, keys: number, values: number, stride: number, from: number, to: number, width: number, scale: number, scores: number, out: number, listed?: number, more?: number): void;
 }
 
 type Exports = Readonly<Record<'roundInputs' | 'product4' | 'spreadInputs' | 'product4Float' | 'product8' | 'product8Halves' | 'productFloat' | 'rmsNorm' | 'addTo' | 'rotate' | 'siluTimes' | 'attend', (...args: number[]) => void>>;
@@ -61,7 +62,7 @@ export function lowBitKernels(memory: WebAssembly.Memory, build: LowBitBuild = f
   const bytes = build === 'relaxed SIMD' ? (shared ? lowbitSharedRelaxedWasm() : lowbitRelaxedWasm()) : shared ? lowbitSharedWasm() : lowbitWasm();
   const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory, abort: () => { throw new Error('kernel aborted'); } } });
   const run = instance.exports as unknown as Exports;
-  const { rmsNorm, addTo, rotate, siluTimes, attend } = run;
+  const { rmsNorm, addTo, rotate, siluTimes } = run;
   return {
     roundInputs: (x, groups, to) => run.roundInputs(x, groups, to.codes, to.bytes, to.scales, to.totals),
     product4: (p, scales, mins, x) => run.product4(p.weights, scales, mins, p.groups, x.codes, x.bytes, x.scales, x.totals, p.tokens, p.out, p.stride, p.first, p.last),
@@ -70,7 +71,8 @@ export function lowBitKernels(memory: WebAssembly.Memory, build: LowBitBuild = f
     product8: (p, scales, mins, x) => run.product8(p.weights, scales, mins, p.groups, x.codes, x.scales, x.totals, p.tokens, p.out, p.stride, p.first, p.last),
     product8Halves: (p, scales, x) => run.product8Halves(p.weights, scales, p.groups, x.codes, x.scales, p.tokens, p.out, p.stride, p.first, p.last),
     productFloat: (p, x) => run.productFloat(p.weights, p.groups, x, p.tokens, p.out, p.stride, p.first, p.last),
-    rmsNorm, addTo, rotate, siluTimes, attend,
+    rmsNorm, addTo, rotate, siluTimes,
+    attend: (query, keys, values, stride, from, to, width, scale, scores, out, listed = 0, more = 0) => run.attend(query, keys, values, stride, from, to, width, scale, scores, out, listed, more),
   };
 }
 
