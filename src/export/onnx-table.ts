@@ -4,9 +4,10 @@
  * trellis codes and what is rotated begin with the operators of their own files.
  */
 import { float32Tensor, int, int64Tensor } from '../graph/build.ts';
+import { onnxTypes } from '../graph/data-types.ts';
 import type { Linear } from '../graph/linear.ts';
 import { encodeNumbers, numberTensor } from '../graph/values.ts';
-import type { TensorRef } from '../tensor-ref.ts';
+import { elementTypes, type ElementType } from '../tensor-ref.ts';
 import { packing } from '../formats/index.ts';
 import { isBlockFormat } from '../formats/column-blocks.ts';
 import type { NumberFormat } from '../formats/format.ts';
@@ -59,30 +60,37 @@ function matrixOf(site: Linear, tiles: Tiles, format: NumberFormat, emit: Emit):
   }));
   const codes = unpack(packedCodes, bits, [rows, padded], emit);
   const values = emit.node('Gather', [levelsOf(site, tiles, format, bits, emit), codes], { axis: int(0) });
-  // Scales that are half-precision numbers are kept as such.
-  const { name: scaleType } = format.scaleType;
-  const stored = scaleType === 'bf16' || scaleType === 'f16' ? scaleType : 'f32';
-  const scales = isNested(format) ? reshaped(nestedScales(id, tiles, format, rows * groups, emit), [rows, groups, 1], emit) : real(stored, emit, tiledTensor(emit.fresh(`${id}_scale`), stored, [rows, groups, 1], tiles, (stored === 'f32' ? 4 : 2) * groups, async (tile, count) => {
-    const fit = await tiles.fitted(tile);
-    return encodeNumbers(stored, Float32Array.from({ length: count * groups }, (_, i) => scaleAt(fit.scales, fit.scaleShape, format, tile * tiles.tileRows + Math.floor(i / groups), Math.floor(i / groups), i % groups, cols) * (fit.tensorScale ?? 1)));
-  }));
+  const scales = isNested(format) ? reshaped(nestedScales(id, tiles, format, rows * groups, emit), [rows, groups, 1], emit) : storedScales(id, tiles, format, [rows, groups, cols], emit);
   const cut = padded === groups * width ? values : slice(values, groups * width, emit);
   let grouped = emit.node('Reshape', [cut, shape([rows, groups, width])]);
   if (format.integer?.asymmetric) {
-    const zeros = emit.weight(tiledTensor(emit.fresh(`${id}_zero`), 'f32', [rows, groups, 1], tiles, 4 * groups, async (tile, count) => {
+    const zeros = emit.node('Cast', [emit.weight(tiledTensor(emit.fresh(`${id}_zero`), 'u8', [rows, groups, 1], tiles, groups, async (tile, count) => {
       const fit = await tiles.fitted(tile);
-      return floatBytes(Float32Array.from({ length: count * groups }, (_, i) => scaleAt(fit.zeros!, fit.scaleShape, format, tile * tiles.tileRows + Math.floor(i / groups), Math.floor(i / groups), i % groups, cols)));
-    }));
+      return Uint8Array.from({ length: count * groups }, (_, i) => scaleAt(fit.zeros!, fit.scaleShape, format, tile * tiles.tileRows + Math.floor(i / groups), Math.floor(i / groups), i % groups, cols));
+    }))], { to: int(onnxTypes.f32) });
     grouped = emit.node('Sub', [grouped, zeros]);
   }
   const scaled = emit.node('Reshape', [emit.node('Mul', [grouped, scales]), shape([rows, groups * width])]);
   return groups * width === cols ? scaled : slice(scaled, cols, emit);
 }
 
-/** A tensor of scales as float32. */
-function real(type: 'f32' | 'f16' | 'bf16', emit: Emit, tensor: TensorRef): string {
-  const value = emit.weight(tensor);
-  return type === 'f32' ? value : emit.node('Cast', [value], { to: int(1) });
+/** Scales [rows, groups, 1] as float32, kept in the type that the format gives them: bytes are looked up and lifted by the scale of the tensor. */
+function storedScales(id: string, tiles: Tiles, format: ScaledFormat, [rows, groups, cols]: readonly [number, number, number], emit: Emit): string {
+  const { name: type, byte } = format.scaleType;
+  const tensor = (element: ElementType, encode: (values: Float32Array, lift: number) => Uint8Array): string =>
+    emit.weight(tiledTensor(emit.fresh(`${id}_scale`), element, [rows, groups, 1], tiles, (elementTypes[element].bits / 8) * groups, async (tile, count) => {
+      const { scales, scaleShape, tensorScale = 1 } = await tiles.fitted(tile);
+      return encode(Float32Array.from({ length: count * groups }, (_, i) => scaleAt(scales, scaleShape, format, tile * tiles.tileRows + Math.floor(i / groups), Math.floor(i / groups), i % groups, cols)), tensorScale);
+    }));
+  if (byte !== undefined) {
+    const codes = emit.node('Cast', [tensor('u8', (values) => Uint8Array.from(values, byte.encode))], { to: int(onnxTypes.i64) });
+    // One table serves all weights.
+    const table = emit.weight(float32Tensor(`fewbit_scales_${type}`, Array.from({ length: 256 }, (_, code) => byte.decode(code))));
+    const lift = emit.weight(tiledTensor(emit.fresh(`${id}_tensor_scale`), 'f32', [1], { ...tiles, count: 1, matrix: { ...tiles.matrix, rows: 1 } }, 4, async () => floatBytes(Float32Array.of((await tiles.fitted(0)).tensorScale ?? 1))));
+    return emit.node('Mul', [emit.node('Gather', [table, codes], { axis: int(0) }), lift]);
+  }
+  if (type === 'f32') return tensor('f32', (values, lift) => encodeNumbers('f32', values.map((s) => s * lift)));
+  return emit.node('Cast', [tensor(type as 'f16' | 'bf16', (values) => encodeNumbers(type as 'f16' | 'bf16', values))], { to: int(onnxTypes.f32) });
 }
 
 const slice = (value: string, end: number, emit: Emit): string => {

@@ -90,6 +90,9 @@ export function encodeF16(values: Float32Array, out: Uint16Array = new Uint16Arr
   return out;
 }
 
+/** Values rounded to half precision. */
+export const roundToF16 = (values: Float32Array): Float32Array => decodeF16(encodeF16(values));
+
 /** Values of bfloat16 bit patterns; `out` must have the same length and is returned. */
 export function decodeBf16(bits: Uint16Array, out: Float32Array = new Float32Array(bits.length)): Float32Array {
   const target = wordsOf(out);

@@ -142,7 +142,7 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
       ],
       notes: [
         ...hostNotes,
-        'bits count scales, and branches at 16 bits as the paper has them; the files here hold branches in float32',
+        'bits count scales, and branches in half precision, as in the paper',
         'scales of int4/g64 are float32 (0.5 bits a weight); layers that share an input are scored together, not the attention block as a whole',
       ],
     };

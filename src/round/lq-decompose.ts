@@ -4,6 +4,7 @@
  * rows and columns are weighed by the roots of its means, which makes the weighted product a plain one (algorithm 2).
  */
 import type { NumberFormat, Quantized } from '../formats/format.ts';
+import { roundToF16 } from '../numeric/half.ts';
 import { matmul } from '../numeric/matrix.ts';
 import { svd, truncatedSvd, type Svd } from '../numeric/svd.ts';
 import { encodeMatrix } from './encode-matrix.ts';
@@ -75,7 +76,7 @@ export function fisherRoots(fisher: ArrayLike<number>, rows: number, cols: numbe
   return { rows: lifted(byRow), cols: lifted(byCol) };
 }
 
-/** The leading product of a matrix, singular values shared between both sides. */
+/** The leading product of a matrix in half precision, singular values shared between both sides. */
 function leading(rest: Float64Array, rows: number, cols: number, rank: number, weigh: FisherRoots | undefined, exact: boolean): { left: Float32Array; right: Float32Array } {
   const weighed = weigh === undefined ? rest : new Float64Array(rest.length);
   if (weigh !== undefined) for (let i = 0, r = 0; r < rows; r++) for (let c = 0; c < cols; c++, i++) weighed[i] = rest[i] * weigh.rows[r] * weigh.cols[c];
@@ -87,5 +88,5 @@ function leading(rest: Float64Array, rows: number, cols: number, rank: number, w
     for (let r = 0; r < rows; r++) left[r * rank + k] = (u[r * found + k] * root) / (weigh?.rows[r] ?? 1);
     for (let c = 0; c < cols; c++) right[k * cols + c] = (v[c * found + k] * root) / (weigh?.cols[c] ?? 1);
   }
-  return { left, right };
+  return { left: roundToF16(left), right: roundToF16(right) };
 }

@@ -1,10 +1,13 @@
 /** Float products of low rank beside layers of a graph: y = x·Rᵀ becomes y = x·Rᵀ + (x·Aᵀ)·Bᵀ; layers that share an input share x·Aᵀ. */
 import { transpose } from '../numeric/matrix.ts';
+import { int } from '../graph/build.ts';
+import { onnxTypes } from '../graph/data-types.ts';
 import type { Graph, Node } from '../graph/graph.ts';
 import { withMatrix, type Linear } from '../graph/linear.ts';
 import { freshNames, makeNode } from '../graph/rewrite.ts';
 import { sortNodes } from '../graph/traverse.ts';
-import { floatTensor, type TensorRef } from '../tensor-ref.ts';
+import { encodeNumbers, lazyTensor } from '../graph/values.ts';
+import type { TensorRef } from '../tensor-ref.ts';
 import type { Branch } from './low-rank.ts';
 
 export interface BranchedLayers {
@@ -28,10 +31,12 @@ export function addBranches(graph: Graph, groups: readonly BranchedLayers[]): Br
   const added: Node[] = [];
   const tensors: TensorRef[] = [];
   const bare = new Map<string, string>();
+  /** Branches are half-precision numbers already, and lie in the file as such. */
   const weight = (stem: string, shape: readonly number[], values: Float32Array): string => {
-    const name = fresh(stem);
-    tensors.push(floatTensor(name, shape, values));
-    return name;
+    const [name, whole] = [fresh(stem), fresh(`${stem}_float`)];
+    tensors.push(lazyTensor(name, 'f16', shape, async () => encodeNumbers('f16', values)));
+    added.push(makeNode('Cast', [name], [whole], { name: whole, attributes: { to: int(onnxTypes.f32) } }));
+    return whole;
   };
   const product = (x: string, matrix: string, output: string): string => {
     added.push(makeNode('MatMul', [x, matrix], [output], { name: output }));

@@ -2,6 +2,7 @@
  * W ≈ B·A + Q: a product of low rank beside a rounded rest (SVDQuant, arXiv:2411.05007). Layers that share an input share
  * A, found on their rows one above the other. The pair is found again on W − Q as long as the output error falls.
  */
+import { roundToF16 } from '../numeric/half.ts';
 import { matmul } from '../numeric/matrix.ts';
 import { qr } from '../numeric/qr.ts';
 import { normal } from '../numeric/random.ts';
@@ -70,6 +71,9 @@ export function branchAlong(down: Float32Array, matrices: readonly Float32Array[
 export const leadingBranch = async (products: Products, matrices: readonly Float32Array[], cols: number, rank: number): Promise<Branch> =>
   branchAlong(leadingDirections(await products.gram(stacked(matrices), cols), cols, rank), matrices, cols);
 
+/** The branch in half precision, as files hold it. */
+const stored = ({ rank, down, ups }: Branch): Branch => ({ rank, down: roundToF16(down), ups: ups.map(roundToF16) });
+
 /** W − B·A, each product summed in float64. */
 export function withoutBranch(matrix: Float32Array, cols: number, { rank, down }: Branch, up: Float32Array): Float32Array {
   const out = new Float32Array(matrix.length);
@@ -92,7 +96,7 @@ export async function splitLowRank(products: Products, shared: SharedLayers, ran
   let best: { branch: Branch; residuals: readonly Float32Array[]; error: number } | undefined;
   const errors: number[] = [];
   for (let round = 0; round < Math.max(1, rounds); round++) {
-    const branch = await leadingBranch(products, rest, cols, rank);
+    const branch = stored(await leadingBranch(products, rest, cols, rank));
     const residuals = layers.map(({ values }, i) => withoutBranch(values, cols, branch, branch.ups[i]));
     const decoded = layers.map(({ rows, format }, i) => rounded(residuals[i], rows, cols, format));
     const error = await layerError(products, shared, residuals, decoded);
