@@ -11,6 +11,7 @@
  * One order for every output: sums of a group in integers, groups in ascending order in float32, one rounding per
  * multiplication and addition. Plain twins in src/engine/kernels/lowbit.ts give the same bits.
  */
+import { exp4, total } from './vector';
 
 // @ts-ignore: decorator
 @inline
@@ -282,14 +283,6 @@ export function productFloat(w: usize, groups: i32, x: usize, tokens: i32, out: 
   }
 }
 
-/** Σ over lanes as (0 + 2) + (1 + 3). */
-// @ts-ignore: decorator
-@inline
-function total(v: v128): f32 {
-  const half = f32x4.add(v, v128.shuffle<i32>(v, v, 2, 3, 0, 1));
-  return f32x4.extract_lane(half, 0) + f32x4.extract_lane(half, 1);
-}
-
 /** out = x / √(mean(x²) + ε) · weight, `count` a multiple of four. */
 export function rmsNorm(x: usize, weight: usize, count: i32, epsilon: f32, out: usize): void {
   let sum = f32x4.splat(0);
@@ -320,24 +313,6 @@ export function rotate(x: usize, heads: i32, half: i32, cos: usize, sin: usize):
       store<f32>(high + i, b * c + a * s);
     }
   }
-}
-
-/** e^x for x in [−87, 0] and a little above: 2^n · p(r) with a polynomial of degree six; below −87 it is 0. */
-// @ts-ignore: decorator
-@inline
-function exp4(x: v128): v128 {
-  const n = f32x4.nearest(f32x4.mul(x, f32x4.splat(1.4426950408889634)));
-  let r = f32x4.sub(x, f32x4.mul(n, f32x4.splat(0.693359375)));
-  r = f32x4.sub(r, f32x4.mul(n, f32x4.splat(-0.00021219444)));
-  let p = f32x4.splat(0.00019875691);
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.0013981999));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.008333452));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.041665795));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.16666666));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.5));
-  p = f32x4.add(f32x4.add(f32x4.mul(p, f32x4.mul(r, r)), r), f32x4.splat(1));
-  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
-  return v128.and(f32x4.mul(p, power), f32x4.ge(x, f32x4.splat(-87)));
 }
 
 /** gate = silu(gate) · up; count a multiple of four. */

@@ -1,11 +1,9 @@
 /** The plain twins of the low-bit kernels: the same operations in the same order, each rounded to float32. */
 import { rne } from '../../numeric/rounding.ts';
+import { exponential, lanes } from './exponential.ts';
 import { groupSize, panelRows, type LowBitKernels, type ProductPlace, type RoundedPlace } from './lowbit.ts';
 
 const f = Math.fround;
-
-/** Σ of four lanes as the kernels add them. */
-const lanes = (v: readonly number[]): number => f(f(v[0] + v[2]) + f(v[1] + v[3]));
 
 export function plainLowBit(memory: WebAssembly.Memory): LowBitKernels {
   const floats = (): Float32Array => new Float32Array(memory.buffer);
@@ -180,16 +178,4 @@ export function plainLowBit(memory: WebAssembly.Memory): LowBitKernels {
       }
     },
   };
-}
-
-/** Coefficients of e^r, highest power first. */
-const polynomial = [0.0013981999, 0.008333452, 0.041665795, 0.16666666, 0.5].map(f);
-
-function exponential(x: number): number {
-  if (!(x >= -87)) return 0;
-  const n = rne(f(x * f(1.4426950408889634)));
-  const r = f(f(x - f(n * f(0.693359375))) - f(n * f(-0.00021219444)));
-  let p = f(0.00019875691);
-  for (const coefficient of polynomial) p = f(f(p * r) + coefficient);
-  return f(f(f(f(p * f(r * r)) + r) + 1) * 2 ** n);
 }

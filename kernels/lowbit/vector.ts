@@ -1,0 +1,27 @@
+/** Vectors of four floats: their sum and their exponentials, the same in every kernel. */
+
+/** Σ over lanes as (0 + 2) + (1 + 3). */
+// @ts-ignore: decorator
+@inline
+export function total(v: v128): f32 {
+  const half = f32x4.add(v, v128.shuffle<i32>(v, v, 2, 3, 0, 1));
+  return f32x4.extract_lane(half, 0) + f32x4.extract_lane(half, 1);
+}
+
+/** e^x for x in [−87, 0] and a little above: 2^n · p(r) with a polynomial of degree six; below −87 it is 0. */
+// @ts-ignore: decorator
+@inline
+export function exp4(x: v128): v128 {
+  const n = f32x4.nearest(f32x4.mul(x, f32x4.splat(1.4426950408889634)));
+  let r = f32x4.sub(x, f32x4.mul(n, f32x4.splat(0.693359375)));
+  r = f32x4.sub(r, f32x4.mul(n, f32x4.splat(-0.00021219444)));
+  let p = f32x4.splat(0.00019875691);
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.0013981999));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.008333452));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.041665795));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.16666666));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.5));
+  p = f32x4.add(f32x4.add(f32x4.mul(p, f32x4.mul(r, r)), r), f32x4.splat(1));
+  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
+  return v128.and(f32x4.mul(p, power), f32x4.ge(x, f32x4.splat(-87)));
+}
