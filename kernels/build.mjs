@@ -5,15 +5,25 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+const sharedMemory = ['--enable', 'threads', '--sharedMemory', '--maximumMemory', '65536'];
+
 /** What each folder beside this file holds, and what it asks of the compiler beyond the rest. */
 const kernels = {
+  attention: { what: 'kernels of attention', options: ['--importMemory'] },
   gemm: { what: 'kernel of error feedback', options: ['--importMemory'] },
   ggml: { what: 'encoders of ggml block types' },
+  hadamard: { what: 'Hadamard transform', options: ['--importMemory'] },
   ...Object.fromEntries([['lowbit', ''], ['lowbit-relaxed', ' with relaxed dot products'], ['lowbit-shared', ' on shared memory'], ['lowbit-shared-relaxed', ' on shared memory with relaxed dot products']].map(([name, how]) => [name, {
     what: `products of low-bit matrices and decoders of language models${how}`, folder: 'lowbit',
-    options: ['--importMemory', ...(name.includes('relaxed') ? ['--enable', 'relaxed-simd'] : []), ...(name.includes('shared') ? ['--enable', 'threads', '--sharedMemory', '--maximumMemory', '65536'] : [])],
+    options: ['--importMemory', ...(name.includes('relaxed') ? ['--enable', 'relaxed-simd'] : []), ...(name.includes('shared') ? sharedMemory : [])],
   }])),
+  ...Object.fromEntries([['kvcache', ''], ['kvcache-shared', ' on shared memory']].map(([name, how]) => [name, {
+    what: `caches of keys and values in few bits${how}`, folder: 'kvcache', options: ['--importMemory', ...(name.includes('shared') ? sharedMemory : [])],
+  }])),
+  lookup: { what: 'products by looking up sums', options: ['--importMemory'] },
+  mixed: { what: 'products with inputs of 4 and 8 bits', options: ['--importMemory'] },
   nested: { what: 'narrowing of integers' },
+  optimizer: { what: 'updates of parameters', options: ['--importMemory'] },
   scales: { what: 'scale searches of integer formats' },
   trellis: { what: 'search of trellis codes' },
 };

@@ -31,7 +31,7 @@ export const ortNode: Engine = {
       const session = 'path' in model
         ? await ort.InferenceSession.create(model.path, settings)
         : await ort.InferenceSession.create(model.bytes, settings);
-      return wrapSession(session as unknown as OrtSession, ort.Tensor as unknown as OrtTensorMaker);
+      return wrapSession(session as unknown as OrtSession, ort.Tensor as unknown as OrtTensorMaker, { fills: options.backend !== 'webgpu' });
     } catch (error) {
       throw notLoaded('path' in model ? model.path : 'the model in memory', error);
     }

@@ -15,7 +15,7 @@ export interface OrtTensor {
 export interface OrtSession {
   readonly inputMetadata: readonly OrtMetadata[];
   readonly outputMetadata: readonly OrtMetadata[];
-  run(feeds: Record<string, OrtTensor>, fetches?: readonly string[]): Promise<Record<string, OrtTensor>>;
+  run(feeds: Record<string, OrtTensor>, fetches?: readonly string[] | Record<string, OrtTensor | null>): Promise<Record<string, OrtTensor>>;
   release(): Promise<void>;
 }
 export interface OrtMetadata {
@@ -55,25 +55,35 @@ function valueInfo(meta: OrtMetadata): ValueInfo {
   };
 }
 
+export interface WrapOptions {
+  /** True for a runtime that writes outputs to arrays it is given; the web package does not. */
+  readonly fills?: boolean;
+}
+
 /** Wraps an ONNX Runtime session; feeds are checked by name, results copied out of the engine's memory. */
-export function wrapSession(session: OrtSession, OrtTensorClass: OrtTensorMaker): Session {
+export function wrapSession(session: OrtSession, OrtTensorClass: OrtTensorMaker, { fills = false }: WrapOptions = {}): Session {
   const inputs = session.inputMetadata.map(valueInfo);
   const outputs = session.outputMetadata.map(valueInfo);
+  const toOrtTensor = (name: string, { type, data, shape }: Tensor): OrtTensor => {
+    const theirs = toOrt[type];
+    if (theirs === undefined) throw errors.unsupportedType({ type, value: name });
+    return new OrtTensorClass(theirs, data, shape);
+  };
   return {
     inputs,
     outputs,
-    async run(feeds: Feeds, fetches) {
+    async run(feeds: Feeds, fetches, into) {
       const given: Record<string, OrtTensor> = {};
       for (const { name } of inputs) {
-        const tensor = feeds[name];
-        if (tensor === undefined) throw errors.missingInput({ name });
-        const type = toOrt[tensor.type];
-        if (type === undefined) throw errors.unsupportedType({ type: tensor.type, value: name });
-        given[name] = new OrtTensorClass(type, tensor.data, tensor.shape);
+        if (feeds[name] === undefined) throw errors.missingInput({ name });
+        given[name] = toOrtTensor(name, feeds[name]);
       }
+      const filled = new Map(fills ? Object.entries(into ?? {}) : []);
+      const placeOf = (name: string): OrtTensor | null => (filled.has(name) ? toOrtTensor(name, filled.get(name)!) : null);
+      const wanted = filled.size === 0 ? fetches : Object.fromEntries((fetches ?? outputs.map(({ name }) => name)).map((name) => [name, placeOf(name)]));
       let results: Record<string, OrtTensor>;
       try {
-        results = await (fetches === undefined ? session.run(given) : session.run(given, fetches));
+        results = await (wanted === undefined ? session.run(given) : session.run(given, wanted));
       } catch (error) {
         throw errors.notRun({ reason: engineReason(error) });
       }
@@ -81,7 +91,7 @@ export function wrapSession(session: OrtSession, OrtTensorClass: OrtTensorMaker)
       for (const [name, tensor] of Object.entries(results)) {
         const type = fromOrt.get(tensor.type);
         if (type === undefined) throw errors.unsupportedType({ type: tensor.type, value: name });
-        taken[name] = { type, shape: [...tensor.dims], data: plainData(tensor.data) };
+        taken[name] = filled.get(name) ?? { type, shape: [...tensor.dims], data: plainData(tensor.data) };
       }
       return taken;
     },

@@ -7,8 +7,11 @@ export type Feeds = Readonly<Record<string, Tensor>>;
 export interface Session {
   readonly inputs: readonly ValueInfo[];
   readonly outputs: readonly ValueInfo[];
-  /** Runs once; `fetches` limits the outputs that are computed and returned. */
-  run(feeds: Feeds, fetches?: readonly string[]): Promise<Record<string, Tensor>>;
+  /**
+   * Runs once; `fetches` limits the outputs that are computed and returned. An engine that can writes those named in `into`
+   * to its arrays, which are then the ones returned.
+   */
+  run(feeds: Feeds, fetches?: readonly string[], into?: Feeds): Promise<Record<string, Tensor>>;
   dispose(): Promise<void>;
 }
 

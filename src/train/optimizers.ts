@@ -1,7 +1,9 @@
 /**
  * Optimizers on plain arrays: gradients leave the engine, parameters stay in place. One pass over the numbers costs less
- * than the element-wise operators it replaces, and runs the same in Node and in the browser.
+ * than the element-wise operators it replaces, and gives the same bits in Node and in the browser.
  */
+import { plainUpdates, type UpdateLoops } from '../engine/kernels/optimizer-plain.ts';
+
 export interface UpdateStep {
   /** Learning rate of this step. */
   readonly rate: number;
@@ -15,8 +17,8 @@ export interface Optimizer {
   readonly name: string;
   /** State arrays per parameter, each of the parameter's size, zero at the start. */
   readonly slots: number;
-  /** Changes the parameter and its state in place. */
-  update(parameter: Float32Array, gradient: Float32Array, state: readonly Float32Array[], step: UpdateStep): void;
+  /** Changes the parameter and its state in place, with the loops of the memory that they lie in; default plain ones. */
+  update(parameter: Float32Array, gradient: Float32Array, state: readonly Float32Array[], step: UpdateStep, loops?: UpdateLoops): void;
 }
 
 export interface SgdOptions { readonly momentum?: number; readonly nesterov?: boolean }
@@ -26,18 +28,9 @@ export function sgd({ momentum = 0, nesterov = false }: SgdOptions = {}): Optimi
   return {
     name: momentum === 0 ? 'sgd' : `sgd with momentum ${momentum}`,
     slots: momentum === 0 ? 0 : 1,
-    update(parameter, gradient, [velocity], { rate, decay }) {
-      if (momentum === 0) {
-        const shrink = 1 - rate * decay;
-        for (let i = 0; i < parameter.length; i++) parameter[i] = shrink * parameter[i] - rate * gradient[i];
-        return;
-      }
-      for (let i = 0; i < parameter.length; i++) {
-        const g = gradient[i] + decay * parameter[i];
-        const v = momentum * velocity[i] + g;
-        velocity[i] = v;
-        parameter[i] -= rate * (nesterov ? g + momentum * v : v);
-      }
+    update(parameter, gradient, [velocity], { rate, decay }, loops = plainUpdates) {
+      if (momentum === 0) loops.descend(parameter, gradient, 1 - rate * decay, rate);
+      else loops.roll(parameter, gradient, velocity, { rate, decay, momentum, nesterov });
     },
   };
 }
@@ -48,19 +41,11 @@ function moments(name: string, decoupled: boolean, { beta1 = 0.9, beta2 = 0.999,
   return {
     name,
     slots: 2,
-    update(parameter, gradient, [first, second], { rate, decay, step }) {
-      const size = rate / (1 - beta1 ** step);
-      const spread = 1 / Math.sqrt(1 - beta2 ** step);
-      const shrink = decoupled ? 1 - rate * decay : 1;
-      const coupled = decoupled ? 0 : decay;
-      for (let i = 0; i < parameter.length; i++) {
-        const g = gradient[i] + coupled * parameter[i];
-        const m = beta1 * first[i] + (1 - beta1) * g;
-        const v = beta2 * second[i] + (1 - beta2) * g * g;
-        first[i] = m;
-        second[i] = v;
-        parameter[i] = shrink * parameter[i] - (size * m) / (Math.sqrt(v) * spread + epsilon);
-      }
+    update(parameter, gradient, [first, second], { rate, decay, step }, loops = plainUpdates) {
+      loops.adapt(parameter, gradient, first, second, {
+        shrink: decoupled ? 1 - rate * decay : 1, coupled: decoupled ? 0 : decay, beta1, beta2,
+        size: rate / (1 - beta1 ** step), spread: 1 / Math.sqrt(1 - beta2 ** step), epsilon,
+      });
     },
   };
 }
@@ -91,9 +76,9 @@ export const lazy = (optimizer: Optimizer): Optimizer => ({
 export const inUnits = (optimizer: Optimizer, units: Float32Array): Optimizer => ({
   ...optimizer,
   name: `${optimizer.name} in units`,
-  update(parameter, gradient, state, step) {
+  update(parameter, gradient, state, step, loops) {
     const before = parameter.slice();
-    optimizer.update(parameter, gradient, state, step);
+    optimizer.update(parameter, gradient, state, step, loops);
     for (let i = 0; i < parameter.length; i++) parameter[i] = before[i] + (parameter[i] - before[i]) / units[i];
   },
 });

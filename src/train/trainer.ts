@@ -4,6 +4,8 @@
  */
 import type { Engine, Feeds, Session, SessionOptions } from '../engine/session.ts';
 import type { Tensor } from '../engine/tensor.ts';
+import { roomFor } from '../engine/kernels/optimizer.ts';
+import type { UpdateLoops } from '../engine/kernels/optimizer-plain.ts';
 import { defineErrors } from '../errors.ts';
 import { onnxBytes } from '../files/onnx.ts';
 import { floatTensor, type TensorRef } from '../tensor-ref.ts';
@@ -70,8 +72,8 @@ interface Parameter {
   readonly group: ParameterGroup;
   readonly state: readonly Float32Array[];
   readonly average: Float32Array | undefined;
+  /** Value of its gradient; parameters that are added to each other share one. */
   readonly gradient: string;
-  sum: Float32Array | undefined;
 }
 
 const errors = defineErrors('train', {
@@ -89,11 +91,19 @@ export class Trainer {
   #carried: Map<string, Tensor>;
   #fetches: readonly string[];
   #norm: string;
+  /** Sums of gradients by their values in the step graph; the engine writes the first of each sum there. */
+  #sums: ReadonlyMap<string, Tensor>;
+  #loops: UpdateLoops;
   #step = 0;
   #pending = 0;
 
-  private constructor(session: Session, graph: Graph, options: TrainerOptions, parameters: readonly Parameter[], carried: Map<string, Tensor>, norm: string) {
+  private constructor(
+    session: Session, graph: Graph, options: TrainerOptions, parameters: readonly Parameter[], carried: Map<string, Tensor>, norm: string,
+    sums: ReadonlyMap<string, Tensor>, loops: UpdateLoops,
+  ) {
     this.#norm = norm;
+    this.#sums = sums;
+    this.#loops = loops;
     this.#session = session;
     this.#graph = graph;
     this.#options = options;
@@ -108,16 +118,25 @@ export class Trainer {
     const twice = names.find((name, i) => names.indexOf(name) !== i);
     if (twice !== undefined) throw errors.twice({ name: twice });
     const { graph: whole, gradients } = await gradient(graph, options.loss, names, { composites, ...(options.recompute === undefined ? {} : { recompute: options.recompute }) });
+    const starts: { readonly name: string; readonly group: ParameterGroup; readonly shape: readonly number[]; readonly values: Float32Array }[] = [];
+    for (const group of options.groups) for (const name of group.names) starts.push({ name, group, ...await startOf(name, graph, options) });
+    const arraysOf = ({ optimizer }: ParameterGroup): number => 2 + optimizer.slots + (options.averageDecay === undefined ? 0 : 1);
+    const room = roomFor(starts.flatMap(({ group, values }) => Array.from({ length: arraysOf(group) }, () => values.length)));
+    const copied = (values: Float32Array): Float32Array => {
+      const made = room.array(values.length);
+      made.set(values);
+      return made;
+    };
     const parameters: Parameter[] = [];
-    for (const group of options.groups) {
-      for (const name of group.names) {
-        const { shape, values } = await startOf(name, graph, options);
-        parameters.push({
-          name, shape, values, group, gradient: gradients.get(name)!, sum: undefined,
-          state: Array.from({ length: group.optimizer.slots }, () => new Float32Array(values.length)),
-          average: options.averageDecay === undefined ? undefined : values.slice(),
-        });
-      }
+    const sums = new Map<string, Tensor>();
+    for (const { name, group, shape, values } of starts) {
+      const sum = gradients.get(name)!;
+      parameters.push({
+        name, shape, group, gradient: sum, values: copied(values),
+        state: Array.from({ length: group.optimizer.slots }, () => room.array(values.length)),
+        average: options.averageDecay === undefined ? undefined : copied(values),
+      });
+      if (!sums.has(sum)) sums.set(sum, { type: 'f32', shape, data: room.array(values.length) });
     }
     const carried = new Map<string, Tensor>();
     for (const name of options.carry?.keys() ?? []) {
@@ -131,7 +150,7 @@ export class Trainer {
     });
     const step = await stepGraph(measured, [...parameters.map(({ name }) => name), ...carried.keys()], [options.loss, norm, ...gradients.values(), ...(options.carry?.values() ?? []), ...(options.watch ?? [])]);
     const session = await options.engine.open({ bytes: await onnxBytes(step) }, options.session ?? {});
-    return new Trainer(session, graph, options, parameters, carried, norm);
+    return new Trainer(session, graph, options, parameters, carried, norm, sums, room.loops);
   }
 
   /** Steps taken. */
@@ -145,40 +164,44 @@ export class Trainer {
     return given;
   }
 
+  #sum(parameter: Parameter): Float32Array { return this.#sums.get(parameter.gradient)!.data as Float32Array; }
+
   /** Adds the gradients of one batch; `update` divides by the number of batches and applies them. */
   async accumulate(feeds: Feeds): Promise<StepResult> {
-    const results = await this.#session.run(this.#given(feeds), this.#fetches);
-    const [loss] = results[this.#options.loss].data as Float32Array;
+    const { loss: value, watch = [], carry = new Map<string, string>() } = this.#options;
+    const returned = new Set([...watch, ...carry.values()]);
+    const into = this.#pending > 0 ? {} : Object.fromEntries([...this.#sums].filter(([name]) => !returned.has(name)));
+    const results = await this.#session.run(this.#given(feeds), this.#fetches, into);
+    const [loss] = results[value].data as Float32Array;
     if (!Number.isFinite(loss)) throw errors.notFinite({ step: this.#step + 1, loss });
-    for (const parameter of this.#parameters) {
-      const fresh = results[parameter.gradient].data as Float32Array;
-      if (this.#pending === 0) parameter.sum = fresh;
-      else for (let i = 0; i < fresh.length; i++) parameter.sum![i] += fresh[i];
+    for (const [name, { data }] of this.#sums) {
+      const sum = data as Float32Array;
+      const fresh = results[name].data as Float32Array;
+      if (this.#pending > 0) this.#loops.mix(sum, fresh, 1, 1);
+      else if (fresh !== sum) sum.set(fresh);
     }
-    for (const [name, value] of this.#options.carry ?? []) this.#carried.set(name, results[value]);
+    for (const [name, computed] of carry) this.#carried.set(name, results[computed]);
     this.#pending++;
-    return { loss, gradientNorm: (results[this.#norm].data as Float32Array)[0], watched: Object.fromEntries((this.#options.watch ?? []).map((name) => [name, results[name]])) };
+    return { loss, gradientNorm: (results[this.#norm].data as Float32Array)[0], watched: Object.fromEntries(watch.map((name) => [name, results[name]])) };
   }
 
   /** Applies what was accumulated. */
   update(factorsOf?: RateFactors): void {
     const { clipNorm, averageDecay } = this.#options;
+    const loops = this.#loops;
     let factor = 1 / this.#pending;
     if (clipNorm !== undefined) {
-      let square = 0;
-      for (const { sum } of this.#parameters) square += squares(sum!);
+      const square = this.#parameters.reduce((sum, parameter) => sum + loops.squares(this.#sum(parameter)), 0);
       factor *= Math.min(1, clipNorm / (factor * Math.sqrt(square) + 1e-6));
     }
-    if (factor !== 1) for (const { sum } of this.#parameters) for (let i = 0; i < sum!.length; i++) sum![i] *= factor;
-    const factors = factorsOf?.((name) => this.#parameters.find((parameter) => parameter.name === name)!.sum!);
+    if (factor !== 1) for (const { data } of this.#sums.values()) loops.scale(data as Float32Array, factor);
+    const factors = factorsOf?.((name) => this.#sum(this.#parameters.find((parameter) => parameter.name === name)!));
     const step = ++this.#step;
     for (const parameter of this.#parameters) {
       const { name, group, values, state, average } = parameter;
-      const sum = parameter.sum!;
       const rate = group.rate * (group.schedule?.(step - 1) ?? 1) * (factors?.get(name) ?? 1);
-      group.optimizer.update(values, sum, state, { rate, decay: group.decay ?? 0, step });
-      if (average !== undefined) for (let i = 0; i < values.length; i++) average[i] = averageDecay! * average[i] + (1 - averageDecay!) * values[i];
-      parameter.sum = undefined;
+      group.optimizer.update(values, this.#sum(parameter), state, { rate, decay: group.decay ?? 0, step }, loops);
+      if (average !== undefined) loops.mix(average, values, averageDecay!, 1 - averageDecay!);
     }
     this.#pending = 0;
   }
@@ -251,20 +274,6 @@ export class Trainer {
   }
 
   dispose(): Promise<void> { return this.#session.dispose(); }
-}
-
-/** Σ value² in four chains of additions, which a processor runs side by side. */
-function squares(values: Float32Array): number {
-  let [a, b, c, d] = [0, 0, 0, 0];
-  const whole = values.length & ~3;
-  for (let i = 0; i < whole; i += 4) {
-    a += values[i] * values[i];
-    b += values[i + 1] * values[i + 1];
-    c += values[i + 2] * values[i + 2];
-    d += values[i + 3] * values[i + 3];
-  }
-  for (let i = whole; i < values.length; i++) a += values[i] * values[i];
-  return a + b + (c + d);
 }
 
 /** What the engine runs: parameters as inputs, the wanted values as outputs, composites expanded. */

@@ -74,6 +74,35 @@ test('gradients are scaled to the norm that is allowed', async () => {
   assert.ok(Math.abs(moved - 1e-3) < 1e-5, String(moved));
 });
 
+test('steps in the memory of the kernel are those of plain loops, bit for bit', async () => {
+  const g = new GraphBuilder('wide', 21);
+  const h = g.op('Tanh', [g.op('MatMul', [g.input('x', 'f32', [rows, inputs]), g.weight(floatTensor('wide', [inputs, 1500], values(inputs * 1500, 1, 0.5)))])]);
+  g.output(g.op('MatMul', [h, g.weight(floatTensor('last', [1500, classes], values(1500 * classes, 2, 0.1)))]), 'logits', 'f32', [rows, classes]);
+  const wide = classification(g.graph(), { logits: 'logits' });
+  for (const optimizer of [sgd(), sgd({ momentum: 0.9 }), adamw()]) {
+    const states = await Promise.all([optimizer, { ...optimizer, update: (...[p, gradient, state, step]: Parameters<typeof optimizer.update>) => optimizer.update(p, gradient, state, step) }].map(async (used) => {
+      const trainer = await Trainer.open(wide.graph, options({ loss: wide.loss, groups: [{ names: ['wide', 'last'], optimizer: used, rate: 0.02, decay: 0.01 }] }));
+      await fit(trainer, { ...training(6), accumulate: 2, feed: ({ feeds, labels: known }) => ({ ...feeds, ...wide.feed(known, undefined) }) });
+      return trainer.state();
+    }));
+    assert.deepEqual(states[0], states[1]);
+  }
+});
+
+test('two parameters that share a gradient are clipped once', async () => {
+  const g = new GraphBuilder('sum', 21);
+  const both = g.op('Add', [g.weight(floatTensor('a', [4], values(4, 1))), g.weight(floatTensor('b', [4], values(4, 2)))]);
+  const product = g.op('Mul', [both, g.input('x', 'f32', [4])]);
+  const loss = g.op('ReduceSum', [product, g.ints([0])], { keepdims: { kind: 'int', value: 0 } });
+  g.output(loss, 'loss', 'f32', []);
+  const trainer = await Trainer.open(g.graph(), { engine: ortNode, loss: 'loss', groups: [{ names: ['a', 'b'], optimizer: sgd(), rate: 1 }], clipNorm: 1 });
+  const before = ['a', 'b'].map((name) => trainer.values(name).slice());
+  await trainer.step({ x: f32([4], Float32Array.of(3, 4, 0, 0)) });
+  // The norm of both gradients together is 5 · √2.
+  const share = 1 / (5 * Math.SQRT2);
+  ['a', 'b'].forEach((name, k) => [3, 4, 0, 0].forEach((slope, i) => assert.ok(Math.abs(before[k][i] - trainer.values(name)[i] - slope * share) < 1e-5)));
+});
+
 test('patience ends a run that no longer improves', async () => {
   const trainer = await Trainer.open(objective.graph, options({ groups: [{ names: ['b2'], optimizer: sgd(), rate: 0 }] }));
   const { stopped, evaluations } = await fit(trainer, { ...training(50), evaluateEvery: 5, patience: 2, evaluate: async () => 1 });
