@@ -32,7 +32,7 @@ export function activationBits(activations: string | undefined): number {
   return activations === 'static' || activations === 'dynamic' ? 8 : parseFormat(activations).bits;
 }
 
-/** Sets of judged files with plain ones among them; none where nothing else is compared. */
+/** Sets of judged files that hold plain ones and others. */
 export function comparisons({ outputs }: Pick<QuantizeResult, 'outputs'>): Comparison[] {
   const judged = outputs.flatMap((output) => {
     const error = output.verdict.score === undefined ? undefined : errorOf(output.verdict.score.error);
@@ -40,7 +40,7 @@ export function comparisons({ outputs }: Pick<QuantizeResult, 'outputs'>): Compa
   });
   return [{ title: 'Weights alone', low: false }, { title: 'Weights and activations', low: true }].flatMap(({ title, low }) => {
     const files = judged.filter((file) => (file.activationBits < 16) === low);
-    if (files.length < 2 || files.every(({ isPlain }) => isPlain)) return [];
+    if (!files.some(({ isPlain }) => isPlain) || files.every(({ isPlain }) => isPlain)) return [];
     const lines = [...new Set(files.map((file) => file.activationBits))].sort((a, b) => a - b)
       .map((count) => ({ activationBits: count, front: plainFront(files.filter((file) => file.isPlain && file.activationBits === count)) })).filter(({ front }) => front.length > 0);
     return [{

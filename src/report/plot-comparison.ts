@@ -11,7 +11,8 @@ const exactBelow = 1e-9;
 const nameOf = ({ output, isPlain }: ComparedFile, low: boolean): string => {
   const weights = output.verdict.format.replace(/, a format per layer$/, '');
   const what = low ? `${weights} · ${output.activations ?? 'float'}` : weights;
-  return isPlain ? what : `${output.recipe} ${what}`;
+  if (isPlain) return output.recipe === 'scale-search' ? `${what} searched` : what;
+  return `${output.recipe} ${what}`;
 };
 
 /** The drawing at a width. */
