@@ -2,18 +2,20 @@
 import { defineErrors } from '../errors.ts';
 import type { Tokenizer } from '../models/tokenizer.ts';
 import type { Constraint } from './constrain.ts';
-import { masked, penalized, sample, type SampleOptions } from './sample.ts';
+import { masked, penalized, sample, type Offer, type SampleOptions } from './sample.ts';
 import { TextStream } from './text-stream.ts';
 
 /** What generates: tokens in, logits after the last one out. */
 export interface Decoder {
   readonly context: number;
   readonly position: number;
-  feed(tokens: readonly number[]): Float32Array;
+  feed(tokens: readonly number[]): Float32Array | Promise<Float32Array>;
   /** Forgets what came after `position` tokens; gives how many are still held. */
   rewind(position: number): number;
-  /** Stands behind the longest beginning of the prompt that is still held; gives how many tokens that are. */
-  begin?(prompt: readonly number[]): number;
+  /** Stands behind the longest beginning of the prompt that is still held; gives how many tokens that are. Told how tokens will be drawn. */
+  begin?(prompt: readonly number[], sampling: SampleOptions): number;
+  /** A guess at the next token that was drawn by chance: it must be taken or refused by its chances. */
+  readonly offer?: Offer | undefined;
 }
 
 export interface GenerateOptions extends SampleOptions {
@@ -78,21 +80,21 @@ export async function* generate(decoder: Decoder, tokenizer: Tokenizer, prompt: 
     return signal?.aborted === true;
   };
   const next = (logits: Float32Array): number => {
-    if (constraint === undefined) return sample(logits, options, ids.length, seen);
+    if (constraint === undefined) return sample(logits, options, ids.length, seen, decoder.offer);
     // One token more than there is room for in the context: the last one is not read.
     const left = Math.min(maxTokens - ids.length, decoder.context - decoder.position + 1);
     const allows = (id: number): boolean => (endTokens.includes(id) ? constraint.mayEnd : constraint.allows(id, left - 1));
     const allowed = masked(penalized(logits, options.repetitionPenalty ?? 1, seen), options.temperature ?? 0, allows);
     if (allowed === undefined) throw errors.stuck({});
-    return sample(allowed, { ...options, repetitionPenalty: 1 }, ids.length, []);
+    return sample(allowed, { ...options, repetitionPenalty: 1 }, ids.length, [], decoder.offer);
   };
-  const cached = decoder.begin?.(prompt) ?? 0;
+  const cached = decoder.begin?.(prompt, options) ?? 0;
   // A prompt that does not fit is refused before any of it is read.
   const step = decoder.position + prompt.length - cached > decoder.context ? prompt.length : promptStep;
   let logits: Float32Array | undefined;
   for (let at = cached; at < prompt.length; at += step) {
     if (await cancelled()) return result('cancelled');
-    logits = decoder.feed(prompt.slice(at, at + step));
+    logits = await decoder.feed(prompt.slice(at, at + step));
   }
   first = performance.now();
   for (;;) {
@@ -126,7 +128,7 @@ export async function* generate(decoder: Decoder, tokenizer: Tokenizer, prompt: 
       text += piece;
       open = open.slice(certain);
     }
-    logits = decoder.feed([id]);
+    logits = await decoder.feed([id]);
   }
 }
 

@@ -1,5 +1,6 @@
 /** A decoder that remembers which tokens it holds, so that a prompt that begins like the last one is not read twice. */
 import type { Decoder } from './generate.ts';
+import type { Offer, SampleOptions } from './sample.ts';
 
 export class PrefixCache implements Decoder {
   readonly #decoder: Decoder;
@@ -12,9 +13,11 @@ export class PrefixCache implements Decoder {
 
   rewind(position: number): number { return this.#decoder.rewind(position); }
 
-  feed(tokens: readonly number[]): Float32Array {
+  get offer(): Offer | undefined { return this.#decoder.offer; }
+
+  async feed(tokens: readonly number[]): Promise<Float32Array> {
     const at = this.#decoder.position;
-    const logits = this.#decoder.feed(tokens);
+    const logits = await this.#decoder.feed(tokens);
     this.#held.length = at;
     // Not spread: a prompt may be longer than a call has arguments.
     for (const id of tokens) this.#held.push(id);
@@ -22,7 +25,8 @@ export class PrefixCache implements Decoder {
   }
 
   /** The last token of the prompt is always read again: its logits are wanted. */
-  begin(prompt: readonly number[]): number {
+  begin(prompt: readonly number[], sampling: SampleOptions): number {
+    this.#decoder.begin?.(prompt, sampling);
     const most = Math.min(prompt.length - 1, this.#held.length);
     let common = 0;
     while (common < most && this.#held[common] === prompt[common]) common++;

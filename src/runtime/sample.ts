@@ -25,8 +25,13 @@ export function likeliest(logits: Float32Array): number {
   return best;
 }
 
+export interface Chance { readonly id: number; readonly probability: number }
+
+/** A token that was drawn by chance, and what from. */
+export interface Offer { readonly id: number; readonly drawnFrom: readonly Chance[] }
+
 /** Tokens that may follow with their probabilities, likeliest first. */
-export function distribution(logits: Float32Array, { temperature = 1, topK = 0, topP = 1, minP = 0 }: SampleOptions): { readonly id: number; readonly probability: number }[] {
+export function distribution(logits: Float32Array, { temperature = 1, topK = 0, topP = 1, minP = 0 }: SampleOptions): Chance[] {
   const top = logits[likeliest(logits)];
   const weights = Float64Array.from(logits, (logit) => Math.exp((logit - top) / temperature));
   // Far below the likeliest nothing is ever drawn, and sorting it would cost most of the time.
@@ -83,17 +88,36 @@ export function masked(logits: Float32Array, temperature: number, allows: (id: n
   return given;
 }
 
-/** The token at `step`; `seen` are those before it. Draws depend on seed and step alone. */
-export function sample(logits: Float32Array, options: SampleOptions, step: number, seen: Iterable<number>): number {
+/** Streams of random numbers of those who draw at the same places of a text: the model that is asked, and those that guess for it. */
+export const streamOf = (level: number): number => 2 * level;
+
+/**
+ * A token of given chances. One that is offered with chance q is taken with probability min(1, p / q), and else one is drawn
+ * from what max(0, p − q) leaves: together exactly p (speculative sampling, Leviathan et al., arXiv:2211.17192).
+ */
+export function draw(chances: readonly Chance[], seed: number, stream: number, step: number, offer?: Offer): number {
+  if (offer === undefined) return pick(chances, uniform(seed, stream, step));
+  const offered = new Map(offer.drawnFrom.map(({ id, probability }) => [id, probability]));
+  const p = chances.find(({ id }) => id === offer.id)?.probability ?? 0;
+  if (uniform(seed, stream + 1, step) * offered.get(offer.id)! < p) return offer.id;
+  const rest = chances.map(({ id, probability }) => ({ id, probability: Math.max(0, probability - (offered.get(id) ?? 0)) }));
+  const sum = rest.reduce((all, { probability }) => all + probability, 0);
+  // Equal chances leave nothing but rounding.
+  return sum > 0 ? pick(rest, uniform(seed, stream, step) * sum) : pick(chances, uniform(seed, stream, step));
+}
+
+function pick(chances: readonly Chance[], at: number): number {
+  let sum = 0;
+  for (const { id, probability } of chances) {
+    sum += probability;
+    if (at < sum) return id;
+  }
+  return chances.findLast(({ probability }) => probability > 0)!.id;
+}
+
+/** The token at `step`; `seen` are those before it. Draws depend on seed, step and what is offered alone. */
+export function sample(logits: Float32Array, options: SampleOptions, step: number, seen: Iterable<number>, offer?: Offer): number {
   const { temperature = 0, repetitionPenalty = 1, seed = 0 } = options;
   const given = penalized(logits, repetitionPenalty, seen);
-  if (temperature <= 0) return likeliest(given);
-  const draw = uniform(seed, 0, step);
-  let sum = 0;
-  const choices = distribution(given, options);
-  for (const { id, probability } of choices) {
-    sum += probability;
-    if (draw < sum) return id;
-  }
-  return choices.at(-1)!.id;
+  return temperature <= 0 ? likeliest(given) : draw(distribution(given, options), seed, streamOf(0), step, offer);
 }

@@ -61,7 +61,7 @@ export async function openTextModel(model: LanguageModel, options: TextModelOpti
 }
 
 /** A float matrix that is encoded as it is read; others stay what they are. */
-function inBlocks(tensor: TensorRef, type: BlockType): TensorRef {
+export function inBlocks(tensor: TensorRef, type: BlockType): TensorRef {
   const [rows, cols] = tensor.shape;
   const { block, bytes } = blockTypes[type];
   if (tensor.shape.length !== 2 || isBlockType(tensor.type) || cols % block !== 0) return tensor;

@@ -107,7 +107,7 @@ test('log probabilities add up and are those of the logits', async () => {
   assert.deepEqual(offsets, [0, tokens[0].length, tokens[0].length + tokens[1].length]);
   const prompt = model.encode('ROMEO:');
   model.decoder.rewind(0);
-  const logits = model.decoder.feed(prompt);
+  const logits = await model.decoder.feed(prompt);
   const total = logits.reduce((sum, logit) => sum + Math.exp(logit), 0);
   const expected = [...logits].map((logit) => logit - Math.log(total)).sort((a, b) => b - a).slice(0, 20);
   assert.ok(Math.abs(own[0] - expected[0]) < 1e-6);

@@ -74,10 +74,13 @@ const draws = Float32Array.from({ length: 65_536 }, (_, i) => 4 * normal(1, 0, i
 /** A model without an opinion; it has logits for more ids than there are tokens. */
 function noise(tokenizer: Tokenizer, seed: number, context = 4096): Decoder {
   let fed = seed;
+  let position = 0;
   return {
-    context, position: 0,
+    context,
+    get position() { return position; },
+    rewind: (to) => (position = to),
     feed(tokens) {
-      this.position += tokens.length;
+      position += tokens.length;
       const from = (++fed * 7919) % (draws.length - tokenizer.vocabulary - 3);
       return draws.slice(from, from + tokenizer.vocabulary + 3);
     },

@@ -79,7 +79,7 @@ test('after bad prompts, a cancelled text, and one that nobody read to its end, 
 test('a long prompt is given up while it is read', async () => {
   let fed = 0;
   const slow: Decoder = {
-    context: 10_000, position: 0,
+    context: 10_000, position: 0, rewind: (to) => to,
     feed(tokens) {
       for (const until = performance.now() + 4; performance.now() < until;);
       fed += tokens.length;
