@@ -1,5 +1,6 @@
 /** Next-token training of a language model, by the recipe that small Llama models are usually trained with. */
 import type { Engine, Feeds } from '../engine/session.ts';
+import type { Tensor } from '../engine/tensor.ts';
 import { lower } from '../graph/composite.ts';
 import { bindDimensions } from '../graph/bind.ts';
 import type { Graph } from '../graph/graph.ts';
@@ -25,21 +26,24 @@ export interface LanguageTraining {
   readonly quantize?: ((graph: Graph) => Graph) | undefined;
   /** Of matrices; default 0.1. */
   readonly decay?: number;
+  /** Share of the loss that is learned from the scores of another model; default 0. */
+  readonly distill?: number;
   readonly threads?: number;
 }
 
 export interface LanguageTrainer {
   readonly trainer: Trainer;
   readonly loss: string;
-  feed(batch: Batch): Feeds;
+  /** `teacher` holds scores [batch · window, vocabulary]. */
+  feed(batch: Batch & { readonly teacher?: Tensor }): Feeds;
 }
 
 /** A float graph `input_ids` [batch, sequence] → logits, ready for its first step. */
-export async function openLanguageTrainer(graph: Graph, { engine, batch, window, steps, rate, quantize, decay = 0.1, threads = 1 }: LanguageTraining): Promise<LanguageTrainer> {
+export async function openLanguageTrainer(graph: Graph, { engine, batch, window, steps, rate, quantize, decay = 0.1, distill = 0, threads = 1 }: LanguageTraining): Promise<LanguageTrainer> {
   const [input] = graph.inputs;
   const { matrices, others } = trainableWeights(graph);
   const bound = await bindDimensions(quantize?.(graph) ?? graph, { batch, sequence: window });
-  const objective = classification(bound, { logits: bound.outputs[0].name });
+  const objective = classification(bound, { logits: bound.outputs[0].name, distill });
   const warmup = Math.ceil(steps / 10);
   const group = (names: readonly string[], own: number) => ({
     names, optimizer: adamw({ beta1: 0.9, beta2: 0.95 }), rate, decay: own, schedule: withWarmup(warmup, cosine(steps - warmup)),
@@ -47,7 +51,7 @@ export async function openLanguageTrainer(graph: Graph, { engine, batch, window,
   const trainer = await Trainer.open(objective.graph, {
     engine, loss: objective.loss, groups: [group(matrices, decay), group(others, 0)], clipNorm: 1, session: { threads },
   });
-  return { trainer, loss: objective.loss, feed: ({ feeds, labels }) => ({ [input.name]: feeds.input_ids, ...objective.feed(labels, undefined) }) };
+  return { trainer, loss: objective.loss, feed: ({ feeds, labels, teacher }) => ({ [input.name]: feeds.input_ids, ...objective.feed(labels, teacher) }) };
 }
 
 /** Mean loss, in nats per token, of the trained graph over whole batches of a data set. */
