@@ -1,0 +1,16 @@
+/** Caches of keys and values by the name that users give them. */
+import type { LowBitKernels } from '../engine/kernels/lowbit.ts';
+import type { Arena } from './arena.ts';
+import { floatCache, type CacheShape, type KvCache } from './kv-cache.ts';
+import { blockCache } from './kv-cache-blocks.ts';
+
+export const cacheFormats = ['float', 'int8', 'int4'] as const;
+export type CacheFormat = (typeof cacheFormats)[number];
+
+export function openCache(format: CacheFormat, arena: Arena, kernels: LowBitKernels, shape: CacheShape): KvCache {
+  switch (format) {
+    case 'float': return floatCache(arena, kernels, shape);
+    case 'int8': return blockCache(8, arena, shape);
+    case 'int4': return blockCache(4, arena, shape);
+  }
+}
