@@ -2,6 +2,9 @@
 import type { Command } from 'commander';
 import type { QuantizeRequest } from '../jobs/settings.ts';
 
+/** A list that is given more than once goes on. */
+export const joined = (more: string, before: string | undefined): string => (before === undefined ? more : `${before},${more}`);
+
 export function quantizeOptions(command: Command): void {
   command
     .option('-o, --output <folder>', 'folder for the output (default: <model>-fewbit)')
@@ -11,7 +14,7 @@ export function quantizeOptions(command: Command): void {
     .option('--activations <how>', 'float, static, dynamic, or a format such as int8/token for what layers multiply')
     .option('--recipe <name>', 'how weights are rounded; see fewbit recipes')
     .option('--layout <name>', 'of safetensors: compressed-tensors, gptq, awq')
-    .option('--keep <patterns>', 'layers left float, by name; * stands for anything')
+    .option('--keep <patterns>', 'layers left float, by name; * stands for anything; may be given again', joined)
     .option('--imatrix <file>', 'importance matrix of llama.cpp to weigh columns with')
     .option('--save-imatrix <file>', 'keep the importance matrix measured on --data, for llama.cpp and --imatrix; .dat for the older form')
     .option('--allow-fallback', 'let tensors that cannot take the format take the nearest that fits')

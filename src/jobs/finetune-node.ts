@@ -18,7 +18,7 @@ import { describeModel, fileHash } from './plan-node.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import type { Output, QuantizeResult, TensorLine, TrainingCurve } from './result.ts';
 import { circumstances, verdictOf } from './run-result-node.ts';
-import { runSnippets } from './run-snippets-node.ts';
+import { runSnippets, unexecutedSnippets } from './run-snippets-node.ts';
 import { checkSettings, parseSettings } from './settings.ts';
 import { openModern } from './source-node.ts';
 import type { SourceModel } from './source.ts';
@@ -62,7 +62,8 @@ export async function finetune(request: FinetuneRequest, { progress = silentProg
       lines.push(tensors);
     }
     const judged = settings.verdict ? await judgeInProcess({ settings: judging, items: arms.map(({ file }) => ({ name: file, target: 'onnx' as const, path: join(settings.output, file) })) }, progress) : undefined;
-    const snippets = await runSnippets(arms.map(({ file, label }) => ({ file, target: 'onnx' as const, label })), settings.output, progress);
+    const loaded = arms.map(({ file, label }) => ({ file, target: 'onnx' as const, label }));
+    const snippets = settings.verdict ? await runSnippets(loaded, settings.output, progress) : unexecutedSnippets(loaded);
     const outputs = await Promise.all(arms.map(async (arm, i): Promise<Output> => {
       const path = join(settings.output, arm.file);
       const { size } = await stat(path);

@@ -5,7 +5,6 @@ import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ortNode } from '../engine/ort-node.ts';
 import { defineErrors } from '../errors.ts';
-import { bindFeeds } from '../evaluate/feeds.ts';
 import { failingGates, parseMaxDrop, parseSize, recommend, type Gates } from '../evaluate/verdict.ts';
 import { attempt, openFile, writeFileAtomic } from '../files/fs-node.ts';
 import { readImatrix, type Imatrix } from '../files/imatrix.ts';
@@ -13,6 +12,7 @@ import type { Batches } from '../observe/taps.ts';
 import { observeImportance, type Applied } from '../recipes/apply.ts';
 import { fixedInputs } from '../recipes/fixed-inputs.ts';
 import { poolNode } from '../round/pool-node.ts';
+import { feedsOf } from './calibration-feeds.ts';
 import { openData, type Data } from './data-node.ts';
 import type { Judged } from './judge-node.ts';
 import { judgeInProcess } from './judge-process-node.ts';
@@ -25,11 +25,11 @@ import { silentProgress, type Progress } from './progress.ts';
 import { recipeRunner } from './recipe-runner.ts';
 import type { LoaderSnippet, Output, QuantizePlan, QuantizeResult } from './result.ts';
 import { circumstances, verdictOf } from './run-result-node.ts';
-import { runSnippets } from './run-snippets-node.ts';
+import { runSnippets, unexecutedSnippets } from './run-snippets-node.ts';
 import { saveImatrix } from './save-imatrix-node.ts';
 import { weightsText } from './schemes.ts';
 import { parseSettings, type QuantizeRequest, type QuantizeSettings } from './settings.ts';
-import { snippetFor, type Loaded } from './snippets.ts';
+import type { Loaded } from './snippets.ts';
 import { openModern } from './source-node.ts';
 import type { SourceModel } from './source.ts';
 import type { OutputSpec, Written } from './target.ts';
@@ -134,8 +134,7 @@ async function carryOut({ model, data, planned, settings }: Prepared, hooks: Qua
   }
   const judged = settings.verdict && data !== undefined ? await judgeInProcess({ settings, items: parts.map(({ spec: { file, target } }) => ({ name: file, target, path: join(settings.output, target === 'safetensors' ? dirname(file) : file) })) }, progress) : undefined;
   const loaded = parts.map(({ spec: { file, target, scheme } }): Loaded => ({ file, target, label: scheme.label }));
-  const snippets = settings.verdict ? await runSnippets(loaded, settings.output, progress)
-    : loaded.map((output): LoaderSnippet => ({ language: 'js', code: snippetFor(output), executed: false, reason: 'the verdict was skipped' }));
+  const snippets = settings.verdict ? await runSnippets(loaded, settings.output, progress) : unexecutedSnippets(loaded);
   const result = await finish({ model, settings, planned, fingerprints, written, made: seconds, judged, snippets, data, seconds: (performance.now() - started) / 1000 });
   for (const journal of journals) await journal.forget();
   return { ...result, outputs: await withLosers(result, parts.map(({ spec }) => spec), apply, () => feedsOf(model, data!.calibration!)) };
@@ -199,14 +198,6 @@ async function recorded(journal: OutputJournal, make: () => Promise<Written>): P
   } catch (error) {
     await journal.abort();
     throw error;
-  }
-}
-
-async function* feedsOf(model: SourceModel, dataset: NonNullable<Data['calibration']>) {
-  const size = dataset.uniform && typeof model.graph.inputs[0]?.shape?.[0] !== 'number' ? 8 : 1;
-  for (let begin = 0; begin < dataset.count; begin += size) {
-    const { feeds } = await dataset.batch(Array.from({ length: Math.min(size, dataset.count - begin) }, (_, i) => begin + i));
-    yield bindFeeds(feeds, model.graph.inputs);
   }
 }
 

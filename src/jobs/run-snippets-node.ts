@@ -32,6 +32,10 @@ export async function runSnippets(outputs: readonly Loaded[], folder: string, pr
   return snippets;
 }
 
+/** The same texts where nothing is to be run. */
+export const unexecutedSnippets = (outputs: readonly Loaded[]): LoaderSnippet[] =>
+  outputs.map((output) => ({ language: 'js', code: snippetFor(output), executed: false, reason: 'the verdict was skipped' }));
+
 /** Runs the text of one ES module; never throws for what the module does. */
 export async function runSnippet(code: string, folder: string, limit = timeLimit): Promise<Pick<LoaderSnippet, 'executed' | 'reason' | 'printed'>> {
   let missing: string | undefined;

@@ -6,7 +6,7 @@ import type { CliCommand } from '../command.ts';
 import { exitCodes } from '../exit.ts';
 import { printJson } from '../output.ts';
 import { terminalProgress } from '../progress.ts';
-import { outputFolderOf } from '../quantize-options.ts';
+import { joined, outputFolderOf } from '../quantize-options.ts';
 
 export const finetuneCommand: CliCommand = {
   usage: 'finetune <model>',
@@ -26,7 +26,7 @@ export const finetuneCommand: CliCommand = {
       .option('--weights <format>', 'int1 to int8 per channel, or float', 'int4/channel')
       .option('--activations <format>', 'int2 to int8 per tensor, or float', 'int8/tensor')
       .option('--edge-bits <n>', 'bits of the first and last layer', '8')
-      .option('--keep <patterns>', 'layers left float, by name; * stands for anything')
+      .option('--keep <patterns>', 'layers left float, by name; * stands for anything; may be given again', joined)
       .option('--epochs <n>', 'times the data is seen', '4')
       .option('--steps <n>', 'updates instead of epochs')
       .option('--batch <n>', 'samples per update (default: 64, of text 8 windows)')

@@ -23,6 +23,7 @@ export const runCommand: CliCommand = {
       .option('--stop <texts...>', 'texts that end the output')
       .option('--json-schema <file>', 'the output is JSON that is valid under this schema')
       .option('--weights <type>', 'load float weights as q4_0, q4_k, q6_k, q8_0, …')
+      .option('--cache <format>', 'hold keys and values as float, or those of older tokens as int8 or int4', 'float')
       .option('--seed <n>', 'of everything that is drawn')
       .option('--threads <n>', 'threads that multiply', '2')
       .option('--json', 'one JSON document on standard output');
@@ -40,7 +41,7 @@ export const runCommand: CliCommand = {
     else {
       process.stdout.write('\n');
       const { speed, bytes, ids, end } = result;
-      process.stderr.write(`${ids.length} tokens (${end}); prompt ${speed.prompt.toFixed(0)} tokens/s, then ${speed.decode.toFixed(0)} tokens/s; weights ${(bytes.model / 1e6).toFixed(1)} MB, memory ${(bytes.memory / 1e6).toFixed(1)} MB\n`);
+      process.stderr.write(`${ids.length} tokens (${end}); prompt ${speed.prompt.toFixed(0)} tokens/s, then ${speed.decode.toFixed(0)} tokens/s; weights ${(bytes.model / 1e6).toFixed(1)} MB, memory ${(bytes.memory / 1e6).toFixed(1)} MB with a cache of ${(bytes.cache / 1e6).toFixed(1)} MB\n`);
     }
     return exitCodes.ok;
   },

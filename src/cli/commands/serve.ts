@@ -13,6 +13,7 @@ export const serveCommand: CliCommand = {
       .option('--port <n>', '0 takes any that is free', '8080')
       .option('--context <n>', 'positions to keep memory for (default: as many as the model was made for, at most 4096)')
       .option('--weights <type>', 'load float weights as q4_0, q4_k, q6_k, q8_0, …')
+      .option('--cache <format>', 'hold keys and values as float, or those of older tokens as int8 or int4', 'float')
       .option('--threads <n>', 'threads that multiply', '2')
       .option('--allow-origin <origin>', 'pages of this origin may read answers; * for all')
       .option('--max-waiting <n>', 'requests that may wait while one is answered', '16')
@@ -21,7 +22,7 @@ export const serveCommand: CliCommand = {
   async run([model], options) {
     const progress = terminalProgress();
     const served = await serve({ ...options, model: model as string } as ServeRequest, { progress, onAnswer: (line) => progress.line(line) });
-    process.stdout.write(`${served.model} at ${served.url}/v1 (memory ${(served.memoryBytes / 1e6).toFixed(1)} MB)\n`);
+    process.stdout.write(`${served.model} at ${served.url}/v1 (memory ${(served.memoryBytes / 1e6).toFixed(1)} MB with a cache of ${(served.cacheBytes / 1e6).toFixed(1)} MB)\n`);
     if (!served.loopback) progress.line('other machines can reach this address, and nobody is asked for a password');
     await new Promise<void>((resolve) => {
       // The first ends the running answer in peace, the second at once.
