@@ -13,10 +13,16 @@ export interface Draft {
 
 export const noDraft: Draft = { tokens: [], parents: [] };
 
+/** Of each token of a tree: the tokens on the path to it, itself the last. */
+export function pathsOf(parents: readonly number[]): number[][] {
+  const paths: number[][] = [];
+  parents.forEach((parent, i) => paths.push([...(parent < 0 ? [] : paths[parent]), i]));
+  return paths;
+}
+
 export interface DraftOptions {
-  /** Tokens at most, and how many of them may follow one another. */
+  /** Tokens at most. */
   readonly tokens: number;
-  readonly depth: number;
   /** How the text is drawn. */
   readonly sampling: SampleOptions;
 }

@@ -12,8 +12,10 @@ export interface Decoder {
   feed(tokens: readonly number[]): Float32Array | Promise<Float32Array>;
   /** Forgets what came after `position` tokens; gives how many are still held. */
   rewind(position: number): number;
-  /** Stands behind the longest beginning of the prompt that is still held; gives how many tokens that are. Told how tokens will be drawn. */
-  begin?(prompt: readonly number[], sampling: SampleOptions): number;
+  /** Stands behind the longest beginning of the prompt that is still held; gives how many tokens that are. */
+  begin?(prompt: readonly number[]): number;
+  /** Told how tokens will be drawn, before a text is written. */
+  prepare?(sampling: SampleOptions): void;
   /** A guess at the next token that was drawn by chance: it must be taken or refused by its chances. */
   readonly offer?: Offer | undefined;
 }
@@ -88,7 +90,8 @@ export async function* generate(decoder: Decoder, tokenizer: Tokenizer, prompt: 
     if (allowed === undefined) throw errors.stuck({});
     return sample(allowed, { ...options, repetitionPenalty: 1 }, ids.length, [], decoder.offer);
   };
-  const cached = decoder.begin?.(prompt, options) ?? 0;
+  decoder.prepare?.(options);
+  const cached = decoder.begin?.(prompt) ?? 0;
   // A prompt that does not fit is refused before any of it is read.
   const step = decoder.position + prompt.length - cached > decoder.context ? prompt.length : promptStep;
   let logits: Float32Array | undefined;

@@ -8,8 +8,9 @@ import { embeddingName, headName, layerName } from '../models/llama-weights.ts';
 import { inverseFrequencies } from '../models/rope.ts';
 import type { TensorRef } from '../tensor-ref.ts';
 import { Arena } from './arena.ts';
-import type { BranchingDecoder } from './draft.ts';
-import { floatCache, type CacheShape, type KvCache } from './kv-cache.ts';
+import { pathsOf, type BranchingDecoder } from './draft.ts';
+import type { CacheShape, KvCache } from './kv-cache.ts';
+import { openCache, type CacheFormat } from './kv-caches.ts';
 import { LlamaSequence } from './llama-sequence.ts';
 import { multiply, packMatrix, rowOf, type Inputs, type PackedMatrix } from './packed-matrix.ts';
 
@@ -31,6 +32,8 @@ export interface DecoderOptions {
   readonly context?: number;
   /** Texts that are held side by side, each with a cache of its own; default 1. */
   readonly sequences?: number;
+  /** How keys and values are held: in float32, which is the default, or those of older tokens in 8 or 4 bits. */
+  readonly cache?: CacheFormat;
   /** The kernels that compute; the WASM ones by default. */
   readonly kernels?: (memory: WebAssembly.Memory) => LowBitKernels;
   /** Threads that share the products, and what starts them; the memory is then shared. `stop` ends them. */
@@ -115,7 +118,7 @@ export class LlamaDecoder implements BranchingDecoder {
   }
 
   /** Reads and repacks all weights. */
-  static async open(config: LlamaConfig, tensors: ReadonlyMap<string, TensorRef>, { context = Math.min(config.maxPositions, 4096), sequences = 1, kernels = lowBitKernels, team, onTensor }: DecoderOptions = {}): Promise<LlamaDecoder> {
+  static async open(config: LlamaConfig, tensors: ReadonlyMap<string, TensorRef>, { context = Math.min(config.maxPositions, 4096), sequences = 1, cache = 'float', kernels = lowBitKernels, team, onTensor }: DecoderOptions = {}): Promise<LlamaDecoder> {
     if (config.activation !== 'silu') throw errors.activation({ activation: config.activation });
     for (const [what, value] of [['a hidden size', config.hiddenSize], ['a head', config.headDim], ['an inner size', config.intermediateSize]] as const) if (value % 4 !== 0) throw errors.width({ what, value });
     const arena = new Arena(team !== undefined);
@@ -154,7 +157,7 @@ export class LlamaDecoder implements BranchingDecoder {
           qBias: await bias('self_attn.q_proj'), kBias: await bias('self_attn.k_proj'), vBias: await bias('self_attn.v_proj'), oBias: await bias('self_attn.o_proj'),
           gateBias: await bias('mlp.gate_proj'), upBias: await bias('mlp.up_proj'), downBias: await bias('mlp.down_proj'),
         },
-        caches: Array.from({ length: sequences }, () => floatCache(arena, own, shape)),
+        caches: Array.from({ length: sequences }, () => openCache(cache, arena, own, shape)),
       });
     }
     const finalNorm = await vector('model.norm.weight');
@@ -171,6 +174,9 @@ export class LlamaDecoder implements BranchingDecoder {
 
   /** Bytes of weights, cache and everything else. */
   get bytes(): number { return this.#arena.bytes; }
+
+  /** Bytes of keys and values among them. */
+  get cacheBytes(): number { return this.#layers.flatMap(({ caches }) => caches).reduce((sum, { bytes }) => sum + bytes, 0); }
 
   get position(): number { return this.sequences[0].position; }
   rewind(position: number): number { return this.sequences[0].rewind(position); }
@@ -308,12 +314,8 @@ export class LlamaDecoder implements BranchingDecoder {
 function rowsOf(part: Part): Row[] {
   const { position, tokens, parents } = part;
   const plain = parents === undefined || parents.every((parent, t) => parent === t - 1);
-  const paths: number[][] = [];
-  return tokens.map((_, t) => {
-    if (plain) return { part, position: position + t, to: position + t + 1, path: [] };
-    paths.push([...(parents[t] < 0 ? [] : paths[parents[t]]), position + t]);
-    return { part, position: position + paths[t].length - 1, to: position, path: paths[t] };
-  });
+  if (plain) return tokens.map((_, t) => ({ part, position: position + t, to: position + t + 1, path: [] }));
+  return pathsOf(parents).map((path) => ({ part, position: position + path.length - 1, to: position, path: path.map((at) => position + at) }));
 }
 
 /** Cosines and sines [context, headDim / 2]. */

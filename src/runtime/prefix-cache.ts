@@ -13,6 +13,8 @@ export class PrefixCache implements Decoder {
 
   rewind(position: number): number { return this.#decoder.rewind(position); }
 
+  prepare(sampling: SampleOptions): void { this.#decoder.prepare?.(sampling); }
+
   get offer(): Offer | undefined { return this.#decoder.offer; }
 
   async feed(tokens: readonly number[]): Promise<Float32Array> {
@@ -25,8 +27,7 @@ export class PrefixCache implements Decoder {
   }
 
   /** The last token of the prompt is always read again: its logits are wanted. */
-  begin(prompt: readonly number[], sampling: SampleOptions): number {
-    this.#decoder.begin?.(prompt, sampling);
+  begin(prompt: readonly number[]): number {
     const most = Math.min(prompt.length - 1, this.#held.length);
     let common = 0;
     while (common < most && this.#held[common] === prompt[common]) common++;
