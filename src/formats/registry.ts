@@ -13,6 +13,7 @@ import { tableFormat } from './codebook.ts';
 import { kmeansFormat } from './kmeans.ts';
 import { lloydMaxFormat } from './lloyd-max.ts';
 import { microscalingFormats } from './microscaling.ts';
+import { mixedFormat } from './mixed-blocks.ts';
 import { miniFloat } from './minifloat-code.ts';
 import { miniFloatFormat } from './minifloat.ts';
 import { nestedNormalFloat, normalFloatTable } from './nested-normal-float.ts';
@@ -40,7 +41,7 @@ const examples: readonly (readonly [spelling: string, meaning: string])[] = [
   ['int8/channel', 'symmetric integers (int2 … int8), one scale per row'],
   ['int8/tensor', 'one scale for the tensor'],
   ['int8/token', 'one scale per token, for activations'],
-  ['int4/g128', 'one scale per 128 values along the row'],
+  ['int4/g128', 'one scale per 128 values along the row; int4/g128+int8at3.7: 8 bits in groups 3 and 7, for inputs'],
   ['int4-full/g128', 'symmetric with all 16 codes, as compressed-tensors has it'],
   ['uint4/g32', 'integers with a zero point (uint1 … uint8)'],
   ['e4m3/tensor', 'FP8; any eXmY of up to 8 bits: e5m2, e2m3, e3m2, e2m1, e3m4, …'],
@@ -96,8 +97,14 @@ function familyOf(head: string, parts: Parts): NumberFormat | undefined {
   if (match && !(match[1] === 'u' && match[3])) {
     const bits = Number(match[2]);
     const kind = match[1] === 'u' ? 'asymmetric' : match[3] ? 'full' : 'restricted';
+    const granularity = granularityOf(parts, bits > 4 ? { kind: 'channel' } : { kind: 'group', size: 128 });
+    const format = integerFormat(bits, kind, granularity, scaleTypeOf(parts));
+    const wider = /^int([2-8])at(\d{1,6}(?:\.\d{1,6})*)$/.exec(parts.extra ?? '');
+    if (wider && kind === 'restricted' && granularity.kind === 'group' && Number(wider[1]) > bits) {
+      return mixedFormat(format, integerFormat(Number(wider[1]), kind, granularity, format.scaleType), wider[2].split('.').map(Number));
+    }
     noExtra(head, parts);
-    return integerFormat(bits, kind, granularityOf(parts, bits > 4 ? { kind: 'channel' } : { kind: 'group', size: 128 }), scaleTypeOf(parts));
+    return format;
   }
   match = /^e([1-7])m([0-6])$/.exec(head);
   if (match && Number(match[1]) + Number(match[2]) <= 7) {

@@ -50,6 +50,11 @@ export type Step =
   | { readonly step: 'sort-channels' }
   /** Residuals of the last channels of each input as more channels (ARCQuant): as many as its rule says, or a share of all. */
   | { readonly step: 'residual-channels'; readonly channels: 'rule' | number; readonly samples: number }
+  /**
+   * Inputs in blocks of two widths, fixed per block (COMET): 8 bits in those with channels above six times the median,
+   * at most a share `most` but one where there are any, or in a share of all; 4 bits, or as asked, in the others.
+   */
+  | { readonly step: 'mix-blocks'; readonly wide: 'rule' | number; readonly most: number; readonly sort: boolean }
   /** Inputs that never lie below −11/64 are lifted above zero, and take codes without a sign (SVDQuant). */
   | { readonly step: 'shift' }
   /** Smoothing searched on the output error with a branch of `rank` in place: 2·grid − 1 candidates, on so many rows of each input. */

@@ -3,6 +3,7 @@ import { defineErrors } from '../errors.ts';
 import { adaround, brecq } from './adaround.ts';
 import { arcquant, arcquantAll, arcquantEighth } from './arcquant.ts';
 import { awq, gptq, hqq, importance, rtn, scaleSearch } from './baselines.ts';
+import { comet, cometEighth } from './comet.ts';
 import { fp4dit } from './fp4dit.ts';
 import { genie } from './genie.ts';
 import { hawqv3, hawqv3Int8 } from './hawqv3.ts';
@@ -21,7 +22,7 @@ import { svdquant, svdquantGptq } from './svdquant.ts';
 import { viditQ, viditQMp } from './vidit-q.ts';
 import { zeroq } from './zeroq.ts';
 
-export const recipes: readonly Recipe[] = [rtn, scaleSearch, importance, gptq, awq, hqq, adaround, brecq, krishnamoorthiInt8, arcquant, arcquantEighth, arcquantAll, zeroq, genie, fp4dit, hawqv3, hawqv3Int8, lowbitFpDiffusion, lqLora, quantvggt, mambaquant, mixdq, qPalette, quamba2, svdquant, svdquantGptq, viditQ, viditQMp];
+export const recipes: readonly Recipe[] = [rtn, scaleSearch, importance, gptq, awq, hqq, adaround, brecq, krishnamoorthiInt8, arcquant, arcquantEighth, arcquantAll, comet, cometEighth, zeroq, genie, fp4dit, hawqv3, hawqv3Int8, lowbitFpDiffusion, lqLora, quantvggt, mambaquant, mixdq, qPalette, quamba2, svdquant, svdquantGptq, viditQ, viditQMp];
 
 const errors = defineErrors('recipes', {
   unknown: (f: { name: string }) => [`unknown recipe: ${f.name}`, `known recipes: ${recipes.map((recipe) => recipe.name).join(', ')}; steps to join with + before one of them: ${Object.keys(steps).filter((name) => stepAlone(name) !== undefined).join(', ')}`],

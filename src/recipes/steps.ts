@@ -15,6 +15,7 @@ import { distil } from './steps/distil.ts';
 import { fixInputs, searchSplits } from './steps/float-formats.ts';
 import { learnBalance } from './steps/learn-balance.ts';
 import { correctBias, observeActivationRanges, smooth } from './steps/observe.ts';
+import { mixBlocks } from './steps/mix-blocks.ts';
 import { protect } from './steps/protect.ts';
 import { lowRank } from './steps/low-rank.ts';
 import { reconstruct } from './steps/reconstruct.ts';
@@ -53,6 +54,10 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   'residual-channels': {
     run: residual, stage: 'restore', needs: samples, alone: { step: 'residual-channels', channels: 'rule', samples: 256 },
     excludes: { 'correct-bias': 'residual channels are no part of the float network' },
+  },
+  'mix-blocks': {
+    run: mixBlocks, stage: 'allocate', needs: samples, alone: { step: 'mix-blocks', wide: 'rule', most: 0.15, sort: true },
+    excludes: { 'residual-channels': 'residuals are of the channels that 8 bits already hold', 'round-inputs': 'both choose what inputs are rounded to', 'learn-balance': 'it needs one scale for each token' },
   },
   'smooth-search': { run: smoothSearch, stage: 'transform', needs: samples, excludes: { smooth: 'both divide the same inputs' }, alone: { step: 'smooth-search', grid: 20, rank: 0, samples: 256 } },
   'low-rank': {

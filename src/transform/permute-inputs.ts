@@ -1,9 +1,10 @@
-/** Channels of what layers read put in another order, gathered as the network runs, with the columns of their weights: the function stays. */
+/** Channels of what layers read put in another order, in the layers that make them or gathered as the network runs, with the columns of their weights: the function stays. */
 import { int, int64Tensor } from '../graph/build.ts';
 import type { Graph, Node } from '../graph/graph.ts';
 import { withMatrix } from '../graph/linear.ts';
 import { freshNames, makeNode } from '../graph/rewrite.ts';
 import { sortNodes } from '../graph/traverse.ts';
+import { foldOrder } from './fold-order.ts';
 import { turnable } from './rotate.ts';
 
 /** Channels by rising size; equal ones stay in order. */
@@ -15,19 +16,23 @@ export async function permuteInputs(graph: Graph, orders: ReadonlyMap<string, Ui
   const fresh = freshNames(graph);
   const sorted = new Map<string, string>();
   const added: Node[] = [];
-  const weights = new Map(graph.weights);
+  let next = graph;
   for (const [value, order] of orders) {
+    const folded = await foldOrder(next, value, order);
+    if (folded !== undefined) {
+      next = folded;
+      continue;
+    }
     const [name, places] = [fresh(`${value}_sorted`), fresh(`${value}_order`)];
-    weights.set(places, int64Tensor(places, [...order]));
+    next = { ...next, weights: new Map(next.weights).set(places, int64Tensor(places, [...order])) };
     added.push(makeNode('Gather', [value, places], [name], { name, attributes: { axis: int(-1) } }));
     sorted.set(value, name);
   }
-  let next: Graph = { ...graph, weights };
   const readers = new Set<string>();
-  for (const site of turnable(graph)) {
+  for (const site of turnable(next)) {
     const order = orders.get(site.input);
     if (order === undefined) continue;
-    readers.add(site.output);
+    if (sorted.has(site.input)) readers.add(site.output);
     const matrix = await site.weightMatrix();
     next = withMatrix(next, site, matrix.map((_, i) => matrix[i - (i % site.cols) + order[i % site.cols]]));
   }

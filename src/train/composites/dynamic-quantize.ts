@@ -4,7 +4,9 @@
  * everything before it). The gradient passes straight through: a measured range leaves nothing outside.
  * Attributes: `format` (spelling), `width` (extent of the last axis; needed by formats with groups).
  */
+import { isMixed, mixedRuns } from '../../formats/mixed-blocks.ts';
 import { isScaled, type ScaledFormat } from '../../formats/scaled.ts';
+import type { NumberFormat } from '../../formats/format.ts';
 import { parseFormat } from '../../formats/registry.ts';
 import type { SymmetricSpec } from '../../formats/symmetric.ts';
 import type { ScaleType } from '../../formats/scale-type.ts';
@@ -14,7 +16,8 @@ import type { Tape } from '../../graph/gradient/tape.ts';
 import { appendFloatRounding } from './float-rounding.ts';
 
 /** Why a format cannot be measured on a value by standard operators; undefined where it can. */
-export function refusesDynamic(format: { readonly name: string }): string | undefined {
+export function refusesDynamic(format: NumberFormat): string | undefined {
+  if (isMixed(format)) return refusesDynamic(format.mixed.narrow) ?? refusesDynamic(format.mixed.wide);
   if (!('granularity' in format) || !isScaled(format as ScaledFormat)) return 'it has no scales to measure';
   const { granularity, symmetric, integer, scaleType } = format as ScaledFormat;
   if (granularity.kind === 'block' || granularity.kind === 'flat') return 'its blocks cross rows';
@@ -28,21 +31,30 @@ export const dynamicQuantize: Composite = {
   op: 'DynamicQuantize',
   expand(node, tape) {
     const [x] = node.inputs;
-    const format = parseFormat(String(node.attributes.format?.value)) as ScaledFormat;
-    const { granularity } = format;
-    if (granularity.kind !== 'group') return [rounded(tape, x, format, granularity.kind === 'tensor')];
+    const format = parseFormat(String(node.attributes.format?.value));
     const width = Number(node.attributes.width?.value);
-    const { size } = granularity;
-    const missing = (size - (width % size)) % size;
-    // Zeros at the end of the last group change no extreme value.
-    const whole = missing === 0 ? x : tape.op('Pad', [x, tape.ints([0, missing]), tape.constant(0), tape.ints([-1])]);
-    const back = tape.op('Shape', [whole]);
-    const grouped = tape.op('Reshape', [whole, tape.ints([-1, size])]);
-    const value = tape.op('Reshape', [rounded(tape, grouped, format, false), back]);
-    return [missing === 0 ? value : tape.op('Slice', [value, tape.ints([0]), tape.ints([width]), tape.ints([-1])])];
+    if (!isMixed(format)) return [scaledRounding(tape, x, format as ScaledFormat, width)];
+    const runs = mixedRuns(format, width);
+    if (runs.length === 1) return [scaledRounding(tape, x, runs[0].format, width)];
+    const parts = runs.map(({ begin, end, format: own }) => scaledRounding(tape, tape.op('Slice', [x, tape.ints([begin]), tape.ints([end]), tape.ints([-1])]), own, end - begin));
+    return [tape.op('Concat', parts, { axis: int(-1) })];
   },
   gradient: ({ dy }) => [dy],
 };
+
+/** The value in one format with scales along its last axis, whose extent is `width`. */
+function scaledRounding(tape: Tape, x: string, format: ScaledFormat, width: number): string {
+  const { granularity } = format;
+  if (granularity.kind !== 'group') return rounded(tape, x, format, granularity.kind === 'tensor');
+  const { size } = granularity;
+  const missing = (size - (width % size)) % size;
+  // Zeros at the end of the last group change no extreme value.
+  const whole = missing === 0 ? x : tape.op('Pad', [x, tape.ints([0, missing]), tape.constant(0), tape.ints([-1])]);
+  const back = tape.op('Shape', [whole]);
+  const grouped = tape.op('Reshape', [whole, tape.ints([-1, size])]);
+  const value = tape.op('Reshape', [rounded(tape, grouped, format, false), back]);
+  return missing === 0 ? value : tape.op('Slice', [value, tape.ints([0]), tape.ints([width]), tape.ints([-1])]);
+}
 
 /** The value with one scale for all of it, or one per vector of the last axis. */
 function rounded(tape: Tape, x: string, format: ScaledFormat, whole: boolean): string {
