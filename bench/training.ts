@@ -1,7 +1,7 @@
 /**
  * Milliseconds of one training step (forward, gradients, SGD update) on two threads, best of interleaved runs, beside
  * jax-js and, where FEWBIT_PYTHON names an interpreter that has it, PyTorch: npm run bench training [models]
- * Then where the time goes, by operator.
+ * Then where the time goes, by operator, and the same step with low-rank adapters alone.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -13,7 +13,9 @@ import * as ort from 'onnxruntime-node';
 import { wrapSession } from '../src/engine/ort.ts';
 import { ortNode } from '../src/engine/ort-node.ts';
 import type { Engine } from '../src/engine/session.ts';
+import { linearSites } from '../src/graph/linear.ts';
 import { trainBatchNorm } from '../src/graph/train-batchnorm.ts';
+import { insertAdapters } from '../src/train/adapters.ts';
 import { classification } from '../src/train/objective.ts';
 import { sgd } from '../src/train/optimizers.ts';
 import { trainableWeights } from '../src/train/parameters.ts';
@@ -31,6 +33,18 @@ const [rounds, limit] = [30, 40];
 const goals: Readonly<Record<string, { readonly torch: number; readonly jax?: number }>> = {
   mlp: { torch: 0.9 }, cnn: { torch: 0.5, jax: 20 }, transformer: { torch: 0.9, jax: 4 }, resnet20: { torch: 0.5 }, llama: { torch: 0.9 },
 };
+
+/** Of adapters that are timed. */
+const rank = 8;
+
+/** A step of the adapters of every matrix product, the rest frozen; undefined where there are fewer than three. */
+async function adapted(model: BenchModel): Promise<(() => Promise<unknown>) | undefined> {
+  const objective = classification(model.graph, { logits: model.graph.outputs[0].name });
+  const { graph, adapters } = insertAdapters(objective.graph, linearSites(model.graph), { rank, alpha: rank });
+  if (adapters.length < 3) return undefined;
+  const made = await Trainer.open(graph, { engine: ortNode, loss: objective.loss, session: { threads }, groups: [{ names: adapters.flatMap(({ a, b }) => [a, b]), optimizer: sgd(), rate: 0.01 }] });
+  return () => made.step({ ...model.feeds, labels: model.labels });
+}
 
 async function trainer(model: BenchModel, engine: Engine = ortNode): Promise<() => Promise<unknown>> {
   const objective = classification(model.graph, { logits: model.graph.outputs[0].name });
@@ -106,16 +120,19 @@ let missed = 0;
 for (const model of await models(existsSync(join(assets, 'cnn-resnet-cifar10')) ? assets : undefined)) {
   if (wanted.length > 0 && !wanted.includes(model.name)) continue;
   const ours = await trainer(model);
+  const narrow = await adapted(model);
   const theirs = jax(model.name);
-  const times = { ours: [] as number[], torch: [] as number[], jax: [] as number[] };
+  const times = { ours: [] as number[], adapted: [] as number[], torch: [] as number[], jax: [] as number[] };
   const started = performance.now();
   for (let round = 0; round < rounds && performance.now() - started < 1000 * limit; round++) {
     times.ours.push(await timed(ours));
+    if (narrow !== undefined) times.adapted.push(await timed(narrow));
     if (peer !== undefined) times.torch.push(await peer.step(model.name));
     if (theirs !== undefined && round < 8) times.jax.push(await timed(theirs));
   }
   const told = (name: string, list: readonly number[]): string => (list.length === 0 ? '' : `${name} ${best(list).toFixed(1)} ms (middle ${middle(list).toFixed(1)}), ours ${(best(list) / best(times.ours)).toFixed(2)}× as fast`);
   console.log(`${model.name}: ${best(times.ours).toFixed(1)} ms (middle ${middle(times.ours).toFixed(1)}, ${times.ours.length} runs)  ${[told('torch', times.torch), told('jax-js', times.jax)].filter((text) => text !== '').join('; ')}`);
+  if (narrow !== undefined) console.log(`  adapters of rank ${rank} alone: ${best(times.adapted).toFixed(1)} ms (middle ${middle(times.adapted).toFixed(1)})`);
   const goal = goals[model.name];
   for (const [name, factor, list] of [['torch', goal.torch, times.torch], ['jax-js', goal.jax, times.jax]] as const) {
     if (factor === undefined || list.length === 0 || best(list) / best(times.ours) >= factor) continue;

@@ -219,6 +219,10 @@ const contribRules: Readonly<Record<string, ShapeRule>> = {
     return matmul(turned(shape(site, 0), 'transA'), turned(shape(site, 1), 'transB'));
   }),
   MatMulNBits: one((site) => { const from = shape(site); return from === undefined ? undefined : [...from.slice(0, -1), site.int('N', 0)]; }),
+  AdaptedProduct: one((site) => {
+    const [from, weight] = [shape(site, 0), shape(site, 1)];
+    return from === undefined || weight === undefined ? undefined : [...from.slice(0, -1), weight[1 - site.int('transB', 0)]];
+  }),
   // Composites of training keep the shape of what they quantize.
   ...table(likeFirst, 'BlockHadamard DoubleRound FakeQuantize StopGradient TrustQuantize'),
   ...table(likeFirst, 'Gelu FastGelu QuickGelu BiasGelu SimplifiedLayerNormalization QuantizeLinear DequantizeLinear RotaryEmbedding GroupQueryAttention'),

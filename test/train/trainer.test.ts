@@ -5,12 +5,9 @@ import { f32, i64, type Tensor } from '../../src/engine/tensor.ts';
 import { floatTensor } from '../../src/tensor-ref.ts';
 import { GraphBuilder } from '../../src/graph/build.ts';
 import { extend } from '../../src/graph/extend.ts';
-import { linearSites } from '../../src/graph/linear.ts';
-import { readFloats } from '../../src/graph/values.ts';
 import { normal } from '../../src/numeric/random.ts';
 import { arrayDataset } from '../../src/observe/data/index.ts';
 import { openGraph } from '../../src/observe/taps.ts';
-import { insertAdapters, mergeAdapters } from '../../src/train/adapters.ts';
 import { fit } from '../../src/train/fit.ts';
 import { crossEntropy, distillation } from '../../src/train/losses.ts';
 import { classification } from '../../src/train/objective.ts';
@@ -139,25 +136,4 @@ test('losses are those of their formulas', async () => {
   const found = result.map((name) => (out[name].data as Float32Array)[0]);
   [entropy, 0.9 * entropy + 0.1 * smooth, kl].forEach((value, i) => assert.ok(Math.abs(found[i] - value) < 1e-6, `${found[i]}, expected ${value}`));
   await session.dispose();
-});
-
-test('adapters start at the model, and merged they compute what the branches computed', async () => {
-  const base = network();
-  const sites = linearSites(base);
-  const { graph, adapters } = insertAdapters(base, sites, { rank: 2, alpha: 4, seed: 1 });
-  assert.deepEqual(adapters.map(({ id, scale }) => [id, scale]), [['w1', 2], ['w2', 2]]);
-  const x = f32([rows, inputs], samples.slice(0, rows * inputs));
-  const run = async (what: typeof base) => {
-    const session = await openGraph(what, ortNode);
-    const { logits } = await session.run({ x });
-    await session.dispose();
-    return logits.data as Float32Array;
-  };
-  assert.deepEqual(await run(graph), await run(base));
-  const trained = new Map(adapters.flatMap(({ a, b }, k) => [[a, values(sites[k].cols * 2, 20 + k)], [b, values(2 * sites[k].rows, 30 + k, 0.1)]]));
-  const branched = { ...graph, weights: new Map([...graph.weights].map(([name, tensor]) => [name, trained.has(name) ? floatTensor(name, tensor.shape, trained.get(name)!) : tensor])) };
-  const merged = await mergeAdapters(base, adapters, (name) => trained.get(name)!);
-  assert.notDeepEqual(await readFloats(merged.weights.get('w1')!), await readFloats(base.weights.get('w1')!));
-  const [a, b] = [await run(branched), await run(merged)];
-  a.forEach((value, i) => assert.ok(Math.abs(value - b[i]) < 1e-5, `${value} and ${b[i]}`));
 });

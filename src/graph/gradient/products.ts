@@ -14,7 +14,7 @@ export function matmul(site: GradientSite, a: string, b: string, { transA = fals
 }
 
 /** One product of matrices with either operand transposed. */
-const gemm = (site: GradientSite, a: string, b: string, { transA = false, transB = false, alpha = 1 }: Flags = {}): string =>
+export const gemm = (site: GradientSite, a: string, b: string, { transA = false, transB = false, alpha = 1 }: Flags = {}): string =>
   site.tape.op('Gemm', [a, b], { ...(transA ? { transA: int(1) } : {}), ...(transB ? { transB: int(1) } : {}), ...(alpha === 1 ? {} : { alpha: float(alpha) }) });
 
 /** Shape of the product of two stacks of matrices. */
