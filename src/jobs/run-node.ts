@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { openFile } from '../files/fs-node.ts';
 import { parseJsonBytes, type Json } from '../files/json.ts';
 import { jsonConstraint } from '../runtime/constrain.ts';
+import { cacheFormats } from '../runtime/kv-caches.ts';
 import type { Generated } from '../runtime/generate.ts';
 import { jsonSchema } from '../runtime/json-schema.ts';
 import { silentProgress, type Progress } from './progress.ts';
@@ -29,6 +30,8 @@ const runSettings = z.strictObject({
   jsonSchema: z.union([z.string().min(1), z.record(z.string(), z.unknown())]).optional(),
   /** Block type that float weights take as they are loaded. */
   weights: z.string().optional(),
+  /** How keys and values are held. */
+  cache: z.enum(cacheFormats).default('float'),
   seed: z.coerce.number().int().default(0),
   threads: z.coerce.number().int().positive().max(256).default(2),
 });
@@ -38,8 +41,8 @@ export interface RunResult extends Generated {
   readonly model: string;
   /** Tokens per second: reading the prompt, and writing. */
   readonly speed: { readonly prompt: number; readonly decode: number };
-  /** Bytes of the file or folder, and of the engine's memory. */
-  readonly bytes: { readonly model: number; readonly memory: number };
+  /** Bytes of the file or folder, of the engine's memory, and of keys and values in it. */
+  readonly bytes: { readonly model: number; readonly memory: number; readonly cache: number };
 }
 
 /** Schemas of whole libraries stay below a megabyte. */
@@ -55,9 +58,9 @@ const readSchema = async (file: string): Promise<Json> => {
 };
 
 export async function run(request: RunRequest, { onText, progress = silentProgress, signal }: { onText?(text: string): void; readonly progress?: Progress; readonly signal?: AbortSignal } = {}): Promise<RunResult> {
-  const { model: location, prompt, chat, system, weights, context, threads, jsonSchema: schema, ...options } = checkSettings(runSettings, request);
+  const { model: location, prompt, chat, system, weights, cache, context, threads, jsonSchema: schema, ...options } = checkSettings(runSettings, request);
   const shape = schema === undefined ? undefined : jsonSchema(typeof schema === 'string' ? await readSchema(schema) : schema);
-  const { name, model, weightBytes } = await openText(location, { weights, context, threads, progress });
+  const { name, model, weightBytes } = await openText(location, { weights, context, cache, threads, progress });
   try {
     const given = { ...options, ...(shape === undefined ? {} : { constraint: jsonConstraint(model.tokenizer, shape) }), ...(signal === undefined ? {} : { signal }) };
     const pieces = chat ? model.chat([...(system === undefined ? [] : [{ role: 'system', content: system }]), { role: 'user', content: prompt }], given) : model.write(prompt, given);
@@ -69,7 +72,7 @@ export async function run(request: RunRequest, { onText, progress = silentProgre
       }
       const { value } = next;
       return {
-        model: name, ...value, bytes: { model: weightBytes, memory: model.bytes },
+        model: name, ...value, bytes: { model: weightBytes, memory: model.bytes, cache: model.cacheBytes },
         speed: { prompt: value.promptTokens / value.seconds.prompt, decode: Math.max(0, value.ids.length - 1) / value.seconds.decode },
       };
     }

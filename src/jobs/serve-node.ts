@@ -1,6 +1,7 @@
 /** Serves a language model on this machine, in the shape that clients of chat-completion services expect. */
 import { z } from 'zod';
 import { defineErrors } from '../errors.ts';
+import { cacheFormats } from '../runtime/kv-caches.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import { isLoopback, openEndpoint, type Endpoint } from './serve/endpoint-node.ts';
 import { checkSettings } from './settings.ts';
@@ -15,6 +16,8 @@ const serveSettings = z.strictObject({
   context: z.coerce.number().int().positive().optional(),
   /** Block type that float weights take as they are loaded. */
   weights: z.string().optional(),
+  /** How keys and values are held. */
+  cache: z.enum(cacheFormats).default('float'),
   /** Origin of pages that may read answers, or `*`; none by default. */
   allowOrigin: z.string().regex(/^(\*|https?:\/\/[^/\s]+|null)$/, 'must look like https://example.org, or *').optional(),
   maxWaiting: z.coerce.number().int().nonnegative().max(10_000).default(16),
@@ -23,7 +26,7 @@ const serveSettings = z.strictObject({
 });
 export type ServeRequest = z.input<typeof serveSettings>;
 
-export interface Served extends Endpoint { readonly model: string; readonly loopback: boolean; readonly memoryBytes: number }
+export interface Served extends Endpoint { readonly model: string; readonly loopback: boolean; readonly memoryBytes: number; readonly cacheBytes: number }
 
 const errors = defineErrors('serve', {
   address: (f: { host: string; port: number; reason: string }) => [`cannot listen on ${f.host}, port ${f.port}: ${f.reason}`, 'choose another --port, or 0 for any that is free'],
@@ -33,12 +36,12 @@ const listenError = (error: unknown, host: string, port: number): unknown =>
   (error instanceof Error && 'code' in error && 'syscall' in error ? errors.address({ host, port, reason: String(error.code) }) : error);
 
 export async function serve(request: ServeRequest, { progress = silentProgress, onAnswer }: { readonly progress?: Progress; onAnswer?(line: string): void } = {}): Promise<Served> {
-  const { model: location, host, port, context, weights, threads, allowOrigin, maxWaiting, maxBodyBytes } = checkSettings(serveSettings, request);
-  const { name, model } = await openText(location, { weights, context, threads, progress });
+  const { model: location, host, port, context, weights, cache, threads, allowOrigin, maxWaiting, maxBodyBytes } = checkSettings(serveSettings, request);
+  const { name, model } = await openText(location, { weights, context, cache, threads, progress });
   try {
     const endpoint = await openEndpoint(name, model, { host, port, maxWaiting, maxBodyBytes, ...(allowOrigin === undefined ? {} : { allowOrigin }), ...(onAnswer === undefined ? {} : { onAnswer }) });
     return {
-      ...endpoint, model: name, loopback: isLoopback(host), memoryBytes: model.bytes,
+      ...endpoint, model: name, loopback: isLoopback(host), memoryBytes: model.bytes, cacheBytes: model.cacheBytes,
       async close(options) {
         await endpoint.close(options);
         model.dispose();

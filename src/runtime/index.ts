@@ -3,6 +3,7 @@ export { chatPrompt, chatTemplates, type Message } from './chat.ts';
 export { jsonConstraint, type Constraint } from './constrain.ts';
 export { generate, type Generated, type GenerateOptions } from './generate.ts';
 export { anyObject, jsonSchema, type Shape } from './json-schema.ts';
+export { cacheFormats, type CacheFormat } from './kv-caches.ts';
 export { LlamaDecoder, type DecoderOptions } from './llama-decoder.ts';
 export { distribution, likeliest, sample, type SampleOptions } from './sample.ts';
 export { openTextModel, type TextModel, type TextModelOptions } from './text-model.ts';

@@ -25,6 +25,8 @@ export interface TextModel {
   readonly tokenizer: Tokenizer;
   /** Bytes of weights, keys and values, and everything else that the decoder holds. */
   readonly bytes: number;
+  /** Bytes of keys and values among them. */
+  readonly cacheBytes: number;
   /** Tokens after which the model has nothing to say. */
   readonly endTokens: readonly number[];
   /** Continues a text, as if nothing had been read before; one text at a time. What a prompt shares with the last one is not read again. */
@@ -54,7 +56,7 @@ export async function openTextModel(model: LanguageModel, options: TextModelOpti
   const encodeChat = (messages: readonly Message[]): number[] => tokenizer.encode(chatPrompt(files, messages), { addSpecialTokens: false });
   const generated = (prompt: readonly number[], given: GenerateOptions = {}): AsyncGenerator<string, Generated> => generate(decoder, tokenizer, prompt, { endTokens, ...given });
   return {
-    decoder, tokenizer, endTokens, bytes: llama.bytes, encode, encodeChat, generate: generated, dispose: () => llama.dispose(),
+    decoder, tokenizer, endTokens, bytes: llama.bytes, cacheBytes: llama.cacheBytes, encode, encodeChat, generate: generated, dispose: () => llama.dispose(),
     write: (prompt, given) => generated(encode(prompt), given),
     chat: (messages, given) => generated(encodeChat(messages), given),
   };

@@ -101,7 +101,7 @@ export function plainKvCache(memory: WebAssembly.Memory): KvCacheKernels {
         S[p] = exponential(Math.max(f(S[p] - top), -100));
         norm[p % 4] = f(norm[p % 4] + S[p]);
       }
-      const mixed = new Array<number>(width).fill(0);
+      const mixed = Array.from({ length: width }, () => 0);
       const minima = [0, 0, 0, 0];
       for (let b = 0; b < blocks; b++) {
         const { padded, values: part } = partsOf(width, bits, block + b * blockStride);
