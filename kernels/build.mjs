@@ -12,6 +12,7 @@ const kernels = {
   attention: { what: 'kernels of attention', options: ['--importMemory'] },
   gemm: { what: 'kernel of error feedback', options: ['--importMemory'] },
   ggml: { what: 'encoders of ggml block types' },
+  integer: { what: 'convolutions of integer networks', options: ['--importMemory'] },
   hadamard: { what: 'Hadamard transform', options: ['--importMemory'] },
   ...Object.fromEntries([['lowbit', ''], ['lowbit-relaxed', ' with relaxed dot products'], ['lowbit-shared', ' on shared memory'], ['lowbit-shared-relaxed', ' on shared memory with relaxed dot products']].map(([name, how]) => [name, {
     what: `products of low-bit matrices and decoders of language models${how}`, folder: 'lowbit',

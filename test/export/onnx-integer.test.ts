@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { executeIntegers } from '../../src/engine/integer/execute.ts';
 import type { IntegerNetwork } from '../../src/engine/integer/network.ts';
+import { integerKernels } from '../../src/engine/kernels/integer.ts';
 import { ortNode } from '../../src/engine/ort-node.ts';
 import { f32, type Tensor } from '../../src/engine/tensor.ts';
 import { exportIntegerOnly, integerValues, type IntegerOptions } from '../../src/export/onnx-integer.ts';
@@ -56,6 +57,7 @@ async function exported(graph: Graph, bits: number, options: Partial<IntegerOpti
 /** Values that differ between the executor and ONNX Runtime, by name. */
 async function differing({ graph, network }: { graph: Graph; network: IntegerNetwork }): Promise<Record<string, number>> {
   const ours = await executeIntegers(network, feeds);
+  assert.deepEqual(await executeIntegers(network, feeds, integerKernels()), ours);
   const names = [...network.values.keys()];
   const session = await openGraph(await withOutputs(graph, names), ortNode);
   const theirs: Record<string, Tensor> = await session.run(feeds, names);

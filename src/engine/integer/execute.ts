@@ -1,7 +1,6 @@
-/** Runs an integer network plainly: the judge of what an engine makes of its exported form. */
+/** Runs an integer network: plainly, as the judge of what an engine makes of its exported form, or on kernels. */
 import { defineErrors } from '../../errors.ts';
 import type { Node } from '../../graph/graph.ts';
-import { rescaler, type Dyadic } from '../../numeric/dyadic.ts';
 import { rne } from '../../numeric/rounding.ts';
 import { Call } from '../interpreter/call.ts';
 import { operators } from '../interpreter/operators.ts';
@@ -9,8 +8,8 @@ import { readValue } from '../interpreter/types.ts';
 import { sizeOf, type Value64 } from '../interpreter/value.ts';
 import { windowsOf } from '../interpreter/windows.ts';
 import type { Feeds } from '../session.ts';
-import type { IntegerNetwork, IntegerOp, IntegerValue, IntegerWeight } from './network.ts';
-import { convolveIntegers, multiplyIntegers, type IntegerTensor } from './products.ts';
+import type { IntegerNetwork, IntegerOp, IntegerWeight } from './network.ts';
+import { plainIntegers, type IntegerKernels, type IntegerTensor } from './products.ts';
 
 export type { IntegerTensor } from './products.ts';
 
@@ -20,7 +19,7 @@ const errors = defineErrors('integer', {
 });
 
 /** Every integer value of the network for these inputs, by name. */
-export async function executeIntegers({ ops, values, source }: IntegerNetwork, feeds: Feeds): Promise<Map<string, IntegerTensor>> {
+export async function executeIntegers({ ops, values, source }: IntegerNetwork, feeds: Feeds, kernels: IntegerKernels = plainIntegers): Promise<Map<string, IntegerTensor>> {
   const known = new Map<string, IntegerTensor>();
   const constants = new Map<string, Value64>();
   const constant = async (name: string): Promise<Value64> => {
@@ -39,8 +38,17 @@ export async function executeIntegers({ ops, values, source }: IntegerNetwork, f
         known.set(one.output, { shape: x.shape, data });
         break;
       }
-      case 'products': known.set(one.output, products(one, known.get(one.input)!)); break;
-      case 'rescale': known.set(one.output, rescaled(known.get(one.input)!, one.factors, values.get(one.input)!, values.get(one.output)!)); break;
+      case 'products': {
+        const { low, high } = values.get(one.input)!;
+        known.set(one.output, products(one, known.get(one.input)!, kernels.fits(low, high) ? kernels : plainIntegers));
+        break;
+      }
+      case 'rescale': {
+        const x = known.get(one.input)!;
+        const { low, high } = values.get(one.output)!;
+        known.set(one.output, kernels.rescale(x, one.factors, sizeOf(x.shape.slice(x.shape.length - values.get(one.input)!.trailing)), low, high));
+        break;
+      }
       case 'add': {
         const [a, b] = one.inputs.map((name) => known.get(name)!);
         const { low, high } = values.get(one.output)!;
@@ -64,8 +72,8 @@ export async function executeIntegers({ ops, values, source }: IntegerNetwork, f
 const doubles = ({ shape, data }: IntegerTensor): Value64 => ({ type: 'f32', shape, data: Float64Array.from(data) });
 const callOf = (node: Node, inputs: readonly (Value64 | undefined)[]): Call => new Call(node, inputs, () => { throw errors.body({ node: node.name }); });
 
-function products({ node, weight }: Extract<IntegerOp, { op: 'products' }>, x: IntegerTensor): IntegerTensor {
-  const sums = node.op === 'Conv' ? convolved(node, weight, x) : multiplied(node, weight, x);
+function products({ node, weight }: Extract<IntegerOp, { op: 'products' }>, x: IntegerTensor, kernels: IntegerKernels): IntegerTensor {
+  const sums = node.op === 'Conv' ? convolved(node, weight, x, kernels) : multiplied(node, weight, x, kernels);
   if (weight.bias === undefined) return sums;
   const { bias } = weight;
   const behind = node.op === 'Conv' ? sizeOf(sums.shape.slice(2)) : 1;
@@ -76,7 +84,7 @@ function products({ node, weight }: Extract<IntegerOp, { op: 'products' }>, x: I
 }
 
 /** One spatial axis is computed as two, the first of length 1. */
-function convolved(node: Node, { shape, codes }: IntegerWeight, x: IntegerTensor): IntegerTensor {
+function convolved(node: Node, { shape, codes }: IntegerWeight, x: IntegerTensor, kernels: IntegerKernels): IntegerTensor {
   const call = callOf(node, []);
   const spatial = x.shape.slice(2);
   const given = windowsOf(call, spatial, shape.slice(2));
@@ -84,24 +92,13 @@ function convolved(node: Node, { shape, codes }: IntegerWeight, x: IntegerTensor
   const windows = !line ? given : {
     kernel: [1, ...given.kernel], strides: [1, ...given.strides], dilations: [1, ...given.dilations], begin: [0, ...given.begin], end: [0, ...given.end], out: [1, ...given.out],
   };
-  const sums = convolveIntegers(line ? { ...x, shape: [...x.shape.slice(0, 2), 1, ...spatial] } : x, codes, shape[0], call.int('group', 1), windows);
+  const sums = kernels.convolve(line ? { ...x, shape: [...x.shape.slice(0, 2), 1, ...spatial] } : x, codes, shape[0], call.int('group', 1), windows);
   return line ? { ...sums, shape: [...sums.shape.slice(0, 2), ...given.out] } : sums;
 }
 
-function multiplied(node: Node, { shape, codes }: IntegerWeight, x: IntegerTensor): IntegerTensor {
+function multiplied(node: Node, { shape, codes }: IntegerWeight, x: IntegerTensor, kernels: IntegerKernels): IntegerTensor {
   const transposed = node.op === 'MatMul' || !callOf(node, []).flag('transB');
-  return multiplyIntegers(x, codes, transposed ? shape[1] : shape[0], transposed);
-}
-
-function rescaled({ shape, data }: IntegerTensor, factors: readonly Dyadic[], { trailing }: IntegerValue, { low, high }: IntegerValue): IntegerTensor {
-  const behind = sizeOf(shape.slice(shape.length - trailing));
-  const out = new Int32Array(data.length);
-  const rescalers = factors.map(rescaler);
-  for (let from = 0, channel = 0; from < data.length; from += behind, channel++) {
-    const rescale = rescalers[channel % factors.length];
-    for (let i = from; i < from + behind; i++) out[i] = Math.min(high, Math.max(low, rescale(data[i])));
-  }
-  return { shape, data: out };
+  return kernels.multiply(x, codes, transposed ? shape[1] : shape[0], transposed);
 }
 
 /** GlobalAveragePool and ReduceMean sum over the positions, AveragePool over its windows; padding adds nothing. */
@@ -111,7 +108,7 @@ function summed(node: Node, x: IntegerTensor): IntegerTensor {
     const call = callOf(node, []);
     const windows = windowsOf(call, spatial, call.ints('kernel_shape')!);
     const ones = new Int8Array(sizeOf(windows.kernel)).fill(1);
-    const planes = convolveIntegers({ shape: [n * channels, 1, ...spatial], data: x.data }, ones, 1, 1, windows);
+    const planes = plainIntegers.convolve({ shape: [n * channels, 1, ...spatial], data: x.data }, ones, 1, 1, windows);
     return { shape: [n, channels, ...windows.out], data: planes.data };
   }
   const area = sizeOf(spatial);

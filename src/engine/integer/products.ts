@@ -1,9 +1,22 @@
-/** Products of integer activations and integer weights, summed in 32 bits. */
+/** Products of integer activations and integer weights, summed in 32 bits, and their rescaling: plain loops, which judge the kernels. */
+import { rescaler, type Dyadic } from '../../numeric/dyadic.ts';
 import { sizeOf } from '../interpreter/value.ts';
 import type { Windows } from '../interpreter/windows.ts';
 
 /** Integers with a shape, row-major. */
 export interface IntegerTensor { readonly shape: readonly number[]; readonly data: Int32Array }
+
+/** What an integer network computes with; all kernels give the same integers. */
+export interface IntegerKernels {
+  /** Whether inputs of products may have codes in [low, high]. */
+  fits(low: number, high: number): boolean;
+  /** Convolution of x [n, channels, height, width] with w [outputs, channels / groups, …], over two spatial axes. */
+  convolve(x: IntegerTensor, w: Int8Array, outputs: number, groups: number, windows: Windows): IntegerTensor;
+  /** Rows x […, depth] times w [outputs, depth], or [depth, outputs] when `transposed`: […, outputs]. */
+  multiply(x: IntegerTensor, w: Int8Array, outputs: number, transposed: boolean): IntegerTensor;
+  /** Integers [count, behind] to other scales, by factors of channels in turn, clamped. */
+  rescale(x: IntegerTensor, factors: readonly Dyadic[], behind: number, low: number, high: number): IntegerTensor;
+}
 
 /**
  * x [rows, depth] times w [outputs, depth]: each output's sums lie side by side, [outputs, rows], from `at` on. Four outputs
@@ -55,8 +68,7 @@ function patches(x: Int32Array, first: number, channels: number, spatial: readon
   }
 }
 
-/** Convolution of x [n, channels, height, width] with w [outputs, channels / groups, …], over two spatial axes. */
-export function convolveIntegers(x: IntegerTensor, w: Int8Array, outputs: number, groups: number, windows: Windows): IntegerTensor {
+function convolve(x: IntegerTensor, w: Int8Array, outputs: number, groups: number, windows: Windows): IntegerTensor {
   const [n, channels, height, width] = x.shape;
   const [own, made] = [channels / groups, outputs / groups];
   const positions = sizeOf(windows.out);
@@ -72,8 +84,7 @@ export function convolveIntegers(x: IntegerTensor, w: Int8Array, outputs: number
   return { shape: [n, outputs, ...windows.out], data: out };
 }
 
-/** Rows x […, depth] times w [outputs, depth], or [depth, outputs] when `transposed`: […, outputs]. */
-export function multiplyIntegers(x: IntegerTensor, w: Int8Array, outputs: number, transposed: boolean): IntegerTensor {
+function multiplyRows(x: IntegerTensor, w: Int8Array, outputs: number, transposed: boolean): IntegerTensor {
   const depth = x.shape.at(-1)!;
   const rows = x.data.length / depth;
   const out = new Int32Array(rows * outputs);
@@ -86,3 +97,15 @@ export function multiplyIntegers(x: IntegerTensor, w: Int8Array, outputs: number
   }
   return { shape: [...x.shape.slice(0, -1), outputs], data: out };
 }
+
+function rescale({ shape, data }: IntegerTensor, factors: readonly Dyadic[], behind: number, low: number, high: number): IntegerTensor {
+  const out = new Int32Array(data.length);
+  const rescalers = factors.map(rescaler);
+  for (let from = 0, channel = 0; from < data.length; from += behind, channel++) {
+    const apply = rescalers[channel % factors.length];
+    for (let i = from; i < from + behind; i++) out[i] = Math.min(high, Math.max(low, apply(data[i])));
+  }
+  return { shape, data: out };
+}
+
+export const plainIntegers: IntegerKernels = { fits: () => true, convolve, multiply: multiplyRows, rescale };
