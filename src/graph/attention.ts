@@ -1,0 +1,69 @@
+/**
+ * Every place where a graph computes attention, seen as one thing: queries times transposed keys, scaled and masked, a
+ * softmax, times values. Rewrites see these four values; this file knows what may stand between them.
+ */
+import type { Graph, Node } from './graph.ts';
+import { viewOf, type GraphView } from './traverse.ts';
+
+export interface AttentionSite {
+  /** Name of the output. */
+  readonly id: string;
+  /** [.., rows, width] */
+  readonly query: string;
+  /** [.., width, keys] */
+  readonly keys: string;
+  /** [.., keys, width] */
+  readonly values: string;
+  /** From the first product's result to the softmax's, in order; each reads the one before it. */
+  readonly between: readonly Node[];
+  /** The first and the last product. */
+  readonly scores: Node;
+  readonly mixed: Node;
+  /** [.., rows, width] */
+  readonly output: string;
+}
+
+/** All of them in the outer graph, in order of execution. */
+export function attentionSites(graph: Graph): AttentionSite[] {
+  const view = viewOf(graph);
+  return graph.nodes.flatMap((node) => siteOf(node, view) ?? []);
+}
+
+const activations = ({ graph }: GraphView, node: Node): boolean => node.op === 'MatMul' && node.domain === '' && !node.inputs.some((name) => graph.weights.has(name));
+
+function siteOf(softmax: Node, view: GraphView): AttentionSite | undefined {
+  const axis = softmax.attributes.axis;
+  if (softmax.op !== 'Softmax' || softmax.domain !== '' || (axis?.kind === 'int' && axis.value !== -1)) return undefined;
+  const mixed = view.onlyConsumer(softmax.outputs[0]);
+  if (mixed === undefined || !activations(view, mixed) || mixed.inputs[0] !== softmax.outputs[0]) return undefined;
+  const between = [softmax];
+  for (;;) {
+    const next = scoresBehind(between[0], view);
+    if (next === undefined) return undefined;
+    if (next.op === 'MatMul') return { id: mixed.outputs[0], query: next.inputs[0], keys: next.inputs[1], values: mixed.inputs[1], between, scores: next, mixed, output: mixed.outputs[0] };
+    between.unshift(next);
+  }
+}
+
+/**
+ * The node whose result a node scales, masks or takes the softmax of: a constant added to a row of it must change nothing,
+ * so factors are numbers, and what is added or chosen instead is no product itself.
+ */
+function scoresBehind(node: Node, view: GraphView): Node | undefined {
+  const own = (name: string): Node | undefined => {
+    const maker = view.producers.get(name);
+    return maker !== undefined && view.onlyConsumer(name) === node && (activations(view, maker) || steps.has(maker.op)) && maker.domain === '' ? maker : undefined;
+  };
+  const isNumber = (name: string): boolean => view.graph.weights.get(name)?.shape.reduce((product, dim) => product * dim, 1) === 1;
+  const inputs = node.op === 'Where' ? node.inputs.slice(1) : node.inputs;
+  const found = inputs.filter((name, i) => own(name) !== undefined && leadsToProduct(own(name)!, view) && (node.op !== 'Mul' && node.op !== 'Div' ? true : isNumber(inputs[1 - i]) && !(node.op === 'Div' && i === 1)));
+  return found.length === 1 ? own(found[0]) : undefined;
+}
+
+const steps: ReadonlySet<string> = new Set(['Add', 'Mul', 'Div', 'Where']);
+
+const leadsToProduct = (node: Node, view: GraphView): boolean =>
+  activations(view, node) || (steps.has(node.op) && node.inputs.some((name) => {
+    const maker = view.producers.get(name);
+    return maker !== undefined && leadsToProduct(maker, view);
+  }));
