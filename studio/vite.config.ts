@@ -1,7 +1,7 @@
-/** Builds the browser app into dist/studio: a page, its worker, and beside them the examples and the solver. */
+/** Builds the browser app, into dist/studio unless told: a page, its worker, and beside them the examples and the solver. */
 import react from '@vitejs/plugin-react';
 import { cpSync, mkdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
 
@@ -12,11 +12,14 @@ const examples = [
   ...['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'].map((file) => `host-llama-shakespeare/${file}`),
 ];
 
+let out = '';
+
 export default defineConfig({
   root: join(root, 'studio'),
   base: './',
   plugins: [react(), {
     name: 'beside',
+    configResolved({ build }) { out = build.outDir; },
     closeBundle() {
       const copies = [
         ...examples.map((file) => [join('assets', file), join('examples', file)]),
@@ -24,7 +27,7 @@ export default defineConfig({
         ...['highs.mjs', 'highs.wasm'].map((file) => [join('node_modules/highs/build', file), join('solver', file)]),
       ];
       for (const [from, to] of copies) {
-        const target = join(root, 'dist/studio', to);
+        const target = resolve(root, 'studio', out, to);
         mkdirSync(dirname(target), { recursive: true });
         cpSync(join(root, from), target);
       }

@@ -1,46 +1,25 @@
 /** The Studio in Chromium, as a person uses it: open, look, decide, quantize, judge, save; and what goes wrong. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import type { Browser, Page } from 'playwright-core';
 import { quantize } from '../src/jobs/quantize-node.ts';
-import { serveStudio, type StudioServer } from '../src/jobs/studio-node.ts';
-import { launchChromium } from './browser.ts';
 import { root } from './bundle.ts';
+import { openStudio, saved, type Studio } from './studio-page.ts';
 
-let server: StudioServer;
-let browser: Browser;
+let studio: Studio;
 let folder: string;
 before(async () => {
-  execFileSync('npm', ['run', 'build:studio'], { cwd: root, stdio: 'ignore' });
-  server = await serveStudio({ port: 0 });
-  browser = await launchChromium();
+  studio = await openStudio();
   folder = await mkdtemp(join(tmpdir(), 'fewbit-studio-'));
 });
 after(async () => {
-  await browser?.close();
-  await server?.close();
+  await studio?.close();
   await rm(folder, { recursive: true, force: true });
 });
 
-/** A page whose errors fail the test. */
-async function opened(): Promise<{ page: Page; close(): Promise<void> }> {
-  const context = await browser.newContext({ acceptDownloads: true });
-  const page = await context.newPage();
-  const wrong: string[] = [];
-  page.on('pageerror', (error) => wrong.push(error.message));
-  await page.goto(server.url);
-  return { page, close: async () => { await context.close(); assert.deepEqual(wrong, []); } };
-}
-
-async function saved(page: Page, row: string): Promise<Buffer> {
-  const waiting = page.waitForEvent('download');
-  await page.getByRole('row', { name: row }).getByRole('button', { name: 'Save' }).click();
-  return readFile(await (await waiting).path());
-}
+const opened = (): ReturnType<Studio['page']> => studio.page();
 
 test('a convolutional network: from the example to files with the bytes of the command, judged on its inputs', async () => {
   const { page, close } = await opened();
@@ -80,15 +59,35 @@ test('a language model in a Hugging Face folder becomes GGUF, and that file open
   await close();
 });
 
-test('a budget shares bits between layers; one too small says what can be had; the files go on with a text beside the float model', async () => {
+test('a budget shares bits between layers, and the slider stops where choices differ', async () => {
   const { page, close } = await opened();
   await page.getByRole('button', { name: 'Keyword spotting' }).click();
-  await page.getByRole('slider').fill('2.25');
+  await page.getByRole('button', { name: 'See what sizes can be had' }).click();
+  const slider = page.getByRole('slider');
+  await slider.waitFor({ timeout: 60_000 });
+  await page.locator('figure.front svg').waitFor();
+  const steps = Number(await slider.getAttribute('max')) + 1;
+  assert.ok(steps > 10, `${steps} steps`);
+  const widths = [];
+  for (const at of [0, steps - 1]) {
+    await slider.fill(String(at));
+    widths.push(Number.parseFloat(await slider.getAttribute('aria-valuetext') ?? ''));
+  }
+  assert.ok(widths[0] < widths[1]);
+  await slider.fill(String(Math.floor(steps / 2)));
+  const bits = Number.parseFloat(await slider.getAttribute('aria-valuetext') ?? '');
+  assert.ok((await page.locator('code.command').first().textContent())!.includes(`--bits ${bits}`));
   await page.getByRole('button', { name: 'Quantize' }).click();
-  await page.getByText(/2\.25 bits per weight cannot be reached: the smallest choice takes/).waitFor({ timeout: 60_000 });
-  await page.getByRole('slider').fill('5.75');
-  await page.getByRole('button', { name: 'Quantize' }).click();
-  await page.getByRole('row', { name: /kws-dscnn-5.75bit\.onnx/ }).waitFor({ timeout: 60_000 });
+  const row = page.getByRole('row', { name: new RegExp(`kws-dscnn-${bits}bit\\.onnx`) });
+  await row.waitFor({ timeout: 60_000 });
+  // The file is as large as was asked, or a little smaller.
+  const reached = Number.parseFloat((await row.locator('td').nth(3).textContent())!);
+  assert.ok(reached <= bits + 0.01 && reached > bits - 0.5, `${reached} of ${bits}`);
+  await close();
+});
+
+test('the files of a language model go on with a text beside the float model', async () => {
+  const { page, close } = await opened();
   await page.getByRole('button', { name: 'Llama on Shakespeare' }).click();
   await page.getByRole('heading', { name: 'host-llama-shakespeare' }).waitFor();
   await page.getByRole('button', { name: 'Quantize' }).click();
@@ -127,9 +126,9 @@ test('the catalogue lists every paper, and finds by words', async () => {
 
 for (const colorScheme of ['light', 'dark'] as const) {
   test(`no serious findings of accessibility, ${colorScheme}`, async () => {
-    const context = await browser.newContext({ colorScheme });
+    const context = await studio.browser.newContext({ colorScheme });
     const page = await context.newPage();
-    await page.goto(server.url);
+    await page.goto(studio.url);
     const check = async (what: string): Promise<void> => {
       await page.addScriptTag({ path: join(root, 'node_modules/axe-core/axe.min.js') });
       const { violations } = await page.evaluate(() => (globalThis as unknown as { axe: { run(): Promise<{ violations: { id: string; impact: string; nodes: { target: string[]; failureSummary: string }[] }[] }> } }).axe.run());

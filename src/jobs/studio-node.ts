@@ -15,18 +15,29 @@ const types: Readonly<Record<string, string>> = {
   '.wasm': 'application/wasm', '.json': 'application/json; charset=utf-8', '.svg': 'image/svg+xml', '.txt': 'text/plain; charset=utf-8',
 };
 
+/** Together they make a page cross-origin isolated. */
+const isolationHeaders = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp', 'Cross-Origin-Resource-Policy': 'same-origin' };
+
 /** The app as it was built, beside the compiled sources. */
 export const studioFolder = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../../dist/studio' : '../studio', import.meta.url));
 
 export interface StudioServer { readonly url: string; close(): Promise<void> }
 
-export async function serveStudio({ folder = studioFolder, host = '127.0.0.1', port = 4174 }: { readonly folder?: string; readonly host?: string; readonly port?: number } = {}): Promise<StudioServer> {
+export interface StudioServeOptions {
+  /** The built app. */
+  readonly folder: string;
+  readonly host: string;
+  /** 0 for any. */
+  readonly port: number;
+  /** Sends the headers that let pages share memory between threads, as any host of static files may leave out. */
+  readonly isolated: boolean;
+}
+
+export async function serveStudio({ folder = studioFolder, host = '127.0.0.1', port = 4174, isolated = true }: Partial<StudioServeOptions> = {}): Promise<StudioServer> {
+  if (!Number.isInteger(port) || port < 0 || port > 65535) throw errors.port({ port, reason: 'ports are whole numbers from 0 to 65535' });
   if (!existsSync(join(folder, 'index.html'))) throw errors.notBuilt({ folder });
   const server = createServer((request, response) => {
-    const headers = {
-      'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp', 'Cross-Origin-Resource-Policy': 'same-origin',
-      'X-Content-Type-Options': 'nosniff', 'Cache-Control': 'no-cache',
-    };
+    const headers = { ...(isolated ? isolationHeaders : {}), 'X-Content-Type-Options': 'nosniff', 'Cache-Control': 'no-cache' };
     const refuse = (status: number, text: string): void => { response.writeHead(status, { ...headers, 'Content-Type': 'text/plain; charset=utf-8' }).end(text); };
     if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(405, 'only GET');
     let path: string;

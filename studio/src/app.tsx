@@ -1,18 +1,20 @@
 /** The page: open, see, decide, run, judge, take; and the catalogue of methods. */
 import { lazy, Suspense, useEffect, useRef, useState, type ReactNode } from 'react';
 import { integer } from '../../src/report/words.ts';
+import { BusyBar, type Busy } from './busy.tsx';
 import { StudioWorker, WorkerFailure } from './client.ts';
 import { Decide } from './decide.tsx';
 import { Open } from './open.tsx';
-import type { Continuation, FileRef, Judgement, Made, OpenedModel, Request, Trouble } from './protocol.ts';
+import { LeftRuns } from './left-runs.tsx';
+import type { Continuation, FileRef, Given, Judgement, Made, OpenedModel, Request, SeenSample, Trouble } from './protocol.ts';
 import { Result } from './result.tsx';
+import type { Run } from './runs.ts';
+import { save } from './save.ts';
 import { Tensors } from './tensors.tsx';
 import { size } from './words.ts';
 
 /** Loaded when it is asked for: it knows every recipe. */
 const Catalogue = lazy(async () => ({ default: (await import('./catalogue.tsx')).Catalogue }));
-
-interface Busy { readonly text: string; readonly share?: number; readonly cancellable: boolean }
 
 const troubleOf = (error: unknown): Trouble => (error instanceof WorkerFailure ? error.trouble : { message: error instanceof Error ? error.message : String(error) });
 
@@ -20,7 +22,9 @@ export function App(): ReactNode {
   const worker = useRef<StudioWorker>(undefined);
   worker.current ??= new StudioWorker();
   const [page, setPage] = useState(location.hash === '#methods' ? 'methods' : 'studio');
-  const [files, setFiles] = useState<readonly FileRef[]>([]);
+  const [given, setGiven] = useState<Given>();
+  const [keep, setKeep] = useState('');
+  const [seen, setSeen] = useState<readonly SeenSample[]>();
   const [model, setModel] = useState<OpenedModel>();
   const [request, setRequest] = useState<Request>();
   const [made, setMade] = useState<Made>();
@@ -36,11 +40,11 @@ export function App(): ReactNode {
   }, []);
 
   /** One piece of work with its progress; failures become a sentence, and the page goes on. */
-  async function working<T>(text: string, cancellable: boolean, work: (tell: (text: string, share?: number) => void) => Promise<T>): Promise<T | undefined> {
+  async function working<T>(text: string, cancellable: boolean, work: (tell: (text: string, share?: number, left?: number) => void) => Promise<T>): Promise<T | undefined> {
     setTrouble(undefined);
     setBusy({ text, cancellable });
     try {
-      return await work((now, share) => setBusy({ text: now, cancellable, ...(share === undefined ? {} : { share }) }));
+      return await work((now, share, left) => setBusy({ text: now, cancellable, ...(share === undefined ? {} : { share }), ...(left === undefined ? {} : { left }) }));
     } catch (error) {
       const found = troubleOf(error);
       if (found.message !== 'cancelled') setTrouble(found);
@@ -50,34 +54,51 @@ export function App(): ReactNode {
     }
   }
 
-  async function open(given: readonly FileRef[]): Promise<void> {
-    const found = await working('reading', false, () => worker.current!.call('open', { files: given }));
-    if (found === undefined) return;
-    [setMade, setJudgement, setContinuations, setRequest].forEach((clear) => clear(undefined));
-    setFiles(given);
+  async function open(next: Given): Promise<OpenedModel | undefined> {
+    const found = await working('reading', true, () => worker.current!.call('open', next));
+    if (found === undefined) return undefined;
+    [setMade, setJudgement, setContinuations, setRequest, setSeen].forEach((clear) => clear(undefined));
+    setKeep('');
+    setGiven(next);
     setModel(found);
+    return found;
   }
 
-  async function run(next: Request): Promise<void> {
+  async function run(next: Request, data: readonly FileRef[]): Promise<void> {
     setRequest(next);
-    setJudgement(undefined);
-    setContinuations(undefined);
-    const done = await working('planning', true, (tell) => worker.current!.call('quantize', next, tell));
-    setMade(done);
+    [setJudgement, setContinuations, setSeen].forEach((clear) => clear(undefined));
+    setMade(await working('planning', true, (tell) => worker.current!.call('quantize', { request: next, data }, tell)));
   }
 
-  async function judge(data: readonly FileRef[]): Promise<void> {
-    setJudgement(await working('judging', true, (tell) => worker.current!.call('judge', { data }, tell)));
+  /** An interrupted run finds its own bytes again: the same model and request lead to the same folder. */
+  async function goOnWith(left: Run, files?: readonly FileRef[]): Promise<void> {
+    const found = await open(files === undefined ? left.origin as Given : { kind: 'files', files });
+    if (found === undefined) return;
+    if (found.fingerprint === left.fingerprint) await run(left.request, []);
+    else setTrouble({ message: `these are not the files that ${left.model} was made from`, wayOut: 'choose the same ones, or drop the interrupted run' });
+  }
+
+  async function judge(data: readonly FileRef[], input: string): Promise<void> {
+    setJudgement(await working('judging', true, (tell) => worker.current!.call('judge', { data, input }, tell)));
+  }
+
+  async function compare(data: readonly FileRef[], input: string): Promise<void> {
+    setSeen(await working('running', true, (tell) => worker.current!.call('compare', { data, input }, tell)));
   }
 
   async function goOn(prompt: string): Promise<void> {
     setContinuations(await working('writing', true, (tell) => worker.current!.call('write', { prompt, tokens: 80 }, tell)));
   }
 
+  async function takeBeside(): Promise<void> {
+    const files = await working('writing the report', true, (tell) => worker.current!.call('beside', {}, tell));
+    files?.forEach(save);
+  }
+
   async function cancel(): Promise<void> {
     worker.current!.cancel();
     // A new worker knows nothing: the model is read again, in an instant, for only its outline is read.
-    if (files.length > 0) await worker.current!.call('open', { files });
+    if (given !== undefined) await worker.current!.call('open', given);
   }
 
   return (
@@ -90,28 +111,28 @@ export function App(): ReactNode {
       <main>
         {page === 'methods' ? <Suspense fallback={<p>reading the catalogue</p>}><Catalogue /></Suspense> : (
           <>
-            <Open onFiles={(given) => void open(given)} onTrouble={setTrouble} compact={model !== undefined} />
+            <Open onGiven={(next) => void open(next)} onTrouble={setTrouble} compact={model !== undefined} />
             <div aria-live="polite">
-              {busy !== undefined && (
-                <div className="busy" role="status">
-                  <span>{busy.text}</span>
-                  <progress {...(busy.share === undefined ? {} : { value: busy.share })} aria-label={busy.text} />
-                  {busy.cancellable && <button type="button" onClick={() => void cancel()}>Cancel</button>}
-                </div>
-              )}
+              {busy !== undefined && <BusyBar busy={busy} onCancel={() => void cancel()} />}
               {trouble !== undefined && (
                 <div className="trouble" role="alert"><strong>{trouble.message}</strong>{trouble.wayOut !== undefined && <span>{trouble.wayOut}</span>}</div>
               )}
             </div>
+            <LeftRuns when={busy === undefined} disabled={busy !== undefined} onGoOn={(left, files) => void goOnWith(left, files)} onTrouble={setTrouble} />
             {model !== undefined && (
               <>
                 <section aria-labelledby="model-title">
                   <h2 id="model-title">{model.name}</h2>
                   <p>{model.origin === 'onnx' ? 'ONNX graph' : model.origin === 'gguf' ? 'language model in GGUF' : 'language model in a Hugging Face folder'}, {integer(model.parameters)} weights, {size(model.bytes)}</p>
-                  <Tensors model={model} worker={worker.current} />
+                  <Tensors model={model} worker={worker.current} keep={keep} onKeep={setKeep} />
                 </section>
-                <Decide key={model.name} model={model} disabled={busy !== undefined} onRun={(next) => void run(next)} />
-                {made !== undefined && request !== undefined && <Result model={model} made={made} request={request} judgement={judgement} disabled={busy !== undefined} onJudge={(data) => void judge(data)} continuations={continuations} onTry={(prompt) => void goOn(prompt)} />}
+                <Decide key={model.fingerprint} model={model} worker={worker.current} keep={keep} onKeep={setKeep} disabled={busy !== undefined} onRun={(next, data) => void run(next, data)} />
+                {made !== undefined && request !== undefined && (
+                  <Result
+                    model={model} made={made} request={request} disabled={busy !== undefined} judgement={judgement} onJudge={(data, input) => void judge(data, input)} seen={seen} onCompare={(data, input) => void compare(data, input)}
+                    continuations={continuations} onTry={(prompt) => void goOn(prompt)} onBeside={() => void takeBeside()}
+                  />
+                )}
               </>
             )}
           </>

@@ -9,7 +9,7 @@ export class WorkerFailure extends Error {
   }
 }
 
-export type OnProgress = (text: string, share?: number) => void;
+export type OnProgress = (text: string, share?: number, left?: number) => void;
 
 interface Waiting { resolve(value: never): void; reject(error: Error): void; readonly onProgress: OnProgress | undefined }
 
@@ -24,7 +24,7 @@ export class StudioWorker {
     worker.onmessage = ({ data }: MessageEvent<Answer>) => {
       const waiting = this.#waiting.get(data.id);
       if (waiting === undefined) return;
-      if (data.kind === 'progress') return waiting.onProgress?.(data.text, data.share);
+      if (data.kind === 'progress') return waiting.onProgress?.(data.text, data.share, data.left);
       this.#waiting.delete(data.id);
       if (data.kind === 'done') waiting.resolve(data.value as never);
       else waiting.reject(new WorkerFailure(data.trouble));

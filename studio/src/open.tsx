@@ -1,13 +1,13 @@
-/** Where models come in: dropped files and folders, chosen ones, or the examples beside the page. */
+/** Where models come in: dropped files and folders, chosen ones, ids of the Hugging Face hub, or the examples beside the page. */
 import { useRef, useState, type DragEvent, type ReactNode } from 'react';
-import type { FileRef, Trouble } from './protocol.ts';
+import type { FileRef, Given, Trouble } from './protocol.ts';
 
 const examples: readonly { readonly name: string; readonly what: string; readonly paths: readonly string[] }[] = [
   { name: 'Keyword spotting', what: 'a small convolutional network', paths: ['kws-dscnn/kws-dscnn.onnx'] },
   { name: 'Llama on Shakespeare', what: 'a language model of 3.6 million weights', paths: ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'].map((file) => `host-llama-shakespeare/${file}`) },
 ];
 
-/** Files beside the page, as if they had been dropped. */
+/** Sample inputs beside the page, as if they had been chosen. */
 export async function exampleFiles(paths: readonly string[]): Promise<FileRef[]> {
   return Promise.all(paths.map(async (path) => {
     const answer = await fetch(`examples/${path}`);
@@ -40,12 +40,14 @@ async function dropped(items: DataTransferItemList): Promise<FileRef[]> {
 
 export const chosen = (list: FileList | null): FileRef[] => [...(list ?? [])].map((file) => ({ name: file.webkitRelativePath === '' ? file.name : file.webkitRelativePath, blob: file }));
 
-export function Open({ onFiles, onTrouble, compact }: { readonly onFiles: (files: readonly FileRef[]) => void; readonly onTrouble: (trouble: Trouble) => void; readonly compact: boolean }): ReactNode {
+export function Open({ onGiven, onTrouble, compact }: { readonly onGiven: (given: Given) => void; readonly onTrouble: (trouble: Trouble) => void; readonly compact: boolean }): ReactNode {
   const [over, setOver] = useState(false);
   const files = useRef<HTMLInputElement>(null);
   const folder = useRef<HTMLInputElement>(null);
+  const [id, setId] = useState('');
+  const [hubUrl, setHubUrl] = useState(new URLSearchParams(location.search).get('hub') ?? 'https://huggingface.co');
   const take = (found: Promise<readonly FileRef[]>): void => {
-    found.then(onFiles, (error: unknown) => onTrouble({ message: error instanceof Error ? error.message : String(error), wayOut: 'try again, or choose files of your own' }));
+    found.then((all) => onGiven({ kind: 'files', files: all }), (error: unknown) => onTrouble({ message: error instanceof Error ? error.message : String(error), wayOut: 'try again, or choose files of your own' }));
   };
   const drop = (event: DragEvent): void => {
     event.preventDefault();
@@ -60,12 +62,20 @@ export function Open({ onFiles, onTrouble, compact }: { readonly onFiles: (files
       <div className="row">
         <button type="button" className="primary" onClick={() => files.current!.click()}>Choose files</button>
         <button type="button" onClick={() => folder.current!.click()}>Choose a folder</button>
-        <input ref={files} type="file" multiple hidden aria-label="model files" onChange={({ target }) => onFiles(chosen(target.files))} />
-        <input ref={folder} type="file" hidden aria-label="model folder" {...{ webkitdirectory: '' }} onChange={({ target }) => onFiles(chosen(target.files))} />
+        <input ref={files} type="file" multiple hidden aria-label="model files" onChange={({ target }) => onGiven({ kind: 'files', files: chosen(target.files) })} />
+        <input ref={folder} type="file" hidden aria-label="model folder" {...{ webkitdirectory: '' }} onChange={({ target }) => onGiven({ kind: 'files', files: chosen(target.files) })} />
       </div>
+      <form className="row" onSubmit={(event) => { event.preventDefault(); onGiven({ kind: 'hub', id, hubUrl }); }}>
+        <label>Hugging Face id <input value={id} onChange={({ target }) => setId(target.value)} placeholder="owner/name" size={26} spellCheck={false} autoCapitalize="none" /></label>
+        <button type="submit" disabled={id.trim() === ''}>Open</button>
+        <details className="inline">
+          <summary>another hub</summary>
+          <label>Address <input type="url" value={hubUrl} onChange={({ target }) => setHubUrl(target.value)} size={26} /></label>
+        </details>
+      </form>
       <div className="row examples">
         <span>Or look at an example:</span>
-        {examples.map(({ name, what, paths }) => <button key={name} type="button" title={what} onClick={() => take(exampleFiles(paths))}>{name}</button>)}
+        {examples.map(({ name, what, paths }) => <button key={name} type="button" title={what} onClick={() => onGiven({ kind: 'example', paths })}>{name}</button>)}
       </div>
     </section>
   );

@@ -4,6 +4,12 @@ import type { PlannedOutput } from '../../src/jobs/result.ts';
 
 export interface FileRef { readonly name: string; readonly blob: Blob }
 
+/** A model that a person gives: files, one of the examples beside the page, or an id of the Hugging Face hub. */
+export type Given =
+  | { readonly kind: 'files'; readonly files: readonly FileRef[] }
+  | { readonly kind: 'example'; readonly paths: readonly string[] }
+  | { readonly kind: 'hub'; readonly id: string; readonly hubUrl: string };
+
 export interface TensorRow { readonly name: string; readonly shape: readonly number[]; readonly type: string; readonly bytes: number; /** Its matrix is multiplied: it can take a format. */ readonly layer: boolean }
 
 export interface OpenedModel {
@@ -12,6 +18,10 @@ export interface OpenedModel {
   readonly origin: 'onnx' | 'huggingface' | 'gguf';
   readonly parameters: number;
   readonly bytes: number;
+  /** What the command calls the model. */
+  readonly argument: string;
+  /** Tells these files from others: of names, sizes, beginnings and ends. */
+  readonly fingerprint: string;
   readonly tensors: readonly TensorRow[];
   /** Inputs of a plain graph, for people who bring their own. */
   readonly inputs: readonly string[];
@@ -23,8 +33,13 @@ export interface Request {
   readonly weights: string;
   /** Bits per weight to share between layers, each with a format of its own; absent without a budget. */
   readonly budget?: number;
+  /** Empty for the best of what the data allow. */
+  readonly recipe: string;
   readonly allowFallback: boolean;
   readonly keep: string;
+  /** Name of the sample inputs, empty without; how images become inputs. */
+  readonly data: string;
+  readonly input: string;
 }
 
 /** Signal over error of every layer in every format, dB; undefined where a layer cannot take it. */
@@ -33,21 +48,49 @@ export interface HeatMap { readonly layers: readonly string[]; readonly formats:
 export interface Continuation { readonly model: string; readonly text: string; readonly tokensPerSecond: number; readonly notRun?: string }
 
 export interface MadeFile { readonly path: string; readonly blob: Blob }
-export interface Made { readonly files: readonly MadeFile[]; readonly outputs: readonly PlannedOutput[]; readonly notes: readonly string[]; readonly seconds: number }
+export interface Made { readonly files: readonly MadeFile[]; readonly outputs: readonly PlannedOutput[]; readonly notes: readonly string[]; readonly seconds: number; /** Bytes of an earlier run were there already. */ readonly resumed: boolean }
 
 export interface Figure { readonly name: string; readonly value: string; /** What it means, in half a sentence. */ readonly meaning: string }
-export interface JudgedFile { readonly path: string; readonly figures: readonly Figure[]; readonly notJudged?: string; readonly speed?: number }
+/** Time of a run beside the float model's on the same backend, below 1 is faster; or why there is none. */
+export interface Speed { readonly backend: 'WASM' | 'WebGPU'; readonly ratio?: number; /** Milliseconds of one run. */ readonly median?: number; readonly why?: string }
+export interface JudgedFile { readonly path: string; readonly figures: readonly Figure[]; readonly notJudged?: string; readonly speeds: readonly Speed[] }
 export interface Judgement { readonly data: string; readonly samples: number; readonly files: readonly JudgedFile[] }
 
+/** What the float model and the files say to one sample. */
+export interface SeenSample {
+  readonly name: string;
+  readonly answers: readonly {
+    readonly model: string;
+    /** The likeliest classes. */
+    readonly classes?: readonly { readonly label: string; readonly probability: number }[];
+    /** PNG; and how it differs from the float model's, eight times as strong. */
+    readonly image?: Blob; readonly difference?: Blob;
+    /** To the float model's image, dB. */
+    readonly psnr?: number;
+  }[];
+}
+
+/** The front of size against error, and what of it a file of this kind can have. */
+export interface Front { readonly measure: string; readonly points: readonly { readonly bitsPerWeight: number; readonly loss: number }[]; readonly uniform: readonly { readonly format: string; readonly bitsPerWeight: number; readonly loss: number }[] }
+
+export interface Plan { readonly outputs: readonly PlannedOutput[]; /** Of the run, about. */ readonly seconds: { readonly low: number; readonly high: number } }
+
 export interface Calls {
-  open: { readonly give: { readonly files: readonly FileRef[] }; readonly get: OpenedModel };
+  open: { readonly give: Given; readonly get: OpenedModel };
   tensor: { readonly give: { readonly name: string; readonly formats: readonly string[] }; readonly get: TensorView };
   heatMap: { readonly give: { readonly formats: readonly string[] }; readonly get: HeatMap };
   /** The float model and the GGUF files that were made go on with a text, on the low-bit engine. */
   write: { readonly give: { readonly prompt: string; readonly tokens: number }; readonly get: readonly Continuation[] };
-  quantize: { readonly give: Request; readonly get: Made };
+  plan: { readonly give: { readonly request: Request }; readonly get: Plan };
+  quantize: { readonly give: { readonly request: Request; readonly data: readonly FileRef[] }; readonly get: Made };
   /** Runs the files that were made beside the float model, on given inputs or made-up ones. */
-  judge: { readonly give: { readonly data: readonly FileRef[] }; readonly get: Judgement };
+  judge: { readonly give: { readonly data: readonly FileRef[]; readonly input: string }; readonly get: Judgement };
+  /** The first samples, answered by the float model and every file. */
+  compare: { readonly give: { readonly data: readonly FileRef[]; readonly input: string }; readonly get: readonly SeenSample[] };
+  /** Sizes and errors that a budget can choose from. */
+  front: { readonly give: { readonly to: string; readonly keep: string }; readonly get: Front };
+  /** Manifests and the report of what was made. */
+  beside: { readonly give: Record<string, never>; readonly get: readonly MadeFile[] };
 }
 export type CallName = keyof Calls;
 
@@ -55,6 +98,6 @@ export type CallName = keyof Calls;
 export interface Trouble { readonly message: string; readonly wayOut?: string }
 
 export type Answer =
-  | { readonly id: number; readonly kind: 'progress'; readonly text: string; readonly share?: number }
+  | { readonly id: number; readonly kind: 'progress'; readonly text: string; readonly share?: number; /** Seconds, about. */ readonly left?: number }
   | { readonly id: number; readonly kind: 'done'; readonly value: unknown }
   | { readonly id: number; readonly kind: 'failed'; readonly trouble: Trouble };

@@ -1,27 +1,24 @@
-/** What was made: files to take, what they lost by the judgement of this page's engine, and the size against it. */
-import { useRef, type ReactNode } from 'react';
-import { chosen, exampleFiles } from './open.tsx';
-import type { Continuation, FileRef, Judgement, Made, MadeFile, OpenedModel, Request } from './protocol.ts';
+/** What was made: files to take, what they lost by the judgement of this page's engine, and answers to the user's own inputs. */
+import { useState, type ReactNode } from 'react';
+import { exampleFiles } from './open.tsx';
+import type { Continuation, FileRef, JudgedFile, Judgement, Made, OpenedModel, Request, SeenSample } from './protocol.ts';
+import { exampleData, inputsHint, SampleInputs } from './sample-inputs.tsx';
+import { save } from './save.ts';
+import { SeenSamples } from './seen.tsx';
 import { TryText } from './try-text.tsx';
 import { size } from './words.ts';
 
-/** Inputs that go with the examples. */
-const exampleData: Readonly<Record<string, readonly string[]>> = {
-  'kws-dscnn': ['kws-dscnn/inputs.npy', 'kws-dscnn/labels.npy'], 'host-llama-shakespeare': ['shakespeare/heldout.txt'],
-};
-
-function save({ path, blob }: MadeFile): void {
-  const url = URL.createObjectURL(blob);
-  const link = Object.assign(document.createElement('a'), { href: url, download: path.slice(path.lastIndexOf('/') + 1) });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+export interface ResultProps {
+  readonly model: OpenedModel; readonly made: Made; readonly request: Request; readonly disabled: boolean;
+  readonly judgement: Judgement | undefined; readonly onJudge: (data: readonly FileRef[], input: string) => void;
+  readonly seen: readonly SeenSample[] | undefined; readonly onCompare: (data: readonly FileRef[], input: string) => void;
+  readonly continuations: readonly Continuation[] | undefined; readonly onTry: (prompt: string) => void;
+  readonly onBeside: () => void;
 }
 
-export function Result({ model, made, request, judgement, disabled, onJudge, continuations, onTry }: {
-  readonly model: OpenedModel; readonly made: Made; readonly request: Request; readonly judgement: Judgement | undefined; readonly disabled: boolean; readonly onJudge: (data: readonly FileRef[]) => void;
-  readonly continuations: readonly Continuation[] | undefined; readonly onTry: (prompt: string) => void;
-}): ReactNode {
-  const data = useRef<HTMLInputElement>(null);
+export function Result({ model, made, request, judgement, disabled, onJudge, seen, onCompare, continuations, onTry, onBeside }: ResultProps): ReactNode {
+  const [data, setData] = useState<readonly FileRef[]>([]);
+  const [input, setInput] = useState(request.input);
   const example = exampleData[model.name];
   const judged = new Map(judgement?.files.map((file) => [file.path, file]));
   const names = [...new Set(judgement?.files.flatMap(({ figures }) => figures.map(({ name }) => name)))];
@@ -29,26 +26,29 @@ export function Result({ model, made, request, judgement, disabled, onJudge, con
   return (
     <section aria-labelledby="result-title">
       <h2 id="result-title">Take</h2>
-      <p>{made.outputs.length} {made.outputs.length === 1 ? 'file' : 'files'} in {made.seconds.toFixed(1)} s; {request.to === 'transformers.js' ? 'the folder also holds what transformers.js reads beside them.' : 'the bytes are those of the command above.'}</p>
+      <p>
+        {made.outputs.length} {made.outputs.length === 1 ? 'file' : 'files'} in {made.seconds.toFixed(1)} s{made.resumed ? ', going on from an earlier run' : ''}; {request.data !== '' ? 'calibrated in this page’s engine.' : request.to === 'transformers.js' ? 'the folder also holds what transformers.js reads beside them.' : 'the bytes are those of the command above.'}
+      </p>
       <div className="scroll" tabIndex={0} role="region" aria-label="results">
         <table>
           <thead>
             <tr>
               <th scope="col">file</th><th scope="col" className="number">size</th><th scope="col" className="number">smaller</th><th scope="col" className="number">bits per weight</th>
               {names.map((name) => <th key={name} scope="col" className="number">{name}</th>)}
-              {judgement !== undefined && <th scope="col" className="number">time</th>}
+              {judgement !== undefined && <><th scope="col" className="number">time on WASM</th><th scope="col" className="number">on WebGPU</th></>}
               <th scope="col"><span className="hidden">save</span></th>
             </tr>
           </thead>
           <tbody>
             {made.outputs.map(({ file, bitsPerWeight }) => {
               const blob = made.files.find(({ path }) => path === file)!;
+              const bytes = made.files.filter(({ path }) => path === file || path.startsWith(`${file}_data`)).reduce((sum, one) => sum + one.blob.size, 0);
               const found = judged.get(file);
               return (
                 <tr key={file}>
-                  <td>{file}</td><td className="number">{size(blob.blob.size)}</td><td className="number">{(model.bytes / blob.blob.size).toFixed(1)}×</td><td className="number">{bitsPerWeight.toFixed(2)}</td>
-                  {names.map((name) => <td key={name} className="number" title={found?.figures.find((one) => one.name === name)?.meaning}>{found?.figures.find((one) => one.name === name)?.value ?? found?.notJudged ?? ''}</td>)}
-                  {judgement !== undefined && <td className="number" title="of the float model's, in this page">{found?.speed === undefined ? '' : `${found.speed.toFixed(2)}×`}</td>}
+                  <td>{file}</td><td className="number">{size(bytes)}</td><td className="number">{(model.bytes / bytes).toFixed(1)}×</td><td className="number">{bitsPerWeight.toFixed(2)}</td>
+                  {names.map((name) => <td key={name} className="number" title={found?.figures.find((one) => one.name === name)?.meaning}>{found?.figures.find((one) => one.name === name)?.value ?? ''}</td>)}
+                  {judgement !== undefined && <><Time file={found} backend="WASM" /><Time file={found} backend="WebGPU" /></>}
                   <td><button type="button" onClick={() => save(blob)}>Save</button></td>
                 </tr>
               );
@@ -56,20 +56,30 @@ export function Result({ model, made, request, judgement, disabled, onJudge, con
           </tbody>
         </table>
       </div>
-      {made.files.length > main.length && (
-        <p className="row">{made.files.filter(({ path }) => !main.includes(path)).map((file) => <button key={file.path} type="button" onClick={() => save(file)}>{file.path}</button>)}</p>
-      )}
+      <p className="row">
+        {made.files.filter(({ path }) => !main.includes(path)).map((file) => <button key={file.path} type="button" onClick={() => save(file)}>{file.path}</button>)}
+        <button type="button" disabled={disabled} onClick={onBeside}>Save the report and manifests</button>
+      </p>
       {made.notes.length > 0 && <details><summary>{made.notes.length} notes</summary><ul>{made.notes.map((note) => <li key={note}>{note}</li>)}</ul></details>}
       <h3>What did it cost?</h3>
-      {judgement !== undefined && <p>Judged on {judgement.data}: the files ran in this page beside the float model.</p>}
+      {judgement !== undefined && <p>Judged on {judgement.data}: the files ran in this page beside the float model. Times are of one run, as shares of the float model’s on the same backend.</p>}
+      {judgement?.files.filter(({ notJudged }) => notJudged !== undefined).map(({ path, notJudged }) => <p key={path} className="trouble">{path}: {notJudged}</p>)}
       <div className="row">
-        {example !== undefined && <button type="button" className="primary" disabled={disabled} onClick={() => void exampleFiles(example).then(onJudge)}>Judge on the example’s inputs</button>}
-        <button type="button" disabled={disabled} onClick={() => data.current!.click()}>Judge on my inputs</button>
-        <button type="button" disabled={disabled} onClick={() => onJudge([])}>Judge on made-up inputs</button>
-        <input ref={data} type="file" multiple hidden aria-label="inputs" onChange={({ target }) => { if (target.files!.length > 0) onJudge(chosen(target.files)); }} />
+        {example !== undefined && <button type="button" className="primary" disabled={disabled} onClick={() => void exampleFiles(example).then((files) => onJudge(files, input))}>Judge on the example’s inputs</button>}
+        <button type="button" disabled={disabled || data.length === 0} onClick={() => onJudge(data, input)}>Judge on my inputs</button>
+        <button type="button" disabled={disabled} onClick={() => onJudge([], '')}>Judge on made-up inputs</button>
+        {model.kind === 'onnx' && <button type="button" disabled={disabled || data.length === 0} onClick={() => onCompare(data, input)}>See answers to my inputs</button>}
       </div>
-      <p className="hint">{model.kind === 'lm' ? 'A text file.' : `An array (.npy, .npz, .safetensors, .jsonl) for ${model.inputs.join(', ')}; class labels as a second .npy with “label” in its name.`}</p>
+      <SampleInputs model={model} files={data} input={input} onFiles={setData} onInput={setInput} label="My inputs" />
+      <p className="hint">{inputsHint(model)}</p>
+      {seen !== undefined && <SeenSamples samples={seen} />}
       {model.kind === 'lm' && <TryText disabled={disabled} results={continuations} onTry={onTry} />}
     </section>
   );
+}
+
+function Time({ file, backend }: { readonly file: JudgedFile | undefined; readonly backend: 'WASM' | 'WebGPU' }): ReactNode {
+  const found = file?.speeds.find((one) => one.backend === backend);
+  if (found?.ratio === undefined) return <td className="number" title={found?.why}>{found?.why === undefined ? '' : <>none<span className="hidden">: {found.why}</span></>}</td>;
+  return <td className="number" title={`${found.median!.toFixed(1)} ms`}>{found.ratio.toFixed(2)}×</td>;
 }

@@ -14,7 +14,12 @@ const HeatMapPicture = lazy(async () => ({ default: (await import('./heat-map.ts
 /** Rows in the page at once; a search narrows what is beyond. */
 const shown = 60;
 
-export function Tensors({ model, worker }: { readonly model: OpenedModel; readonly worker: StudioWorker }): ReactNode {
+/** Names in the list of layers that stay float. */
+const namesIn = (keep: string): string[] => keep.split(',').map((name) => name.trim()).filter((name) => name !== '');
+
+export function Tensors({ model, worker, keep, onKeep }: { readonly model: OpenedModel; readonly worker: StudioWorker; readonly keep: string; readonly onKeep: (keep: string) => void }): ReactNode {
+  const kept = namesIn(keep);
+  const toggle = (name: string, float: boolean): void => onKeep((float ? [...kept, name] : kept.filter((one) => one !== name)).join(','));
   const [search, setSearch] = useState('');
   const [layersOnly, setLayersOnly] = useState(true);
   const [view, setView] = useState<TensorView>();
@@ -44,12 +49,13 @@ export function Tensors({ model, worker }: { readonly model: OpenedModel; readon
       </div>
       <div className="scroll" tabIndex={0} role="region" aria-label="tensors">
         <table>
-          <thead><tr><th scope="col">tensor</th><th scope="col">shape</th><th scope="col">type</th><th scope="col" className="number">size</th></tr></thead>
+          <thead><tr><th scope="col">tensor</th><th scope="col">shape</th><th scope="col">type</th><th scope="col" className="number">size</th><th scope="col">stays float</th></tr></thead>
           <tbody>
             {found.slice(0, shown).map(({ name, shape, type, bytes, layer }) => (
               <tr key={name} aria-current={view?.name === name ? 'true' : undefined}>
                 <td>{layer ? <button type="button" className="link" onClick={() => look(name)}>{name}</button> : name}</td>
                 <td>{shape.join(' × ')}</td><td>{type}</td><td className="number">{size(bytes)}</td>
+                <td>{layer && <input type="checkbox" aria-label={`${name} stays float`} checked={kept.includes(name)} onChange={({ target }) => toggle(name, target.checked)} />}</td>
               </tr>
             ))}
           </tbody>

@@ -1,0 +1,60 @@
+/** A size for the file: each layer gets the format that serves it best. The slider stops where a better choice begins. */
+import { lazy, Suspense, useState, type ReactNode } from 'react';
+import type { StudioWorker } from './client.ts';
+import type { Front, OpenedModel } from './protocol.ts';
+import { size } from './words.ts';
+
+const FrontPicture = lazy(async () => ({ default: (await import('./front-picture.tsx')).FrontPicture }));
+
+export interface BudgetProps {
+  readonly model: OpenedModel;
+  readonly worker: StudioWorker;
+  readonly to: string;
+  readonly keep: string;
+  readonly budget: number | undefined;
+  readonly onBudget: (budget: number | undefined) => void;
+}
+
+/** Enough bits for the point and no whole number: those name single formats. */
+export function budgetOf(bitsPerWeight: number): number {
+  const up = Math.ceil(bitsPerWeight * 100) / 100;
+  return Number.isInteger(up) ? up + 0.01 : up;
+}
+
+export function Budget({ model, worker, to, keep, budget, onBudget }: BudgetProps): ReactNode {
+  const [front, setFront] = useState<Front>();
+  const [at, setAt] = useState(0);
+  const [done, setDone] = useState<number>();
+  const [wrong, setWrong] = useState('');
+  const measure = (): void => {
+    setWrong('');
+    setDone(0);
+    worker.call('front', { to, keep }, (_text, share) => setDone(share)).then((found) => {
+      setFront(found);
+      choose(found, Math.floor(found.points.length / 2));
+    }, (error: Error) => setWrong(error.message)).finally(() => setDone(undefined));
+  };
+  const choose = ({ points }: Front, index: number): void => {
+    setAt(index);
+    onBudget(budgetOf(points[index].bitsPerWeight));
+  };
+  const point = front?.points[at];
+  return (
+    <fieldset className="budgets">
+      <legend>Or a budget: each layer gets the format that serves it best within it</legend>
+      {front === undefined && <button type="button" disabled={done !== undefined} onClick={measure}>See what sizes can be had</button>}
+      {done !== undefined && <progress value={done} aria-label="errors of layers" />}
+      {wrong !== '' && <p className="trouble" role="alert">{wrong}</p>}
+      {front !== undefined && point !== undefined && (
+        <>
+          <label className="check"><input type="checkbox" checked={budget !== undefined} onChange={({ target }) => onBudget(target.checked ? budgetOf(point.bitsPerWeight) : undefined)} /> a mixed file of</label>
+          <label className="budget">
+            <span>{budgetOf(point.bitsPerWeight).toFixed(2)} bits per weight, about {size((model.parameters * point.bitsPerWeight) / 8)}; error {point.loss.toPrecision(2)}</span>
+            <input type="range" min={0} max={front.points.length - 1} step={1} value={at} aria-label="size of the file" aria-valuetext={`${budgetOf(point.bitsPerWeight).toFixed(2)} bits per weight`} onChange={({ target }) => choose(front, Number(target.value))} />
+          </label>
+          <Suspense><FrontPicture front={front} at={point} /></Suspense>
+        </>
+      )}
+    </fieldset>
+  );
+}

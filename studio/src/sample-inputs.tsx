@@ -1,0 +1,43 @@
+/** Inputs that a person brings: files or a folder of images, and how images become inputs. */
+import { useRef, type ReactNode } from 'react';
+import { chosen, exampleFiles } from './open.tsx';
+import type { FileRef, OpenedModel } from './protocol.ts';
+
+/** Inputs that go with the examples. */
+export const exampleData: Readonly<Record<string, readonly string[]>> = {
+  'kws-dscnn': ['kws-dscnn/inputs.npy', 'kws-dscnn/labels.npy'], 'host-llama-shakespeare': ['shakespeare/heldout.txt'],
+};
+
+export const inputsHint = ({ kind, inputs }: OpenedModel): string =>
+  (kind === 'lm' ? 'A text file.' : `Images, or an array (.npy, .npz, .safetensors, .jsonl) for ${inputs.join(', ')}; class labels as a second .npy with “label” in its name, or a folder of images for each class.`);
+
+export interface SampleInputsProps {
+  readonly model: OpenedModel;
+  readonly files: readonly FileRef[];
+  readonly input: string;
+  readonly onFiles: (files: readonly FileRef[]) => void;
+  readonly onInput: (input: string) => void;
+  /** What they are for. */
+  readonly label: string;
+}
+
+export function SampleInputs({ model, files, input, onFiles, onInput, label }: SampleInputsProps): ReactNode {
+  const pick = useRef<HTMLInputElement>(null);
+  const folder = useRef<HTMLInputElement>(null);
+  const example = exampleData[model.name];
+  const take = ({ files: list }: HTMLInputElement): void => { if (list!.length > 0) onFiles(chosen(list)); };
+  return (
+    <div className="row" role="group" aria-label={label}>
+      <span>{label}: <strong>{files.length === 0 ? 'none' : files.length === 1 ? files[0].name : `${files.length} files`}</strong></span>
+      {example !== undefined && <button type="button" onClick={() => void exampleFiles(example).then(onFiles)}>Those of the example</button>}
+      <button type="button" title={inputsHint(model)} onClick={() => pick.current!.click()}>Choose</button>
+      {model.kind !== 'lm' && <button type="button" onClick={() => folder.current!.click()}>Choose a folder</button>}
+      {files.length > 0 && <button type="button" onClick={() => onFiles([])}>None</button>}
+      {files.some(({ name }) => /\.(png|jpe?g)$/i.test(name)) && (
+        <label title="as in --input: colours, size, divisor, mean, deviation, layout">Images become <input value={input} onChange={({ target }) => onInput(target.value)} size={30} placeholder="rgb 224 crop, /255, nchw" /></label>
+      )}
+      <input ref={pick} type="file" multiple hidden aria-label={label} onChange={({ target }) => take(target)} />
+      <input ref={folder} type="file" hidden aria-label={`folder: ${label}`} {...{ webkitdirectory: '' }} onChange={({ target }) => take(target)} />
+    </div>
+  );
+}

@@ -1,0 +1,72 @@
+/** What stands beside the files: a manifest each and the report, as the command writes them, with this browser as the machine. */
+import { sha256 } from '@noble/hashes/sha2.js';
+import { bytesToHex } from '@noble/hashes/utils.js';
+import { version } from '../../package.json';
+import { recommend, type Verdict } from '../../src/evaluate/verdict.ts';
+import type { ByteSource } from '../../src/files/source.ts';
+import { blobSource } from '../../src/files/source.ts';
+import { parseSettings } from '../../src/jobs/settings.ts';
+import { snippetFor } from '../../src/jobs/snippets.ts';
+import type { Output, QuantizeResult } from '../../src/jobs/result.ts';
+import { manifestOf, modelCard, resultHtml } from '../../src/report/index.ts';
+import type { MadeFile } from './protocol.ts';
+import { desk, opened, type Tell } from './worker-desk.ts';
+
+/** Read at once: small beside any page. */
+const pieceBytes = 8 * 1024 * 1024;
+
+async function hashed(source: ByteSource, path: string, tell: Tell): Promise<{ path: string; bytes: number; sha256: string }> {
+  const hash = sha256.create();
+  for (let at = 0; at < source.size; at += pieceBytes) {
+    hash.update(await source.read(at, Math.min(source.size, at + pieceBytes)));
+    tell(`hash ${path}`, at / source.size);
+  }
+  return { path, bytes: source.size, sha256: bytesToHex(hash.digest()) };
+}
+
+export async function writeBeside(_give: Record<string, never>, tell: Tell): Promise<MadeFile[]> {
+  const { folder, model } = opened();
+  const { result, made, request, verdicts, evaluation } = desk;
+  if (result === undefined || made === undefined || request === undefined) throw new Error('nothing was made yet');
+  const sources = [];
+  for (const name of [...await folder.list()].sort()) sources.push(await hashed(await folder.open(name), name, tell));
+  const outputs: Output[] = [];
+  for (const [i, { file, target, label, format, recipe, tensors: planned, bitsPerWeight }] of result.plan.outputs.entries()) {
+    const { files: paths, tensors: written, histograms, notes, allocation, tensorBits } = result.written[i];
+    const files = [];
+    for (const path of paths) files.push(await hashed(blobSource(path, result.files.find((one) => one.path === path)!.blob), path, tell));
+    const tensors = written.length > 0 ? written : planned;
+    const fallbacks = tensors.flatMap(({ name, target: taken, fallback }) => (fallback === undefined ? [] : [{ tensor: name, format: taken, reason: fallback }]));
+    const verdict: Verdict = {
+      file, target, format, size: files.reduce((sum, { bytes }) => sum + bytes, 0), bitsPerWeight: tensorBits === undefined ? bitsPerWeight : tensorBits / Math.max(1, model.parameters),
+      ...(fallbacks.length === 0 ? {} : { fallbacks }), ...(verdicts?.get(file) ?? { notJudged: 'the verdict was skipped', latency: [], loads: [] }),
+    };
+    outputs.push({
+      file, files, target, label, recipe, tensors, histograms, notes, verdict, ...(allocation === undefined ? {} : { allocation }),
+      snippet: { language: 'js', code: snippetFor({ file, target, label }), executed: false, reason: 'it was made in a page' },
+    });
+  }
+  const all: QuantizeResult = {
+    tool: { name: 'fewbit', version },
+    model: { name: model.name, origin: model.origin, parameters: model.parameters, bytes: model.bytes, files: sources, ...(model.license === undefined ? {} : { license: model.license }) },
+    ...(evaluation === undefined ? {} : { evaluation }), float: { bytes: model.bytes, engine: 'onnxruntime-web' },
+    outputs, recommendation: recommend(outputs.map(({ verdict }) => verdict), model.bytes), gates: [],
+    settings: parseSettings({
+      model: model.name, output: '.', to: request.to, allowFallback: request.allowFallback, threads: 1, ...(request.keep === '' ? {} : { keep: request.keep }),
+      ...(request.weights === '' ? {} : { weights: request.weights }), ...(request.budget === undefined ? {} : { bits: String(request.budget) }),
+      ...(request.recipe === '' ? {} : { recipe: request.recipe }), ...(request.data === '' ? {} : { data: request.data }), ...(request.input === '' ? {} : { input: request.input }),
+    }),
+    environment: {
+      node: 'none: made in a browser', platform: navigator.userAgent, cpu: `${navigator.hardwareConcurrency} threads`, threads: 1,
+      engines: [...new Set(outputs.flatMap(({ verdict }) => verdict.loads))],
+    },
+    seconds: made.seconds,
+  };
+  const json = (value: unknown): string => `${JSON.stringify(value, (_key, item: unknown) => (typeof item === 'number' && !Number.isFinite(item) ? String(item) : item), 2)}\n`;
+  const text = (path: string, content: string, type: string): MadeFile => ({ path, blob: new Blob([content], { type }) });
+  return [
+    text('report.html', resultHtml(all), 'text/html'),
+    ...outputs.map((output) => text(`${output.file}.manifest.json`, json(manifestOf(all, output)), 'application/json')),
+    ...outputs.map((output) => text(`${output.file}.md`, modelCard(all, output), 'text/markdown')),
+  ];
+}

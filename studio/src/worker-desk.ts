@@ -1,0 +1,61 @@
+/** What the worker has before it: the model that is open, where its files are, and what was made of it. */
+import { blobFolder } from '../../src/jobs/source-web.ts';
+import { openHub } from '../../src/files/hub-list.ts';
+import type { Folder } from '../../src/files/source.ts';
+import type { WebResult } from '../../src/jobs/quantize-web.ts';
+import type { SourceModel } from '../../src/jobs/source.ts';
+import type { DataUse } from '../../src/jobs/result.ts';
+import type { Verdict } from '../../src/evaluate/verdict.ts';
+import type { Given, Made, Request } from './protocol.ts';
+import { digestOf, type Origin } from './runs.ts';
+
+export type Tell = (text: string, share?: number, left?: number) => void;
+
+export interface Desk { readonly folder: Folder; readonly origin: Origin; readonly model: SourceModel; readonly fingerprint: string }
+
+export const desk: {
+  open?: Desk; made?: Made; result?: WebResult;
+  /** Names of the sample inputs that calibrated. */
+  data?: string;
+  /** By path, once judged; and on what. */
+  verdicts?: ReadonlyMap<string, Pick<Verdict, 'score' | 'notJudged' | 'latency' | 'loads'>>; evaluation?: DataUse;
+  request?: Request;
+} = {};
+
+export function opened(): Desk {
+  if (desk.open === undefined) throw new Error('no model is open');
+  return desk.open;
+}
+
+/** Files beside the page, as if they had been dropped. */
+async function example(paths: readonly string[]): Promise<Folder> {
+  return blobFolder(await Promise.all(paths.map(async (path) => {
+    const answer = await fetch(new URL(`../examples/${path}`, self.location.href));
+    if (!answer.ok) throw new Error(`${path}: the server answers ${answer.status}`);
+    return { name: path, blob: await answer.blob() };
+  })));
+}
+
+/** As the command line spells it; an address of the hub is as good. */
+export const hubId = (text: string): string => `hf:${text.trim().replace(/^https?:\/\/[^/]+\//, '').replace(/^hf:/, '').replace(/\/$/, '')}`;
+
+export async function folderOf(given: Given): Promise<{ readonly folder: Folder; readonly origin: Origin }> {
+  if (given.kind === 'files') return { folder: blobFolder(given.files), origin: { kind: 'files', names: given.files.map(({ name }) => name) } };
+  if (given.kind === 'example') return { folder: await example(given.paths), origin: given };
+  return { folder: await openHub(hubId(given.id), { hubUrl: given.hubUrl }), origin: given };
+}
+
+/** Bytes looked at at each end of a file. */
+const ends = 64 * 1024;
+
+/** Of names, sizes, and what stands at the beginning and end of every file: all of a large file would take minutes. */
+export async function fingerprintOf(folder: Folder): Promise<string> {
+  const parts: string[] = [];
+  for (const name of [...await folder.list()].sort()) {
+    const source = await folder.open(name);
+    const { size } = source;
+    const looked = [await source.read(0, Math.min(ends, size)), await source.read(Math.max(0, size - ends), size)];
+    parts.push([name, size, ...await Promise.all(looked.map(digestOf))].join(' '));
+  }
+  return await digestOf(new TextEncoder().encode(parts.join('\n'))) ?? parts.join('\n');
+}

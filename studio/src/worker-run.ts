@@ -1,0 +1,100 @@
+/** Quantizing: output goes to the private file system where there is one, so that a run outlives the page, and to memory elsewhere. */
+import { defineErrors } from '../../src/errors.ts';
+import { planFiles, quantizeFiles, type WebCalibration, type WebRequest } from '../../src/jobs/quantize-web.ts';
+import { opfsStore } from '../../src/jobs/opfs-store.ts';
+import type { PlannedOutput } from '../../src/jobs/result.ts';
+import { blobStore } from '../../src/jobs/web-store.ts';
+import type { Calls, Made, Plan, Request } from './protocol.ts';
+import { digestOf, dropRun, finishRun, holdRun, type Run } from './runs.ts';
+import { timeLeft } from './time-left.ts';
+import { dataFrom } from './worker-data.ts';
+import { desk, opened, type Tell } from './worker-desk.ts';
+import { wasmEngine } from './worker-engine.ts';
+import { size } from './words.ts';
+
+const errors = defineErrors('room', {
+  tooLarge: (f: { needed: string; given: string }) => [`the files take ${f.needed}, and the browser gives this page ${f.given}`, 'free disk space, or make fewer files at once'] as const,
+});
+
+/** Samples that calibrate: as many as on the command line. */
+const calibrationSamples = 64;
+
+/** Identifies the bytes that a request gives: another build of this page is another program. */
+const runId = async (fingerprint: string, give: Calls['quantize']['give']): Promise<string | undefined> =>
+  digestOf(new TextEncoder().encode(JSON.stringify([fingerprint, give.request, give.data.length, import.meta.url])));
+
+/** As the job asks for them. */
+const settingsOf = ({ to, weights, budget, recipe, allowFallback, keep }: Request): WebRequest => ({
+  to, allowFallback, ...(weights === '' ? {} : { weights }), ...(budget === undefined ? {} : { bits: String(budget) }), ...(recipe === '' ? {} : { recipe }), ...(keep === '' ? {} : { keep }),
+});
+
+export async function planOpen({ request }: Calls['plan']['give']): Promise<Plan> {
+  const { outputs, seconds } = await planFiles(opened().folder, settingsOf(request), request.data === '' ? undefined : request.data);
+  return { outputs, seconds };
+}
+
+let last: string | undefined;
+
+export async function quantizeOpen(give: Calls['quantize']['give'], tell: Tell): Promise<Made> {
+  const { folder, model, fingerprint, origin } = opened();
+  const { request, data } = give;
+  const started = performance.now();
+  const id = await runId(fingerprint, give);
+  if (last !== undefined && last !== id) await dropRun(last);
+  const run: Run | undefined = id === undefined ? undefined : { id, model: model.name, origin, fingerprint, request, started: Date.now() };
+  // What was made with other sample inputs under the same name is not gone on from.
+  if (run !== undefined && data.length > 0) await dropRun(run.id);
+  const held = run === undefined ? undefined : await holdRun(run);
+  const place = held?.folder;
+  last = place === undefined ? undefined : id;
+  const calibration = data.length === 0 ? undefined : await calibrate(give);
+  let [phase, before, all] = ['', 0, 0];
+  let ends: number[] = [];
+  let outputs: readonly PlannedOutput[] = [];
+  const quota = place === undefined ? undefined : (await navigator.storage.estimate()).quota;
+  const clock = timeLeft();
+  const result = await quantizeFiles(folder, settingsOf(request), {
+    store: place === undefined ? blobStore() : opfsStore(place),
+    ...(calibration === undefined ? {} : { calibration }),
+    onPlan(plan) {
+      ({ outputs } = plan);
+      const needed = outputs.reduce((sum, { bytes }) => sum + bytes, 0);
+      if (quota !== undefined && needed > quota) throw errors.tooLarge({ needed: size(needed), given: size(quota) });
+      all = outputs.reduce((sum, { tensors }) => sum + weigh(tensors).at(-1)!, 0);
+    },
+    progress: {
+      phase(text) {
+        const at = outputs.findIndex(({ file }) => file === text);
+        if (at >= 0) {
+          before = outputs.slice(0, at).reduce((sum, { tensors }) => sum + weigh(tensors).at(-1)!, 0);
+          ends = weigh(outputs[at].tensors);
+        }
+        phase = text;
+        tell(text);
+      },
+      advance(done) {
+        const share = (before + ends[Math.min(done, ends.length - 1)]) / all;
+        tell(phase, share, clock(share));
+      },
+      line: (line) => tell(line.trim()),
+      end: () => {},
+    },
+  });
+  if (run !== undefined && place !== undefined) await finishRun(run, result.files.map(({ path }) => path));
+  [desk.result, desk.request, desk.verdicts, desk.evaluation] = [result, request, undefined, undefined];
+  desk.data = data.length === 0 ? undefined : data.map(({ name }) => name).join();
+  desk.made = { files: result.files, outputs: result.plan.outputs, notes: result.notes, seconds: (performance.now() - started) / 1000, resumed: held?.existed === true };
+  return desk.made;
+}
+
+/** Bytes of the source before each tensor, and of all. */
+function weigh(tensors: PlannedOutput['tensors']): number[] {
+  const sums = [0];
+  for (const { bytesBefore } of tensors) sums.push(sums.at(-1)! + bytesBefore);
+  return sums;
+}
+
+async function calibrate({ request, data }: Calls['quantize']['give']): Promise<WebCalibration> {
+  const { set, task } = await dataFrom(data, opened().model, { input: request.input, most: calibrationSamples, part: 'calibration' });
+  return { set, engine: await wasmEngine(), distance: task.name === 'lm' || task.name === 'classify' ? 'kl' : 'noise' };
+}

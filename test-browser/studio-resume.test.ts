@@ -1,0 +1,138 @@
+/** A run that a reload interrupts goes on from what lies in the private file system; models of a hub are read by ranges. */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { Page } from 'playwright-core';
+import { quantize } from '../src/jobs/quantize-node.ts';
+import { sendFile, serve, type Server } from '../test/files/server.ts';
+import { root } from './bundle.ts';
+import { openStudio, saved, type Studio } from './studio-page.ts';
+
+const host = join(root, 'assets/host-llama-shakespeare');
+const files = ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'];
+
+let studio: Studio;
+let folder: string;
+let hub: Server;
+before(async () => {
+  studio = await openStudio();
+  folder = await mkdtemp(join(tmpdir(), 'fewbit-resume-'));
+  hub = await hubOf(new Map(await Promise.all(files.map(async (file) => [file, new Uint8Array(await readFile(join(host, file)))] as const))));
+  await quantize({ model: host, to: 'gguf', weights: 'q8_0,q6_k', output: folder, verdict: false });
+});
+after(async () => {
+  await studio?.close();
+  await hub?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const inNode = (file: string): Promise<Buffer> => readFile(join(folder, file));
+
+/** A hub that holds one model, owner/small, and lets pages of other origins read it, as the real one does. */
+async function hubOf(content: ReadonlyMap<string, Uint8Array>): Promise<Server> {
+  const sha = '0123456789abcdef0123456789abcdef01234567';
+  return serve((request, response) => {
+    response.setHeader('access-control-allow-origin', '*');
+    response.setHeader('access-control-allow-headers', '*');
+    response.setHeader('access-control-expose-headers', 'ETag, Link, Content-Range, Accept-Ranges, X-Error-Code');
+    if (request.method === 'OPTIONS') return void response.writeHead(204).end();
+    const path = decodeURIComponent(new URL(request.url!, 'http://hub').pathname);
+    const json = (value: unknown): void => { response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value)); };
+    if (path === '/api/models/owner/small/revision/main') return json({ _id: '1', id: 'owner/small', sha, lastModified: '2026-01-01' });
+    if (path === `/api/models/owner/small/tree/${sha}`) {
+      return json([...content].map(([name, bytes]) => ({ type: 'file', path: name, size: bytes.byteLength, oid: createHash('sha1').update(bytes).digest('hex') })));
+    }
+    const bytes = content.get(path.replace(`/owner/small/resolve/${sha}/`, ''));
+    if (bytes === undefined) return void response.writeHead(404, { 'x-error-code': 'RepoNotFound' }).end('{}');
+    sendFile(request, response, bytes, { etag: '"e"' });
+  });
+}
+
+/** Reloads once the second file is growing: the first is finished then, and the second is not. */
+async function reloadInTheMiddle(page: Page): Promise<void> {
+  await page.evaluate(async () => {
+    const home = await (await navigator.storage.getDirectory()).getDirectoryHandle('runs');
+    for (;;) {
+      for await (const id of (home as FileSystemDirectoryHandle & { keys(): AsyncIterable<string> }).keys()) {
+        const run = await home.getDirectoryHandle(id);
+        const second = await run.getFileHandle('host-llama-shakespeare-Q6_K.gguf.journal').catch(() => undefined);
+        if (second !== undefined && (await (await second.getFile()).text()).split('\n').length > 5) return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+  });
+  await page.reload();
+}
+
+const sizesKept = (page: Page): Promise<Record<string, number>> => page.evaluate(async () => {
+  const home = await (await navigator.storage.getDirectory()).getDirectoryHandle('runs');
+  const found: Record<string, number> = {};
+  for await (const id of (home as FileSystemDirectoryHandle & { keys(): AsyncIterable<string> }).keys()) {
+    const run = await home.getDirectoryHandle(id);
+    for await (const name of (run as FileSystemDirectoryHandle & { keys(): AsyncIterable<string> }).keys()) found[name] = (await (await run.getFileHandle(name)).getFile()).size;
+  }
+  return found;
+});
+
+test('a run that a reload interrupts goes on, and its files have the bytes of the command', async () => {
+  const { page, close } = await studio.page();
+  await page.getByRole('button', { name: 'Llama on Shakespeare' }).click();
+  await page.getByRole('heading', { name: 'Decide' }).waitFor();
+  await page.getByRole('button', { name: 'Quantize' }).click();
+  await reloadInTheMiddle(page);
+  await page.getByRole('region', { name: 'earlier run of host-llama-shakespeare' }).waitFor();
+  const kept = await sizesKept(page);
+  assert.ok(kept['host-llama-shakespeare-Q8_0.gguf.finished'] > 0);
+  const whole = (await inNode('host-llama-shakespeare-Q6_K.gguf')).byteLength;
+  assert.ok(kept['host-llama-shakespeare-Q6_K.gguf'] > 0 && kept['host-llama-shakespeare-Q6_K.gguf'] < whole, `${kept['host-llama-shakespeare-Q6_K.gguf']} of ${whole}`);
+  await page.getByRole('button', { name: 'Go on' }).click();
+  await page.getByText('going on from an earlier run').waitFor({ timeout: 60_000 });
+  for (const file of ['host-llama-shakespeare-Q8_0.gguf', 'host-llama-shakespeare-Q6_K.gguf']) assert.ok((await saved(page, file)).equals(await inNode(file)), file);
+  // Finished files outlive a reload too, until they are dropped.
+  await page.reload();
+  await page.getByText('finished, 2 files').waitFor();
+  await page.getByRole('button', { name: 'Drop it' }).click();
+  await page.getByText('finished, 2 files').waitFor({ state: 'detached' });
+  assert.deepEqual(await sizesKept(page), {});
+  await close();
+});
+
+test('files that were chosen are asked for again, and others are refused', async () => {
+  const { page, close } = await studio.page();
+  const input = page.getByLabel('model files');
+  await input.setInputFiles(files.map((file) => join(host, file)));
+  await page.getByRole('heading', { name: 'Decide' }).waitFor();
+  await page.getByRole('button', { name: 'Quantize' }).click();
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  await page.getByText('interrupted').waitFor();
+  await page.getByLabel('files of model', { exact: true }).setInputFiles(join(root, 'assets/kws-dscnn/kws-dscnn.onnx'));
+  await page.getByText('these are not the files that model was made from').waitFor();
+  await page.getByLabel('files of model', { exact: true }).setInputFiles(files.map((file) => join(host, file)));
+  await page.getByText('going on from an earlier run').waitFor({ timeout: 60_000 });
+  assert.ok((await saved(page, 'model-Q6_K.gguf')).byteLength > 1e6);
+  await close();
+});
+
+test('an id of a hub is read by ranges, quantized, and goes on after a reload', async () => {
+  const { page, close } = await studio.page();
+  await page.goto(`${studio.url}?hub=${hub.url}`);
+  await page.getByLabel('Hugging Face id').fill('owner/none');
+  await page.getByRole('button', { name: 'Open', exact: true }).click();
+  await page.getByText('hf:owner/none: not in the hub, or private').waitFor();
+  await page.getByLabel('Hugging Face id').fill('owner/small');
+  await page.getByRole('button', { name: 'Open', exact: true }).click();
+  await page.getByRole('heading', { name: 'Decide' }).waitFor();
+  assert.match((await page.locator('code.command').first().textContent())!, /^npx fewbit quantize hf:owner\/small /);
+  await page.getByRole('button', { name: 'Quantize' }).click();
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  await page.getByRole('button', { name: 'Go on' }).click();
+  await page.getByText('going on from an earlier run').waitFor({ timeout: 60_000 });
+  assert.ok(hub.log.some((line) => /GET .*model\.safetensors bytes=\d+-\d+$/.test(line)));
+  await cp(host, join(folder, 'small'), { recursive: true });
+  await quantize({ model: join(folder, 'small'), to: 'gguf', weights: 'q6_k', output: join(folder, 'hub'), verdict: false });
+  assert.ok((await saved(page, 'small-Q6_K.gguf')).equals(await inNode('hub/small-Q6_K.gguf')));
+  await close();
+});
