@@ -1,4 +1,5 @@
 /** How a network falls into a part that computes in integers and what comes behind it, and what has no integer form. */
+import { moving } from '../engine/integer/network.ts';
 import { defineErrors } from '../errors.ts';
 import { bindDimensions } from '../graph/bind.ts';
 import type { Dim, Graph, Node } from '../graph/graph.ts';
@@ -15,7 +16,6 @@ export const errors = defineErrors('integers', {
   wide: ({ node, bound }: { node: string; bound: number }) => `node ${node}: sums may reach ${bound}, beyond 32 bits`,
 });
 
-export const moving = new Set(['MaxPool', 'Reshape', 'Transpose', 'Flatten', 'Squeeze', 'Unsqueeze', 'Slice', 'Split', 'DepthToSpace', 'SpaceToDepth', 'Identity', 'Pad', 'Concat', 'Gather', 'Resize']);
 export const clamps = new Set(['Relu', 'Clip']);
 export const pools = new Set(['GlobalAveragePool', 'AveragePool', 'ReduceMean']);
 

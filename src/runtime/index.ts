@@ -1,7 +1,8 @@
-/** `fewbit/runtime`: language models on the low-bit engine, without ONNX Runtime. */
+/** `fewbit/runtime`: language models on the low-bit engine and networks in integers alone, without ONNX Runtime. */
 export { chatPrompt, chatTemplates, type Message } from './chat.ts';
 export { jsonConstraint, type Constraint } from './constrain.ts';
 export { generate, type Generated, type GenerateOptions } from './generate.ts';
+export { integerModel, openIntegerModel, type IntegerModel } from './integer-model.ts';
 export { anyObject, jsonSchema, type Shape } from './json-schema.ts';
 export { cacheFormats, type CacheFormat } from './kv-caches.ts';
 export { LlamaDecoder, type DecoderOptions } from './llama-decoder.ts';

@@ -2,10 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { executeIntegers } from '../../src/engine/integer/execute.ts';
 import type { IntegerNetwork } from '../../src/engine/integer/network.ts';
+import { readIntegerNetwork } from '../../src/engine/integer/read.ts';
 import { integerKernels } from '../../src/engine/kernels/integer.ts';
 import { ortNode } from '../../src/engine/ort-node.ts';
 import { f32, type Tensor } from '../../src/engine/tensor.ts';
 import { exportIntegerOnly, integerValues, type IntegerOptions } from '../../src/export/onnx-integer.ts';
+import { onnxBytes, openOnnx } from '../../src/files/onnx.ts';
+import { memorySource } from '../../src/files/source.ts';
 import { parseFormat } from '../../src/formats/registry.ts';
 import { GraphBuilder, int, ints } from '../../src/graph/build.ts';
 import type { Graph } from '../../src/graph/graph.ts';
@@ -15,7 +18,8 @@ import { normal } from '../../src/numeric/random.ts';
 import { observeRanges } from '../../src/observe/ranges.ts';
 import { openGraph } from '../../src/observe/taps.ts';
 import { quantizedLazily } from '../../src/round/quantized-matrix.ts';
-import { floatTensor } from '../../src/tensor-ref.ts';
+import { openIntegerModel } from '../../src/runtime/integer-model.ts';
+import { floatTensor, memoryTensor } from '../../src/tensor-ref.ts';
 
 const random = (seed: number, shape: readonly number[], scale: number, shift = 0): Float32Array =>
   Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => normal(seed, 0, i) * scale + shift);
@@ -137,4 +141,37 @@ test('operators without an integer form, asymmetric weights and layers left floa
   const one = (site: typeof first) => new Map([[site.id, quantizedLazily(site, parseFormat('int8/channel'))]]);
   await assert.rejects(exportIntegerOnly(graph, { weights: one(last), ranges: new Map() }), /weight w: it stays float, and integer layers come after it/);
   await assert.rejects(exportIntegerOnly(graph, { weights: one(first), ranges: new Map() }), /no range was observed for x/);
+});
+
+test('a written file is read back as the network it holds, and runs without an engine', async () => {
+  for (const products of ['proved', 'integer'] as const) {
+    for (const bits of [8, 4]) {
+      const { graph, network } = await exported(everything(), bits, { products });
+      const bytes = await onnxBytes(graph);
+      const found = await readIntegerNetwork(await openOnnx(memorySource('written.onnx', bytes)));
+      const [ours, theirs] = [await executeIntegers(found, feeds, integerKernels()), await executeIntegers(network, feeds)];
+      for (const name of network.values.keys()) if (found.values.has(name)) assert.deepEqual(ours.get(name), theirs.get(name), name);
+      const model = await openIntegerModel(bytes);
+      const session = await openGraph(graph, ortNode);
+      const { y } = await session.run(feeds);
+      await session.dispose();
+      const own = (await model.run(feeds)).y;
+      assert.deepEqual(own.shape, y.shape);
+      for (let i = 0; i < y.data.length; i++) assert.ok(Math.abs((own.data[i] as number) - (y.data[i] as number)) < 1e-6);
+    }
+  }
+});
+
+test('files of another kind are refused by the node that is out of place', async () => {
+  await assert.rejects(readIntegerNetwork(everything()), /everything has no layer that computes in integers/);
+  const { graph } = await exported(everything(), 8);
+  const changed = (op: string, change: (node: Graph['nodes'][number]) => Graph['nodes'][number]): Graph => ({ ...graph, nodes: graph.nodes.map((node) => (node.op === op ? change(node) : node)) });
+  await assert.rejects(readIntegerNetwork(changed('Round', (node) => ({ ...node, op: 'Floor' }))), /Round was expected after it/);
+  const wrong = graph.nodes.find(({ op, outputs }) => op === 'Div' && outputs[0].endsWith('_divided') && graph.nodes.some((other) => other.op === 'Add' && other.outputs[0] === graph.nodes.find((each) => each.outputs[0] === outputs[0])!.inputs[0]))!;
+  const divisor = graph.weights.get(wrong.inputs[1])!;
+  const odd = memoryTensor(divisor.name, 'i64', divisor.shape, new Uint8Array(BigInt64Array.from({ length: divisor.shape.reduce((a, b) => a * b, 1) }, () => 3n).buffer));
+  await assert.rejects(readIntegerNetwork({ ...graph, weights: new Map([...graph.weights, [divisor.name, odd]]) }), /its rescaling is not that of a dyadic number/);
+  const first = [...graph.weights.values()].find(({ name }) => name.endsWith('_quantized'))!;
+  const wide = memoryTensor(first.name, 'i32', first.shape, new Uint8Array(Int32Array.from({ length: first.shape.reduce((a, b) => a * b, 1) }, () => 1000).buffer));
+  await assert.rejects(readIntegerNetwork({ ...graph, weights: new Map([...graph.weights, [first.name, wide]]) }), /its weights are no integers of 8 bits/);
 });

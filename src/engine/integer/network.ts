@@ -33,6 +33,9 @@ export type IntegerOp =
   /** Codes times their scales, for what comes after the last layer. */
   | { readonly op: 'dequantize'; readonly input: string; readonly output: string };
 
+/** Operators that put elements in other places. */
+export const moving: ReadonlySet<string> = new Set(['MaxPool', 'Reshape', 'Transpose', 'Flatten', 'Squeeze', 'Unsqueeze', 'Slice', 'Split', 'DepthToSpace', 'SpaceToDepth', 'Identity', 'Pad', 'Concat', 'Gather', 'Resize']);
+
 export interface IntegerWeight {
   readonly id: string;
   /** As the operator stores it. */

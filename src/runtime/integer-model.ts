@@ -1,0 +1,60 @@
+/** A convolutional network in integers alone, as `--recipe hawqv3-int8` writes it, on our own kernels: no ONNX Runtime, the same integers everywhere. */
+import { executeIntegers, type IntegerTensor } from '../engine/integer/execute.ts';
+import { readIntegerNetwork } from '../engine/integer/read.ts';
+import { Call } from '../engine/interpreter/call.ts';
+import { operators } from '../engine/interpreter/operators.ts';
+import { readValue } from '../engine/interpreter/types.ts';
+import { sizeOf, type Value64 } from '../engine/interpreter/value.ts';
+import { integerKernels } from '../engine/kernels/integer.ts';
+import type { Feeds } from '../engine/session.ts';
+import { f32, type Tensor } from '../engine/tensor.ts';
+import { defineErrors } from '../errors.ts';
+import { openOnnx } from '../files/onnx.ts';
+import { memorySource } from '../files/source.ts';
+import type { Graph } from '../graph/graph.ts';
+import { label } from '../graph/traverse.ts';
+
+const errors = defineErrors('integerModel', {
+  tail: (f: { node: string; op: string }) => `node ${f.node}: ${f.op} behind the integer layers is not run here`,
+});
+
+export interface IntegerModel {
+  readonly inputs: Graph['inputs'];
+  readonly outputs: Graph['outputs'];
+  /** Outputs by name, for float32 inputs. */
+  run(feeds: Feeds): Promise<Record<string, Tensor>>;
+}
+
+/** Opens the bytes of a written file. */
+export const openIntegerModel = async (bytes: Uint8Array, name = 'model.onnx'): Promise<IntegerModel> => integerModel(await openOnnx(memorySource(name, bytes)));
+
+/** The same for a graph. Nodes behind the last layer are computed in float64 and rounded once. */
+export async function integerModel(graph: Graph): Promise<IntegerModel> {
+  const network = await readIntegerNetwork(graph);
+  for (const node of network.tail) if (operators[node.op] === undefined) throw errors.tail({ node: label(node), op: node.op });
+  const kernels = integerKernels();
+  return {
+    inputs: graph.inputs, outputs: graph.outputs,
+    async run(feeds) {
+      const integers = await executeIntegers(network, feeds, kernels);
+      const known = new Map<string, Value64>();
+      for (const op of network.ops) {
+        if (op.op !== 'dequantize') continue;
+        const { scales, trailing } = network.values.get(op.input)!;
+        known.set(op.output, real(integers.get(op.input)!, scales, trailing));
+      }
+      for (const node of network.tail) {
+        const inputs = await Promise.all(node.inputs.map(async (name): Promise<Value64 | undefined> => known.get(name) ?? (graph.weights.has(name) ? readValue(graph.weights.get(name)!) : undefined)));
+        const made = await operators[node.op](new Call(node, inputs, () => { throw errors.tail({ node: label(node), op: node.op }); }));
+        ('data' in made ? [made] : made).forEach((value, i) => known.set(node.outputs[i], value));
+      }
+      return Object.fromEntries(graph.outputs.map(({ name }) => [name, f32(known.get(name)!.shape, Float32Array.from(known.get(name)!.data))]));
+    },
+  };
+}
+
+/** Codes times their scales, rounded to float32. */
+function real({ shape, data }: IntegerTensor, scales: Float64Array, trailing: number): Value64 {
+  const behind = sizeOf(shape.slice(shape.length - trailing));
+  return { type: 'f32', shape, data: Float64Array.from(data, (code, i) => Math.fround(code * scales[Math.floor(i / behind) % scales.length])) };
+}
