@@ -6,9 +6,10 @@ import { jsonConstraint } from '../runtime/constrain.ts';
 import { cacheFormats } from '../runtime/kv-caches.ts';
 import type { Generated } from '../runtime/generate.ts';
 import { jsonSchema } from '../runtime/json-schema.ts';
+import type { SpeculationReport } from '../runtime/speculation-report.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import { checkSettings } from './settings.ts';
-import { openText } from './text-model-node.ts';
+import { draftSettings, openText } from './text-model-node.ts';
 
 const runSettings = z.strictObject({
   model: z.string().min(1),
@@ -34,6 +35,7 @@ const runSettings = z.strictObject({
   cache: z.enum(cacheFormats).default('float'),
   seed: z.coerce.number().int().default(0),
   threads: z.coerce.number().int().positive().max(256).default(2),
+  ...draftSettings,
 });
 export type RunRequest = z.input<typeof runSettings>;
 
@@ -42,6 +44,8 @@ export interface RunResult extends Generated {
   /** Tokens per second: reading the prompt, and writing. */
   readonly speed: { readonly prompt: number; readonly decode: number };
   /** Bytes of the file or folder, of the engine's memory, and of keys and values in it. */
+  /** What guesses brought, where there were drafts. */
+  readonly speculation?: SpeculationReport;
   readonly bytes: { readonly model: number; readonly memory: number; readonly cache: number };
 }
 
@@ -58,9 +62,9 @@ const readSchema = async (file: string): Promise<Json> => {
 };
 
 export async function run(request: RunRequest, { onText, progress = silentProgress, signal }: { onText?(text: string): void; readonly progress?: Progress; readonly signal?: AbortSignal } = {}): Promise<RunResult> {
-  const { model: location, prompt, chat, system, weights, cache, context, threads, jsonSchema: schema, ...options } = checkSettings(runSettings, request);
+  const { model: location, prompt, chat, system, weights, cache, context, threads, draft, draftTokens, draftTree, jsonSchema: schema, ...options } = checkSettings(runSettings, request);
   const shape = schema === undefined ? undefined : jsonSchema(typeof schema === 'string' ? await readSchema(schema) : schema);
-  const { name, model, weightBytes } = await openText(location, { weights, context, cache, threads, progress });
+  const { name, model, weightBytes } = await openText(location, { weights, context, cache, threads, draft, draftTokens, draftTree, progress });
   try {
     const given = { ...options, ...(shape === undefined ? {} : { constraint: jsonConstraint(model.tokenizer, shape) }), ...(signal === undefined ? {} : { signal }) };
     const pieces = chat ? model.chat([...(system === undefined ? [] : [{ role: 'system', content: system }]), { role: 'user', content: prompt }], given) : model.write(prompt, given);
@@ -71,8 +75,9 @@ export async function run(request: RunRequest, { onText, progress = silentProgre
         continue;
       }
       const { value } = next;
+      const speculation = await model.speculation();
       return {
-        model: name, ...value, bytes: { model: weightBytes, memory: model.bytes, cache: model.cacheBytes },
+        model: name, ...value, ...(speculation === undefined ? {} : { speculation }), bytes: { model: weightBytes, memory: model.bytes, cache: model.cacheBytes },
         speed: { prompt: value.promptTokens / value.seconds.prompt, decode: Math.max(0, value.ids.length - 1) / value.seconds.decode },
       };
     }

@@ -5,7 +5,7 @@ import { cacheFormats } from '../runtime/kv-caches.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import { isLoopback, openEndpoint, type Endpoint } from './serve/endpoint-node.ts';
 import { checkSettings } from './settings.ts';
-import { openText } from './text-model-node.ts';
+import { draftSettings, openText } from './text-model-node.ts';
 
 const serveSettings = z.strictObject({
   model: z.string().min(1),
@@ -20,8 +20,11 @@ const serveSettings = z.strictObject({
   cache: z.enum(cacheFormats).default('float'),
   /** Origin of pages that may read answers, or `*`; none by default. */
   allowOrigin: z.string().regex(/^(\*|https?:\/\/[^/\s]+|null)$/, 'must look like https://example.org, or *').optional(),
+  /** Requests that are answered at the same time, each with a cache of its own. */
+  parallel: z.coerce.number().int().positive().max(64).default(1),
   maxWaiting: z.coerce.number().int().nonnegative().max(10_000).default(16),
   threads: z.coerce.number().int().positive().max(256).default(2),
+  ...draftSettings,
   maxBodyBytes: z.coerce.number().int().positive().max(2 ** 28).default(1_000_000),
 });
 export type ServeRequest = z.input<typeof serveSettings>;
@@ -36,10 +39,10 @@ const listenError = (error: unknown, host: string, port: number): unknown =>
   (error instanceof Error && 'code' in error && 'syscall' in error ? errors.address({ host, port, reason: String(error.code) }) : error);
 
 export async function serve(request: ServeRequest, { progress = silentProgress, onAnswer }: { readonly progress?: Progress; onAnswer?(line: string): void } = {}): Promise<Served> {
-  const { model: location, host, port, context, weights, cache, threads, allowOrigin, maxWaiting, maxBodyBytes } = checkSettings(serveSettings, request);
-  const { name, model } = await openText(location, { weights, context, cache, threads, progress });
+  const { model: location, host, port, context, weights, cache, threads, parallel, draft, draftTokens, draftTree, allowOrigin, maxWaiting, maxBodyBytes } = checkSettings(serveSettings, request);
+  const { name, model } = await openText(location, { weights, context, cache, threads, sequences: parallel, draft, draftTokens, draftTree, progress });
   try {
-    const endpoint = await openEndpoint(name, model, { host, port, maxWaiting, maxBodyBytes, ...(allowOrigin === undefined ? {} : { allowOrigin }), ...(onAnswer === undefined ? {} : { onAnswer }) });
+    const endpoint = await openEndpoint(name, model, { host, port, parallel, maxWaiting, maxBodyBytes, ...(allowOrigin === undefined ? {} : { allowOrigin }), ...(onAnswer === undefined ? {} : { onAnswer }) });
     return {
       ...endpoint, model: name, loopback: isLoopback(host), memoryBytes: model.bytes, cacheBytes: model.cacheBytes,
       async close(options) {

@@ -1,10 +1,13 @@
 /** Opens whatever a user calls a model as one that writes text. */
+import { z } from 'zod';
 import { startTeam } from '../engine/kernels/lowbit-team-node.ts';
 import { defineErrors } from '../errors.ts';
+import type { LanguageModel } from '../models/language-model.ts';
 import type { CacheFormat } from '../runtime/kv-caches.ts';
 import { openTextModel, type TextModel } from '../runtime/text-model.ts';
 import type { Progress } from './progress.ts';
 import { openSource } from './source-node.ts';
+import type { SourceModel } from './source.ts';
 
 const errors = defineErrors('run', {
   notLanguage: (f: { model: string }) => [`${f.model} is not a language model`, 'fewbit evaluate runs other graphs on their data'],
@@ -14,31 +17,54 @@ const errors = defineErrors('run', {
 /** Formats that the engine multiplies without unpacking, and that encode without data. */
 const loadable = ['q4_0', 'q4_1', 'q5_0', 'q5_1', 'q8_0', 'q4_k', 'q5_k', 'q6_k'] as const;
 
+/** Settings of everything that writes text. */
+export const draftSettings = {
+  draft: z.union([z.string().min(1).transform((one) => [one]), z.array(z.string().min(1)).min(1).max(4)]).default([]),
+  /** Tokens that are guessed for a pass. */
+  draftTokens: z.coerce.number().int().positive().max(30).optional(),
+  /** The small model guesses a tree of likely ways to go on. */
+  draftTree: z.boolean().default(false),
+};
+
 export interface OpenTextOptions {
   readonly weights: string | undefined;
   readonly context: number | undefined;
   readonly cache: CacheFormat;
   readonly threads: number;
+  /** Texts that are written side by side; default 1. */
+  readonly sequences?: number;
+  /** Small models, or `ngram`, that guess what follows: the first for the model, each other for the one before. */
+  readonly draft: readonly string[];
+  readonly draftTokens: number | undefined;
+  readonly draftTree: boolean;
   readonly progress: Progress;
 }
 
 export interface OpenedText { readonly name: string; readonly model: TextModel; readonly weightBytes: number }
 
 /** The file is read and closed: all weights are in the engine's memory then. */
-export async function openText(location: string, { weights, context, cache, threads, progress }: OpenTextOptions): Promise<OpenedText> {
+export async function openText(location: string, { weights, context, cache, threads, sequences = 1, draft, draftTokens, draftTree, progress }: OpenTextOptions): Promise<OpenedText> {
   const type = loadable.find((known) => known === weights?.toLowerCase());
   if (weights !== undefined && type === undefined) throw errors.weights({ weights, known: loadable.join(', ') });
-  const source = await openSource(location, progress);
+  const sources: SourceModel[] = [];
+  const language = async (place: string): Promise<LanguageModel> => {
+    const source = await openSource(place, progress);
+    sources.push(source);
+    if (source.language === undefined) throw errors.notLanguage({ model: place });
+    return source.language;
+  };
   try {
-    if (source.language === undefined) throw errors.notLanguage({ model: location });
-    progress.phase('load', source.language.tensors.size);
-    const model = await openTextModel(source.language, {
-      cache, ...(type === undefined ? {} : { weights: type }), ...(context === undefined ? {} : { context }),
+    const main = await language(location);
+    const drafts: (LanguageModel | 'ngram')[] = [];
+    for (const place of draft) drafts.push(place === 'ngram' ? place : await language(place));
+    progress.phase('load', main.tensors.size);
+    const model = await openTextModel(main, {
+      cache, sequences, drafts, draftTree, ...(draftTokens === undefined ? {} : { draftTokens }), ...(type === undefined ? {} : { weights: type }), ...(context === undefined ? {} : { context }),
       ...(threads === 1 ? {} : { team: { members: threads, start: startTeam } }), onTensor: (_name, done) => progress.advance(done),
     });
     progress.end();
-    return { name: source.name, model, weightBytes: [...source.language.tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0) };
+    return { name: sources[0].name, model, weightBytes: [...main.tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0) };
   } finally {
-    await source.close();
+    for (const source of sources) await source.close();
   }
 }

@@ -1,4 +1,5 @@
 /** A decoder that remembers which tokens it holds, so that a prompt that begins like the last one is not read twice. */
+import { commonLength } from './draft-chain.ts';
 import type { Decoder } from './generate.ts';
 import type { Offer, SampleOptions } from './sample.ts';
 
@@ -26,11 +27,8 @@ export class PrefixCache implements Decoder {
     return logits;
   }
 
-  /** The last token of the prompt is always read again: its logits are wanted. */
-  begin(prompt: readonly number[]): number {
-    const most = Math.min(prompt.length - 1, this.#held.length);
-    let common = 0;
-    while (common < most && this.#held[common] === prompt[common]) common++;
-    return this.rewind(common);
-  }
+  /** Tokens of a prompt that need not be read: the last one always is, for its logits are wanted. */
+  shared(prompt: readonly number[]): number { return commonLength(this.#held, prompt, prompt.length - 1); }
+
+  begin(prompt: readonly number[]): number { return this.rewind(this.shared(prompt)); }
 }

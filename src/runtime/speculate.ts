@@ -92,6 +92,16 @@ export class SpeculativeDecoder implements Decoder {
     return logits;
   }
 
+  /** Seconds of a step of the model alone behind the text, which stays as it is but for the last token of a full context. */
+  async timeStep(): Promise<number> {
+    if (this.position === this.context) this.rewind(this.context - 1);
+    this.#settle();
+    const started = performance.now();
+    await this.#target.branch([0], [-1]);
+    this.#target.keep([]);
+    return (performance.now() - started) / 1000;
+  }
+
   async #plain(tokens: readonly number[]): Promise<Float32Array> {
     const logits = await this.#target.feed(tokens);
     for (const id of tokens) this.#text.push(id);

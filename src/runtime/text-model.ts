@@ -8,14 +8,17 @@ import { blockTypes, isBlockType, type BlockType, type TensorRef } from '../tens
 import { chatPrompt, type Message } from './chat.ts';
 import { generate, type Generated, type GenerateOptions } from './generate.ts';
 import { LlamaDecoder, type DecoderOptions } from './llama-decoder.ts';
-import { PrefixCache } from './prefix-cache.ts';
+import { defaultDraftTokens, openDrafts, type DraftSettings } from './open-drafts.ts';
+import type { PrefixCache } from './prefix-cache.ts';
+import type { SpeculationReport } from './speculation-report.ts';
+import { TextSlots } from './text-slots.ts';
 
 const errors = defineErrors('textModel', {
   tokenizer: (f: { model: string }) => `${f.model} has no tokenizer.json, without which text is not read`,
   architecture: (f: { model: string; architecture: string }) => [`${f.model} is of the family ${f.architecture}, which the low-bit engine does not run yet`, 'it runs llama, mistral, qwen2, qwen3 and smollm3'],
 });
 
-export interface TextModelOptions extends DecoderOptions {
+export interface TextModelOptions extends DecoderOptions, Partial<DraftSettings> {
   /** Block type that float matrices take as they are loaded, where its width fits; without it they stay float. */
   readonly weights?: BlockType;
 }
@@ -29,7 +32,7 @@ export interface TextModel {
   readonly cacheBytes: number;
   /** Tokens after which the model has nothing to say. */
   readonly endTokens: readonly number[];
-  /** Continues a text, as if nothing had been read before; one text at a time. What a prompt shares with the last one is not read again. */
+  /** Continues a text, as if nothing had been read before; as many texts at a time as `sequences` says. What a prompt shares with the last one is not read again, and guesses of drafts change no text. */
   write(prompt: string, options?: GenerateOptions): AsyncGenerator<string, Generated>;
   /** Answers the last of some messages, by the model's chat template. */
   chat(messages: readonly Message[], options?: GenerateOptions): AsyncGenerator<string, Generated>;
@@ -37,6 +40,8 @@ export interface TextModel {
   encode(prompt: string): number[];
   encodeChat(messages: readonly Message[]): number[];
   generate(prompt: readonly number[], options?: GenerateOptions): AsyncGenerator<string, Generated>;
+  /** What guesses brought for the text that was begun last, and whether the cost model says that they pay; undefined without drafts. */
+  speculation(): Promise<SpeculationReport | undefined>;
   /** Ends the threads of the decoder, if there are any. */
   dispose(): void;
 }
@@ -45,18 +50,20 @@ export async function openTextModel(model: LanguageModel, options: TextModelOpti
   if (!('kvHeads' in model.config)) throw errors.architecture({ model: model.name, architecture: model.config.family });
   const files = model.tokenizer;
   if (files === undefined) throw errors.tokenizer({ model: model.name });
-  const { weights } = options;
-  const tensors = weights === undefined ? model.tensors : new Map([...model.tensors].map(([name, tensor]) => [name, inBlocks(tensor, weights)]));
+  const { weights, drafts = [] } = options;
+  const tensorsOf = ({ tensors }: LanguageModel): ReadonlyMap<string, TensorRef> => (weights === undefined ? tensors : new Map([...tensors].map(([name, tensor]) => [name, inBlocks(tensor, weights)])));
   const tokenizer = openTokenizer(files);
-  const llama = await LlamaDecoder.open(model.config, tensors, options);
-  const decoder = new PrefixCache(llama);
+  const llama = await LlamaDecoder.open(model.config, tensorsOf(model), options);
+  const opened = drafts.length === 0 ? undefined : await openDrafts({ ...options, drafts }, { name: model.name, tokenizer }, tensorsOf, { context: llama.context, sequences: llama.sequences.length, ...(options.kernels === undefined ? {} : { kernels: options.kernels }) });
+  const slots = new TextSlots(llama, opened, options.draftTokens ?? defaultDraftTokens);
   const endTokens = endTokensOf(model);
   const encode = (prompt: string): number[] => tokenizer.encode(prompt);
   // Templates write their special tokens themselves.
   const encodeChat = (messages: readonly Message[]): number[] => tokenizer.encode(chatPrompt(files, messages), { addSpecialTokens: false });
-  const generated = (prompt: readonly number[], given: GenerateOptions = {}): AsyncGenerator<string, Generated> => generate(decoder, tokenizer, prompt, { endTokens, ...given });
+  const generated = (prompt: readonly number[], given: GenerateOptions = {}): AsyncGenerator<string, Generated> =>
+    slots.write(prompt, (decoder) => generate(decoder, tokenizer, prompt, { endTokens, ...given }));
   return {
-    decoder, tokenizer, endTokens, bytes: llama.bytes, cacheBytes: llama.cacheBytes, encode, encodeChat, generate: generated, dispose: () => llama.dispose(),
+    decoder: slots.first, tokenizer, endTokens, bytes: llama.bytes + (opened?.bytes ?? 0), cacheBytes: llama.cacheBytes, speculation: () => slots.speculation(), encode, encodeChat, generate: generated, dispose: () => llama.dispose(),
     write: (prompt, given) => generated(encode(prompt), given),
     chat: (messages, given) => generated(encodeChat(messages), given),
   };

@@ -16,7 +16,7 @@ const language = source.language!;
 const template = "{% for message in messages %}{% if message.role == 'system' and not loop.first %}{{ raise_exception('system comes first') }}{% endif %}{{ message.role | upper }}:\n{{ message.content }}\n\n{% endfor %}{% if add_generation_prompt %}ASSISTANT:\n{% endif %}";
 const tokenizer = { ...language.tokenizer!, config: { ...language.tokenizer!.config, chat_template: template } };
 const model = await openTextModel({ ...language, tokenizer }, { context: 128, weights: 'q8_0' });
-const base: EndpointOptions = { host: '127.0.0.1', port: 0, maxWaiting: 2, maxBodyBytes: 20_000 };
+const base: EndpointOptions = { host: '127.0.0.1', port: 0, parallel: 1, maxWaiting: 2, maxBodyBytes: 20_000 };
 const endpoint = await openEndpoint('host', model, base);
 after(async () => {
   await endpoint.close({ now: true });
@@ -98,6 +98,19 @@ test('a seed gives the same draws again, other seeds others', async () => {
   const drawn = async (seed: number): Promise<string> => (await ask('/v1/completions', { ...greedy, temperature: 1, seed })).body.choices[0].text;
   assert.equal(await drawn(3), await drawn(3));
   assert.notEqual(await drawn(3), await drawn(4));
+});
+
+test('requests that are answered together get the answers that they get alone', async () => {
+  const served = await serve({ model: location, port: 0, context: 128, weights: 'q8_0', threads: 1, parallel: 3, draft: 'ngram' });
+  try {
+    const prompts = ['ROMEO:', 'JULIET:\nO', 'KING:\nNow', 'O'];
+    const alone = [];
+    for (const prompt of prompts) alone.push((await ask('/v1/completions', { ...greedy, prompt })).body.choices[0].text);
+    const together = await Promise.all(prompts.map((prompt) => ask('/v1/completions', { ...greedy, prompt }, { url: served.url })));
+    assert.deepEqual(together.map(({ body }) => body.choices[0].text), alone);
+  } finally {
+    await served.close();
+  }
 });
 
 test('log probabilities add up and are those of the logits', async () => {

@@ -2,6 +2,7 @@ import { run } from '../../jobs/run-node.ts';
 import type { CliCommand } from '../command.ts';
 import { exitCodes } from '../exit.ts';
 import { printJson } from '../output.ts';
+import { speculationText } from '../../report/speculation-text.ts';
 import { terminalProgress } from '../progress.ts';
 
 export const runCommand: CliCommand = {
@@ -26,6 +27,9 @@ export const runCommand: CliCommand = {
       .option('--cache <format>', 'hold keys and values as float, or those of older tokens as int8 or int4', 'float')
       .option('--seed <n>', 'of everything that is drawn')
       .option('--threads <n>', 'threads that multiply', '2')
+      .option('--draft <models...>', "who guesses what follows, which changes no text: a small model of the same tokenizer, or ngram for the text's own phrases; one more guesses for the small model")
+      .option('--draft-tokens <n>', 'tokens that are guessed for a pass (default: 4)')
+      .option('--draft-tree', 'the small model guesses a tree of likely ways to go on')
       .option('--json', 'one JSON document on standard output');
   },
   async run([model], options) {
@@ -40,8 +44,9 @@ export const runCommand: CliCommand = {
     if (json === true) printJson(result);
     else {
       process.stdout.write('\n');
-      const { speed, bytes, ids, end } = result;
+      const { speed, bytes, ids, end, speculation } = result;
       process.stderr.write(`${ids.length} tokens (${end}); prompt ${speed.prompt.toFixed(0)} tokens/s, then ${speed.decode.toFixed(0)} tokens/s; weights ${(bytes.model / 1e6).toFixed(1)} MB, memory ${(bytes.memory / 1e6).toFixed(1)} MB with a cache of ${(bytes.cache / 1e6).toFixed(1)} MB\n`);
+      if (speculation !== undefined) process.stderr.write(`${speculationText(speculation)}\n`);
     }
     return exitCodes.ok;
   },

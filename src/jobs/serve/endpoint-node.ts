@@ -17,7 +17,9 @@ export interface EndpointOptions {
   /** 0 takes any that is free. */
   readonly port: number;
   readonly allowOrigin?: string;
-  /** Requests that may wait while one is answered. */
+  /** Requests that are answered at the same time. */
+  readonly parallel: number;
+  /** Requests that may wait meanwhile. */
   readonly maxWaiting: number;
   readonly maxBodyBytes: number;
   /** Told of every request that was answered. */
@@ -36,7 +38,7 @@ const arrival = { headers: 10, request: 30, idle: 10 };
 
 export async function openEndpoint(name: string, model: TextModel, options: EndpointOptions): Promise<Endpoint> {
   const access: Access = { loopback: isLoopback(options.host), allowOrigin: options.allowOrigin };
-  const turns = new Turns(options.maxWaiting);
+  const turns = new Turns(options.maxWaiting, options.parallel);
   const running = new Set<AbortController>();
   const started = Math.floor(Date.now() / 1000);
   /** Connections, and those with a request: clients keep others for later, or open them before they need them. */

@@ -1,26 +1,30 @@
-/** One at a time, in order of arrival, and not too many waiting. */
+/** So many at a time, in order of arrival, and not too many waiting. */
 import { RequestError } from './errors.ts';
 
 export class Turns {
   readonly #most: number;
+  readonly #together: number;
   readonly #queue: { start(): void; refuse(error: Error): void }[] = [];
-  #busy = false;
+  #busy = 0;
 
-  /** `most` may wait. */
-  constructor(most: number) { this.#most = most; }
+  /** `most` may wait while `together` run. */
+  constructor(most: number, together: number) {
+    this.#most = most;
+    this.#together = together;
+  }
 
   get waiting(): number { return this.#queue.length; }
 
-  /** Runs when all earlier ones have ended; not at all, and gives undefined, where the signal comes first. */
+  /** Runs when enough earlier ones have ended; not at all, and gives undefined, where the signal comes first. */
   async take<T>(run: () => Promise<T>, signal: AbortSignal): Promise<T | undefined> {
-    if (this.#busy && !(await this.#turn(signal))) return undefined;
-    this.#busy = true;
+    if (this.#busy < this.#together) this.#busy++;
+    else if (!(await this.#turn(signal))) return undefined;
     try {
       return signal.aborted ? undefined : await run();
     } finally {
       const next = this.#queue.shift();
-      // The next one finds it busy, so that nobody comes between.
-      if (next === undefined) this.#busy = false;
+      // The next one takes the place, so that nobody comes between.
+      if (next === undefined) this.#busy--;
       else next.start();
     }
   }
