@@ -59,10 +59,17 @@ async function answer(request: IncomingMessage, response: ServerResponse, script
 }
 
 /** Chromium without a window. */
-export function launchChromium(args: readonly string[] = ['--disable-gpu']): ReturnType<typeof chromium.launch> {
-  const executablePath = places.find((path) => existsSync(path));
-  if (executablePath === undefined) throw new Error(`no Chromium on this machine (looked for ${places.join(', ')})`);
-  return chromium.launch({ executablePath, headless: true, args: [...quiet, ...args] });
+export const launchChromium = (args: readonly string[] = ['--disable-gpu']): ReturnType<typeof chromium.launch> =>
+  chromium.launch({ executablePath: chromiumPath(), headless: true, args: [...quiet, ...args] });
+
+/** The same with a profile on disk: what pages store is in files there, and not in memory. */
+export const launchWithProfile = (profile: string, args: readonly string[] = ['--disable-gpu']): ReturnType<typeof chromium.launchPersistentContext> =>
+  chromium.launchPersistentContext(profile, { executablePath: chromiumPath(), headless: true, acceptDownloads: true, args: [...quiet, ...args] });
+
+function chromiumPath(): string {
+  const found = places.find((path) => existsSync(path));
+  if (found === undefined) throw new Error(`no Chromium on this machine (looked for ${places.join(', ')})`);
+  return found;
 }
 
 /** Starts Chromium on a page that has loaded the bundled entry. */
