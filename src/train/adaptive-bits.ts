@@ -24,8 +24,10 @@ export interface AdaptiveOptions {
   readonly rule: ReadingRule;
   /** Sites that are read at the widths; others, and transposed convolutions, stay float. */
   isChosen(site: Linear): boolean;
-  /** Mean of an input of such a site, which is never negative, on data. */
+  /** Mean magnitude of an input of such a site on data. */
   meanOf(site: Linear): number;
+  /** Whether an input goes below zero, and so needs codes that do; default never. */
+  isSigned?(site: Linear): boolean;
 }
 
 /** Parameters of one layer of an adaptive network. */
@@ -134,14 +136,17 @@ class AdaptiveWriter {
   }
 
   #input(site: Linear, row: string): { readonly made: string; readonly steps: string } {
-    const { widths, meanOf } = this.#options;
+    const { widths, meanOf, isSigned } = this.#options;
     const tape = this.#tape;
     const mean = meanOf(site);
-    const steps = tape.weight(floatTensor(`${site.id}/input_step`, [widths.length, 1], Float32Array.from(widths, (width) => Math.max((2 * mean) / Math.sqrt(2 ** width - 1), smallestStep))));
+    const signed = isSigned?.(site) === true;
+    const highest = (width: number): number => (signed ? 2 ** (width - 1) : 2 ** width) - 1;
+    const steps = tape.weight(floatTensor(`${site.id}/input_step`, [widths.length, 1], Float32Array.from(widths, (width) => Math.max((2 * mean) / Math.sqrt(highest(width)), smallestStep))));
     const shape = this.#values.get(site.input)?.shape ?? this.#graph.inputs.find(({ name }) => name === site.input)?.shape;
     const count = (shape ?? []).reduce<number>((product, dim) => product * (typeof dim === 'number' ? dim : 1), 1);
     const inUse = tape.op('Squeeze', [tape.op('MatMul', [row, steps]), tape.ints([0, 1])]);
-    const made = appendDoubleRound(tape, [site.input, inUse, tape.constant(1), tape.constant(0), this.#constant(row, (width) => 2 ** width - 1)], { stored: widths[0], rule: 'direct', count });
+    const low = signed ? this.#constant(row, (width) => -(2 ** (width - 1))) : tape.constant(0);
+    const made = appendDoubleRound(tape, [site.input, inUse, tape.constant(1), low, this.#constant(row, highest)], { stored: widths[0], rule: 'direct', count });
     return { made: this.#noted(made, shape), steps };
   }
 

@@ -14,37 +14,59 @@ import { uniform } from '../numeric/random.ts';
 import type { Batch, Dataset } from '../observe/data/index.ts';
 import { bitsInput, type AdaptiveNetwork } from './adaptive-bits.ts';
 import { scaleRateFactor } from './adaptive-rates.ts';
-import { batchOrder } from './fit.ts';
-import { adam, lazy } from './optimizers.ts';
+import { fit, type FitOptions } from './fit.ts';
+import { adam, lazy, type Optimizer } from './optimizers.ts';
 import { trainableWeights } from './parameters.ts';
-import { cosine } from './schedules.ts';
-import { Trainer, type RateFactors } from './trainer.ts';
+import { cosine, type Schedule } from './schedules.ts';
+import { Trainer, type ParameterGroup } from './trainer.ts';
 
 /** Rates of quantization scales: by width and gradient, as the paper prints it (ALRS); by width alone; that of weights. */
 export type ScaleRates = 'printed' | 'width' | 'same';
 
-export interface FitAdaptiveOptions {
+export interface AdaptiveTraining {
   readonly engine: Engine;
   /** Widths by falling order, as the network has them. */
   readonly widths: readonly number[];
   /** Appends the loss. */
   objective(graph: Graph): { readonly graph: Graph; readonly loss: string };
-  readonly data: Dataset;
-  /** Samples per batch. */
-  readonly batch: number;
   /** Batches; each takes one step per width. */
   readonly batches: number;
-  feed(batch: Batch, index: number): Feeds;
-  /** Of weights; scales start from it too. Falls along half a cosine. */
+  /** Of weights; scales start from it too. */
   readonly rate: number;
+  /** Default half a cosine over all steps. */
+  readonly schedule?: Schedule;
+  /** Default Adam; tables of which a step uses one row step lazily. */
+  readonly optimizer?: Optimizer;
   /** Weight decay of matrices. */
   readonly decay?: number;
+  readonly clipNorm?: number;
   readonly scaleRates: ScaleRates;
   /** Layers that draw wide widths more often; given, layers draw their own widths with a chance that rises from 0 to 1. */
   readonly sensitive?: readonly boolean[];
   readonly seed: number;
   readonly session?: SessionOptions;
-  onBatch?(index: number, losses: readonly number[]): void;
+}
+
+export interface AdaptiveTrainer {
+  readonly trainer: Trainer;
+  /** One per batch and width. */
+  readonly steps: number;
+  /** What `fit` must be told for each step. */
+  readonly each: Required<Pick<FitOptions, 'repeat' | 'factors'>>;
+  /** What a step, counted from 0, is fed with besides the batch: the width of each layer. */
+  bits(step: number): Feeds;
+  /** Steps of this run at which the rate of the scales was zero. */
+  still(): number;
+  /** The adaptive graph with trained weights, for inference. */
+  graph(): Graph;
+}
+
+export interface FitAdaptiveOptions extends AdaptiveTraining {
+  readonly data: Dataset;
+  /** Samples per batch. */
+  readonly batch: number;
+  /** Inputs and labels of the `index`-th batch. */
+  feed(batch: Batch, index: number): Feeds;
 }
 
 export interface FittedAdaptive {
@@ -54,49 +76,63 @@ export interface FittedAdaptive {
   readonly still: number;
 }
 
-/** Trains an adaptive network of known shapes. */
-export async function fitAdaptive(network: AdaptiveNetwork, float: Graph, options: FitAdaptiveOptions): Promise<FittedAdaptive> {
-  const { engine, widths, data, batch, batches, rate, seed, sensitive } = options;
+/** An adaptive network of known shapes, ready for its first step; `float` is the network that it was made from. */
+export async function openAdaptive(network: AdaptiveNetwork, float: Graph, options: AdaptiveTraining): Promise<AdaptiveTrainer> {
+  const { engine, widths, batches, rate, seed, sensitive, optimizer = adam() } = options;
   const { layers, norms } = network;
   const { graph: whole, carry, loss } = await withStatistics(network, options.objective);
-  const schedule = cosine(batches * widths.length);
+  const steps = batches * widths.length;
+  const schedule = options.schedule ?? cosine(steps);
   const { matrices, others } = trainableWeights(float);
   const alive = new Set(whole.weights.keys());
   const used = new Set(whole.nodes.flatMap(({ inputs }) => inputs));
-  const group = (names: readonly string[], optimizer = adam(), decay = 0) => ({ names: names.filter((name) => alive.has(name) && used.has(name)), optimizer, rate, schedule, decay });
-  const scales = layers.flatMap(({ scale, steps }) => [scale, steps]);
+  const group = (names: readonly string[], own = optimizer, decay = 0): ParameterGroup => ({ names: names.filter((name) => alive.has(name) && used.has(name)), optimizer: own, rate, schedule, decay });
+  const scales = layers.flatMap(({ scale, steps: inputs }) => [scale, inputs]);
   const trainer = await Trainer.open(whole, {
-    engine, loss, carry, groups: [group(matrices, adam(), options.decay ?? 0), group(others), group(norms, lazy(adam())), group(scales, lazy(adam()))],
-    ...(options.session === undefined ? {} : { session: options.session }),
+    engine, loss, carry, groups: [group(matrices, optimizer, options.decay ?? 0), group(others), group(norms, lazy(optimizer)), group(scales, lazy(optimizer))],
+    ...(options.clipNorm === undefined ? {} : { clipNorm: options.clipNorm }), ...(options.session === undefined ? {} : { session: options.session }),
   });
-  const order = batchOrder(data.count, batch, seed);
   const rising = [...widths].reverse();
+  const bitsAt = (step: number): number[] => {
+    const mixes = sensitive !== undefined && uniform(seed, 0x68617362, step) < Math.floor(step / widths.length) / batches;
+    return layers.map((_, layer) => (mixes ? drawWidth(rising, sensitive[layer], uniform(seed, 0x726f756c, step * layers.length + layer)) : widths[step % widths.length]));
+  };
   let still = 0;
+  return {
+    trainer, steps,
+    bits(step) {
+      const bits = bitsAt(step);
+      return { [bitsInput]: i64([bits.length], bits) };
+    },
+    each: {
+      repeat: widths.length,
+      factors: (step) => (options.scaleRates === 'same' ? undefined : (gradientOf) => {
+        const gradients = options.scaleRates === 'printed' ? scales.map(gradientOf) : [];
+        const bits = bitsAt(step);
+        if (scaleRateFactor(0, rate * schedule(step), gradients) === 0) still++;
+        return new Map(layers.flatMap(({ scale, steps: inputs }, layer): [string, number][] => {
+          const factor = scaleRateFactor(widths[0] - bits[layer], rate * schedule(step), gradients);
+          return [[scale, factor], [inputs, factor]];
+        }));
+      }),
+    },
+    still: () => still,
+    graph() {
+      const trained = trainer.graph().weights;
+      return { ...network.graph, weights: new Map([...network.graph.weights].map(([name, weight]): [string, TensorRef] => [name, trained.get(name) ?? weight])) };
+    },
+  };
+}
+
+/** Trains an adaptive network of known shapes from its start to its end. */
+export async function fitAdaptive(network: AdaptiveNetwork, float: Graph, options: FitAdaptiveOptions): Promise<FittedAdaptive> {
+  const { trainer, steps, each, bits, still, graph } = await openAdaptive(network, float, options);
   try {
-    for (let index = 0; index < batches; index++) {
-      const feeds = options.feed(await data.batch(order(index)), index);
-      const losses: number[] = [];
-      for (const [turn, width] of widths.entries()) {
-        const step = index * widths.length + turn;
-        const mixes = sensitive !== undefined && uniform(seed, 0x68617362, step) < index / batches;
-        const bits = layers.map((_, layer) => (mixes ? drawWidth(rising, sensitive[layer], uniform(seed, 0x726f756c, step * layers.length + layer)) : width));
-        const factors: RateFactors | undefined = options.scaleRates === 'same' ? undefined : (gradientOf) => {
-          const gradients = options.scaleRates === 'printed' ? scales.map(gradientOf) : [];
-          if (scaleRateFactor(0, rate * schedule(step), gradients) === 0) still++;
-          return new Map(layers.flatMap(({ scale, steps }, layer): [string, number][] => {
-            const factor = scaleRateFactor(widths[0] - bits[layer], rate * schedule(step), gradients);
-            return [[scale, factor], [steps, factor]];
-          }));
-        };
-        losses.push((await trainer.step({ ...feeds, [bitsInput]: i64([bits.length], bits) }, factors)).loss);
-      }
-      options.onBatch?.(index, losses);
-    }
-    const trained = trainer.graph().weights;
-    return {
-      still: still / (batches * widths.length),
-      graph: { ...network.graph, weights: new Map([...network.graph.weights].map(([name, weight]): [string, TensorRef] => [name, trained.get(name) ?? weight])) },
-    };
+    await fit(trainer, {
+      ...each, data: options.data, batch: options.batch, steps, seed: options.seed,
+      feed: (batch, step) => ({ ...options.feed(batch, Math.floor(step / each.repeat)), ...bits(step) }),
+    });
+    return { still: still() / steps, graph: graph() };
   } finally {
     await trainer.dispose();
   }

@@ -7,7 +7,7 @@ import type { Tensor } from '../engine/tensor.ts';
 import { defineErrors } from '../errors.ts';
 import { permutation } from '../numeric/random.ts';
 import type { Batch, Dataset } from '../observe/data/index.ts';
-import type { Trainer } from './trainer.ts';
+import type { RateFactors, Trainer } from './trainer.ts';
 
 export interface FitOptions {
   readonly data: Dataset;
@@ -18,8 +18,12 @@ export interface FitOptions {
   readonly seed?: number;
   /** Batches whose gradients are added up for one step; default 1. */
   readonly accumulate?: number;
+  /** Steps in a row that learn from the same batches; default 1. */
+  readonly repeat?: number;
   /** What the step graph is fed with for a batch: inputs, labels, random masks. */
   feed(batch: Batch, step: number): Feeds | Promise<Feeds>;
+  /** Factors on the learning rates of a step, counted from 0. */
+  factors?(step: number): RateFactors | undefined;
   onStep?(step: number, loss: number, gradientNorm: number): void;
   /** Judges the state after every `evaluateEvery` steps; smaller is better. */
   readonly evaluate?: (trainer: Trainer) => Promise<number>;
@@ -62,7 +66,7 @@ export function batchOrder(count: number, batch: number, seed: number): (index: 
 
 /** Trains until `steps` are taken, from wherever the trainer stands. */
 export async function fit(trainer: Trainer, options: FitOptions): Promise<Fitted> {
-  const { data, batch, steps, seed = 0, accumulate = 1 } = options;
+  const { data, batch, steps, seed = 0, accumulate = 1, repeat = 1 } = options;
   const indices = batchOrder(data.count, batch, seed);
   const losses: number[] = [];
   const evaluations: { step: number; value: number }[] = [];
@@ -73,12 +77,12 @@ export async function fit(trainer: Trainer, options: FitOptions): Promise<Fitted
     let loss = 0;
     let norm = 0;
     for (let part = 0; part < accumulate; part++) {
-      const samples = await data.batch(indices(step * accumulate + part));
+      const samples = await data.batch(indices(Math.floor(step / repeat) * accumulate + part));
       const result = await trainer.accumulate(await options.feed(samples, step));
       loss += result.loss / accumulate;
       norm = result.gradientNorm;
     }
-    trainer.update();
+    trainer.update(options.factors?.(step));
     losses.push(loss);
     options.onStep?.(trainer.steps, loss, norm);
     if (options.checkpoint !== undefined && trainer.steps % (options.checkpointEvery ?? 100) === 0) await options.checkpoint(trainer.state());

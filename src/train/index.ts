@@ -30,7 +30,7 @@ export { reconstruct, simulateReconstructed, type Reconstructed, type Reconstruc
 export { quantizeFolded, type Folding, type FoldedTraining, type QuantizeFoldedOptions } from './batchnorm-correction.ts';
 export { fitFolded, type FitFoldedOptions, type FittedFolded } from './fit-folded.ts';
 export { adaptBits, atBits, type AdaptiveNetwork, type AdaptiveOptions } from './adaptive-bits.ts';
-export { fitAdaptive, type FitAdaptiveOptions, type FittedAdaptive } from './adaptive-fit.ts';
+export { fitAdaptive, openAdaptive, type AdaptiveTrainer, type AdaptiveTraining, type FitAdaptiveOptions, type FittedAdaptive } from './adaptive-fit.ts';
 export { insertTrustQuantize, type TrustQuantization } from './trust-quantization.ts';
 export { languageLoss, openLanguageTrainer, type LanguageTrainer, type LanguageTraining } from './language.ts';
 export { gradientsAt } from './gradients.ts';
