@@ -60,15 +60,22 @@ function wanted(settings: QuantizeSettings, kind: ModelKind): { readonly target:
   return [...common, ...own];
 }
 
-/** The recipe asked for, or the best of what the data allows; none where weights keep their values. */
+/** The recipe asked for, or the best of what the data allows; where weights keep their values, what it does besides. */
 export function recipeFor(name: string | undefined, scheme: Scheme, target: Target, hasData: boolean): Recipe | undefined {
   const format = parseFormat(scheme.weights);
-  if (format.family === 'float') return undefined;
-  const recipe = findRecipe(name ?? defaultRecipe(format.bits, scheme, target, hasData));
+  const recipe = format.family === 'float' ? besidesWeights(name) : findRecipe(name ?? defaultRecipe(format.bits, scheme, target, hasData));
+  if (recipe === undefined) return undefined;
   if (!recipe.exports.includes(target)) throw errors.notExported({ recipe: recipe.name, target, exports: recipe.exports.join(', ') });
   if (recipe.needs.includes('sample inputs') && !hasData) throw errors.needsData({ recipe: recipe.name });
   const fitting = scheme.budget === undefined ? recipe : withFormats(recipe, scheme.budget);
   return scheme.activations === 'static' ? withRanges(fitting) : fitting;
+}
+
+/** The steps of a recipe that are about no weights; undefined where there are none. */
+function besidesWeights(name: string | undefined): Recipe | undefined {
+  const recipe = name === undefined ? undefined : findRecipe(name);
+  const steps = recipe?.steps.filter(({ step }) => step === 'low-bit-attention') ?? [];
+  return recipe === undefined || steps.length === 0 ? undefined : { ...recipe, steps, needs: ['sample inputs'] };
 }
 
 function defaultRecipe(bits: number, { activations }: Scheme, target: Target, hasData: boolean): string {

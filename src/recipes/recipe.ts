@@ -90,6 +90,8 @@ export type Step =
   | { readonly step: 'learn-balance'; readonly factors: boolean; readonly ranges: boolean; readonly epochs: number }
   /** Of the sample inputs, those that are no outliers and differ among each other. */
   | { readonly step: 'choose-samples'; readonly clusters: number; readonly perCluster: number }
+  /** Attention in low bits: smoothed queries and keys in so many, 8 where a layer's output on the sample inputs is less like the float one than `least`; E4M3 probabilities and values. */
+  | { readonly step: 'low-bit-attention'; readonly bits: 4 | 8; readonly least: number }
   /** Output means are restored through the bias. */
   | { readonly step: 'correct-bias' }
   /** Channels of state-space blocks sorted by size, heads alike side by side, in so many clusters of heads and runs of channels. */

@@ -17,12 +17,13 @@ import { qPalette } from './q-palette.ts';
 import { quamba2 } from './quamba2.ts';
 import { quantvggt } from './quantvggt.ts';
 import type { Recipe } from './recipe.ts';
+import { sageattention2 } from './sageattention2.ts';
 import { steps } from './steps.ts';
 import { svdquant, svdquantGptq } from './svdquant.ts';
 import { viditQ, viditQMp } from './vidit-q.ts';
 import { zeroq } from './zeroq.ts';
 
-export const recipes: readonly Recipe[] = [rtn, scaleSearch, importance, gptq, awq, hqq, adaround, brecq, krishnamoorthiInt8, arcquant, arcquantEighth, arcquantAll, comet, cometEighth, zeroq, genie, fp4dit, hawqv3, hawqv3Int8, lowbitFpDiffusion, lqLora, quantvggt, mambaquant, mixdq, qPalette, quamba2, svdquant, svdquantGptq, viditQ, viditQMp];
+export const recipes: readonly Recipe[] = [rtn, scaleSearch, importance, gptq, awq, hqq, adaround, brecq, krishnamoorthiInt8, arcquant, arcquantEighth, arcquantAll, comet, cometEighth, zeroq, genie, fp4dit, hawqv3, hawqv3Int8, lowbitFpDiffusion, lqLora, quantvggt, mambaquant, mixdq, qPalette, quamba2, sageattention2, svdquant, svdquantGptq, viditQ, viditQMp];
 
 const errors = defineErrors('recipes', {
   unknown: (f: { name: string }) => [`unknown recipe: ${f.name}`, `known recipes: ${recipes.map((recipe) => recipe.name).join(', ')}; steps to join with + before one of them: ${Object.keys(steps).filter((name) => stepAlone(name) !== undefined).join(', ')}`],

@@ -17,6 +17,7 @@ import { learnBalance } from './steps/learn-balance.ts';
 import { correctBias, observeActivationRanges, smooth } from './steps/observe.ts';
 import { mixBlocks } from './steps/mix-blocks.ts';
 import { protect } from './steps/protect.ts';
+import { lowBitAttention } from './steps/low-bit-attention.ts';
 import { lowRank } from './steps/low-rank.ts';
 import { reconstruct } from './steps/reconstruct.ts';
 import { residual, sortChannels } from './steps/residual-channels.ts';
@@ -109,5 +110,9 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   'rotate-scan': { run: rotateScan, stage: 'transform', needs: samples, alone: { step: 'rotate-scan', smooth: true } },
   'ssm-scales': { run: ssmScales, stage: 'observe', needs: samples, alone: { step: 'ssm-scales', bits: 8, clip: 'largest', channels: 'cluster', groups: 'group' } },
   'learn-balance': { run: learnBalance, stage: 'round', needs: samples },
+  'low-bit-attention': {
+    run: lowBitAttention, stage: 'restore', needs: samples, alone: { step: 'low-bit-attention', bits: 4, least: 0.99 },
+    excludes: { 'integer-only': 'attention has no integer form', 'correct-bias': 'it compares with the float network' },
+  },
   'correct-bias': { run: correctBias, stage: 'restore', needs: samples, alone: { step: 'correct-bias' } },
 };

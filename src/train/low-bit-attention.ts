@@ -47,7 +47,6 @@ export function appendLowBitAttention(tape: Tape, { query, keys, values, between
 const mean = (tape: Tape, value: string, axis: number): string => tape.op('ReduceMean', [value, tape.ints([axis])], { keepdims: int(1) });
 const sizes = (tape: Tape, value: string, start: number, end?: number): string => tape.op('Shape', [value], { start: int(start), ...(end === undefined ? {} : { end: int(end) }) });
 const joined = (tape: Tape, parts: readonly string[]): string => tape.op('Concat', parts, { axis: int(0) });
-const cast = (tape: Tape, value: string): string => tape.op('Cast', [value], { to: int(1) });
 
 /** Zeros at the end of an axis, up to a multiple. */
 function padded(tape: Tape, value: string, axis: number, multiple: number): string {
@@ -109,8 +108,8 @@ function mixedOf(tape: Tape, probabilities: string, values: string, smooth: bool
   const tops = tape.op('ReduceMax', [probabilities, tape.ints([-1])], { keepdims: int(1) });
   const weights = appendFloatRounding(tape, tape.op('Mul', [tape.op('Div', [probabilities, tops]), spread]), e4m3);
   const largest = tape.op('ReduceMax', [tape.op('Abs', [rest]), tape.ints([-2])], { keepdims: int(1) });
-  // A channel of zeros takes any scale.
-  const scales = tape.op('Div', [tape.op('Max', [largest, tape.constant(1e-30)]), tape.constant(e4m3.max)]);
+  // A channel of zeros takes a scale that a half can hold.
+  const scales = tape.op('Max', [tape.op('Div', [largest, tape.constant(e4m3.max)]), tape.constant(2 ** -24)]);
   const codes = appendFloatRounding(tape, tape.op('Div', [rest, scales]), e4m3);
   return restored(tape.op('Mul', [tape.op('Mul', [tape.op('MatMul', [weights, codes]), scales]), tape.op('Div', [tops, spread])]));
 }
