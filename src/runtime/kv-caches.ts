@@ -6,8 +6,11 @@ import { blockCache } from './kv-cache-blocks.ts';
 
 export const cacheFormats = ['float', 'int8', 'int4'] as const;
 export type CacheFormat = (typeof cacheFormats)[number];
+/** Makes the cache of a layer, for those that bring their own. */
+export type OpenCache = (arena: Arena, kernels: LowBitKernels, shape: CacheShape) => KvCache;
 
-export function openCache(format: CacheFormat, arena: Arena, kernels: LowBitKernels, shape: CacheShape): KvCache {
+export function openCache(format: CacheFormat | OpenCache, arena: Arena, kernels: LowBitKernels, shape: CacheShape): KvCache {
+  if (typeof format === 'function') return format(arena, kernels, shape);
   switch (format) {
     case 'float': return floatCache(arena, kernels, shape);
     case 'int8': return blockCache(8, arena, shape);
