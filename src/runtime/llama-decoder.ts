@@ -12,7 +12,7 @@ import { pathsOf, type BranchingDecoder } from './draft.ts';
 import type { CacheShape, KvCache } from './kv-cache.ts';
 import { openCache, type CacheFormat } from './kv-caches.ts';
 import { LlamaSequence } from './llama-sequence.ts';
-import { multiply, packMatrix, rowOf, type Inputs, type PackedMatrix } from './packed-matrix.ts';
+import { multiply, packMatrix, rowOf, takeRounded, type Inputs, type PackedMatrix } from './packed-matrix.ts';
 
 const errors = defineErrors('decoder', {
   activation: (f: { activation: string }) => `models with ${f.activation} between their layers are not run by the low-bit engine`,
@@ -112,7 +112,7 @@ export class LlamaDecoder implements BranchingDecoder {
       x: floats(hiddenSize), normed: floats(hiddenSize), query: floats(heads * headDim), mixed: floats(heads * headDim), projected: floats(hiddenSize),
       gate: floats(intermediateSize), up: floats(intermediateSize), logits: floats(config.vocabSize, this.#logitsRows),
       keys: floats(kvHeads * headDim), values: floats(kvHeads * headDim),
-      rounded: { codes: arena.take(2 * chunk * widest), bytes: arena.take(chunk * widest), scales: arena.take((4 * chunk * widest) / groupSize), totals: arena.take((4 * chunk * widest) / groupSize) },
+      rounded: takeRounded(arena, chunk, widest),
     };
     this.#angles = turnTables(arena, config, parts.context);
   }

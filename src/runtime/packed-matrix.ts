@@ -1,5 +1,5 @@
 /** Matrices repacked for the low-bit kernels, and their products with tokens. */
-import { groupSize, panelRows, type LowBitKernels, type RoundedPlace } from '../engine/kernels/lowbit.ts';
+import { bytePlace, groupSize, inputBytes, nibblePlace, panelRows, type LowBitKernels, type RoundedPlace } from '../engine/kernels/lowbit.ts';
 import { readFloats } from '../files/values.ts';
 import { blockTypes, isBlockType, type TensorRef } from '../tensor-ref.ts';
 import type { Arena } from './arena.ts';
@@ -18,7 +18,10 @@ export interface PackedMatrix {
   readonly mins: number;
 }
 
-const groupBytes: Readonly<Record<Layout, number>> = { four: 64, eight: 128, 'eight-minima': 128, 'eight-halves': 128, float: 512 };
+const groupBytes: Readonly<Record<Layout, number>> = { four: 128, 'four-minima': 128, eight: 256, 'eight-minima': 256, 'eight-halves': 256, float: 1024 };
+const isFour = (layout: Layout): boolean => layout === 'four' || layout === 'four-minima';
+/** Panel of a row, and where it is there. */
+const placeOf = (row: number): readonly [panel: number, lane: number] => [Math.floor(row / panelRows), row % panelRows];
 
 /** Values of a float matrix read at a time: 4 MiB. */
 const readAtOnce = 2 ** 20;
@@ -33,7 +36,7 @@ export async function packMatrix(tensor: TensorRef, arena: Arena): Promise<Packe
   const sides = panels * groups * panelRows;
   const weights = arena.take(panels * groups * groupBytes[layout]);
   const scales = layout === 'float' ? 0 : arena.take(4 * sides * (layout === 'eight-halves' ? 2 : 1));
-  const mins = layout === 'four' || layout === 'eight-minima' ? arena.take(4 * sides) : 0;
+  const mins = layout === 'four-minima' || layout === 'eight-minima' ? arena.take(4 * sides) : 0;
   const matrix: PackedMatrix = { layout, rows, cols, groups, panels, weights, scales, mins };
   if (unpacker === undefined) await packFloats(tensor, matrix, arena);
   else await packBlocks(tensor, matrix, arena);
@@ -47,8 +50,8 @@ async function packFloats(tensor: TensorRef, { rows, cols, groups, weights }: Pa
     const values = await readFloats(tensor, first, last);
     const to = arena.floats(weights, Math.ceil(rows / panelRows) * groups * groupSize * panelRows);
     for (let r = first; r < last; r++) {
-      const panel = (r >> 2) * groups * groupSize;
-      for (let c = 0; c < cols; c++) to[(panel + c) * panelRows + (r & 3)] = values[(r - first) * cols + c];
+      const [panel, lane] = placeOf(r);
+      for (let c = 0; c < cols; c++) to[(panel * groups * groupSize + c) * panelRows + lane] = values[(r - first) * cols + c];
     }
   }
 }
@@ -72,26 +75,28 @@ async function packBlocks(tensor: TensorRef, matrix: PackedMatrix, arena: Arena)
     const S = arena.floats(scales, panels * groups * panelRows * halves);
     const M = mins === 0 ? undefined : arena.floats(mins, panels * groups * panelRows);
     for (let r = first; r < last; r++) {
+      const [panel, lane] = placeOf(r);
       for (let b = 0; b * block < cols; b++) {
         unpack(read, (r - first) * rowBytes + b * blockBytes, codes, blockScales, blockMins);
         for (let k = 0; k < inBlock; k++) {
-          const group = (r >> 2) * groups + b * inBlock + k;
-          for (let h = 0; h < halves; h++) S[(group * halves + h) * panelRows + (r & 3)] = blockScales[k * halves + h];
-          if (M !== undefined) M[group * panelRows + (r & 3)] = blockMins[k];
-          const at = group * groupBytes[layout] + (r & 3) * (layout === 'four' ? 16 : 32);
-          for (let i = 0; i < 16; i++) {
-            const [low, high] = [codes[k * groupSize + i], codes[k * groupSize + 16 + i]];
-            if (layout === 'four') W[at + i] = low | (high << 4);
-            else {
-              W[at + i] = low;
-              W[at + 16 + i] = high;
-            }
-          }
+          const group = panel * groups + b * inBlock + k;
+          for (let h = 0; h < halves; h++) S[(group * halves + h) * panelRows + lane] = blockScales[k * halves + h];
+          if (M !== undefined) M[group * panelRows + lane] = blockMins[k];
+          const at = group * groupBytes[layout];
+          const own = codes.subarray(k * groupSize, (k + 1) * groupSize);
+          if (isFour(layout)) own.forEach((code, c) => { W[at + nibbles[lane][c].byte] |= code << nibbles[lane][c].shift; });
+          else own.forEach((code, c) => { W[at + bytePlace(lane, c)] = code; });
         }
       }
     }
   }
 }
+
+/** Places of codes of four bits by row and column. */
+const nibbles = Array.from({ length: panelRows }, (_, row) => Array.from({ length: groupSize }, (_, column) => nibblePlace(row, column)));
+
+/** Room for `tokens` rounded inputs of `width` values, a multiple of 32. */
+export const takeRounded = (arena: Arena, tokens: number, width: number, bits: RoundedPlace['bits'] = 8): RoundedPlace => ({ at: arena.take(tokens * (width / groupSize) * inputBytes), bits });
 
 /** Tokens as products take them: floats [tokens, groups · 32] and the same rounded. */
 export interface Inputs { readonly x: number; readonly rounded: RoundedPlace }
@@ -100,7 +105,7 @@ export interface Inputs { readonly x: number; readonly rounded: RoundedPlace }
 export function multiply(kernels: LowBitKernels, matrix: PackedMatrix, inputs: Inputs, tokens: number, out: number, stride: number): void {
   const place = { weights: matrix.weights, groups: matrix.groups, tokens, out, stride, first: 0, last: matrix.panels };
   switch (matrix.layout) {
-    case 'four': return kernels.product4(place, matrix.scales, matrix.mins, inputs.rounded);
+    case 'four': case 'four-minima': return kernels.product4(place, matrix.scales, matrix.mins, inputs.rounded);
     case 'eight': case 'eight-minima': return kernels.product8(place, matrix.scales, matrix.mins, inputs.rounded);
     case 'eight-halves': return kernels.product8Halves(place, matrix.scales, inputs.rounded);
     case 'float': return kernels.productFloat(place, inputs.x);
@@ -110,7 +115,7 @@ export function multiply(kernels: LowBitKernels, matrix: PackedMatrix, inputs: I
 
 /** The values of one row, as the products see them: what an embedding looks up. */
 export function rowOf(arena: Arena, { layout, cols, groups, weights, scales, mins }: PackedMatrix, row: number, out: Float32Array): void {
-  const [panel, lane] = [row >> 2, row & 3];
+  const [panel, lane] = placeOf(row);
   const at = (address: number, index: number): number => arena.floats(address, index + 1)[index];
   for (let g = 0; g * groupSize < cols; g++) {
     const group = panel * groups + g;
@@ -119,12 +124,14 @@ export function rowOf(arena: Arena, { layout, cols, groups, weights, scales, min
       for (let i = 0; i < groupSize && g * groupSize + i < cols; i++) out[g * groupSize + i] = from[i * panelRows + lane];
       continue;
     }
-    const codes = arena.bytesAt(weights + group * groupBytes[layout] + lane * (layout === 'four' ? 16 : 32), layout === 'four' ? 16 : 32);
+    const codes = arena.bytesAt(weights + group * groupBytes[layout], groupBytes[layout]);
     const min = mins === 0 ? 0 : at(mins, group * panelRows + lane);
+    const codeAt = isFour(layout)
+      ? (i: number): number => ((codes[nibbles[lane][i].byte] >> nibbles[lane][i].shift) & 15) - (layout === 'four' ? 8 : 0)
+      : (i: number): number => (codes[bytePlace(lane, i)] << 24) >> 24;
     for (let i = 0; i < groupSize; i++) {
-      const code = layout === 'four' ? (i < 16 ? codes[i] & 15 : codes[i - 16] >> 4) : (codes[i] << 24) >> 24;
       const scale = at(scales, layout === 'eight-halves' ? (group * 2 + (i >> 4)) * panelRows + lane : group * panelRows + lane);
-      out[g * groupSize + i] = Math.fround(Math.fround(scale * code) - min);
+      out[g * groupSize + i] = Math.fround(Math.fround(scale * codeAt(i)) - min);
     }
   }
 }

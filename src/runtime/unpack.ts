@@ -1,12 +1,12 @@
 /**
- * ggml blocks as integer codes, scales and minima, value = scale · code − minimum: what products in integers need, where
- * the codecs give values. Types without a row here are multiplied as floats.
+ * ggml blocks as integer codes, scales and minima, value = scale · code − minimum, codes of `four` less 8: what products
+ * in integers need, where the codecs give values. Types without a row here are multiplied as floats.
  */
 import { f16ToF32 } from '../numeric/half.ts';
 import type { BlockType } from '../tensor-ref.ts';
 
 /** How a matrix lies in memory (kernels/lowbit): by width of codes, and where scales are. */
-export type Layout = 'four' | 'eight' | 'eight-minima' | 'eight-halves' | 'float';
+export type Layout = 'four' | 'four-minima' | 'eight' | 'eight-minima' | 'eight-halves' | 'float';
 
 export interface Unpacker {
   readonly layout: Exclude<Layout, 'float'>;
@@ -35,7 +35,7 @@ const minAt = (bytes: Uint8Array, p: number, j: number): number => (j < 4 ? byte
 
 /** Q4_K and Q5_K: eight groups of 32 in a block of 256. */
 const wide = (five: boolean): Unpacker => ({
-  layout: five ? 'eight-minima' : 'four',
+  layout: five ? 'eight-minima' : 'four-minima',
   unpack(bytes, at, codes, scales, mins) {
     const [d, dmin] = [half(bytes, at), half(bytes, at + 2)];
     for (let j = 0; j < 8; j++) {
@@ -53,14 +53,13 @@ const wide = (five: boolean): Unpacker => ({
 export const unpackers: Partial<Record<BlockType, Unpacker>> = {
   q4_0: {
     layout: 'four',
-    unpack(bytes, at, codes, scales, mins) {
+    unpack(bytes, at, codes, scales) {
       scales[0] = half(bytes, at);
-      mins[0] = 8 * scales[0];
       nibbles(bytes, at + 2, codes, 0);
     },
   },
   q4_1: {
-    layout: 'four',
+    layout: 'four-minima',
     unpack(bytes, at, codes, scales, mins) {
       scales[0] = half(bytes, at);
       mins[0] = -half(bytes, at + 2);

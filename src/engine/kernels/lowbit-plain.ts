@@ -1,7 +1,7 @@
 /** The plain twins of the low-bit kernels: the same operations in the same order, each rounded to float32. */
 import { rne } from '../../numeric/rounding.ts';
 import { exponential, lanes } from './exponential.ts';
-import { groupSize, panelRows, type LowBitKernels, type ProductPlace, type RoundedPlace } from './lowbit.ts';
+import { bytePlace, groupSize, inputBytes, inputTop, nibblePlace, panelRows, type LowBitKernels, type ProductPlace, type RoundedPlace } from './lowbit.ts';
 
 const f = Math.fround;
 
@@ -11,101 +11,70 @@ export function plainLowBit(memory: WebAssembly.Memory): LowBitKernels {
   const bytes = (): Uint8Array => new Uint8Array(memory.buffer);
 
   /** Calls with every output and the group sums it is made of: `value` gives what a group adds before its input scale. */
-  function eachOutput(place: ProductPlace, inputs: RoundedPlace, value: (panel: number, row: number, group: number, codes: number, total: number) => number): void {
+  function eachOutput({ weights, groups, tokens, out, stride, first, last }: ProductPlace, inputs: RoundedPlace, groupBytes: number, value: (sums: { side: number; row: number; total: number; dot(codeAt: (column: number) => number, from?: number, to?: number): number; at: number }) => number): void {
     const F = floats();
-    for (let p = place.first; p < place.last; p++) {
-      for (let t = 0; t < place.tokens; t++) {
-        for (let row = 0; row < panelRows; row++) {
+    const S = shorts();
+    for (let p = first; p < last; p++) {
+      for (let t = 0; t < tokens; t++) {
+        for (let row = 0; row < panelRows && p * panelRows + row < stride; row++) {
           let sum = 0;
-          for (let g = 0; g < place.groups; g++) {
-            const at = t * place.groups + g;
-            sum = f(sum + f(value(p, row, g, inputs.codes / 2 + at * groupSize, F[inputs.totals / 4 + at]) * F[inputs.scales / 4 + at]));
+          for (let g = 0; g < groups; g++) {
+            const x = inputs.at + (t * groups + g) * inputBytes;
+            const dot = (codeAt: (column: number) => number, from = 0, to = groupSize): number => {
+              let all = 0;
+              for (let i = from; i < to; i++) all += codeAt(i) * S[x / 2 + i];
+              return f(all);
+            };
+            sum = f(sum + f(value({ side: p * groups + g, row, total: F[x / 4 + 33], dot, at: weights + (p * groups + g) * groupBytes }) * F[x / 4 + 32]));
           }
-          F[place.out / 4 + t * place.stride + p * panelRows + row] = sum;
+          F[out / 4 + t * stride + p * panelRows + row] = sum;
         }
       }
     }
   }
-  const dot = (codeAt: (i: number) => number, x: number, from: number, to: number): number => {
-    const X = shorts();
-    let sum = 0;
-    for (let i = from; i < to; i++) sum += codeAt(i) * X[x + i];
-    return sum;
-  };
   const signed = (at: number): number => (bytes()[at] << 24) >> 24;
-  const scaleAt = (scales: number, groups: number, panel: number, group: number, row: number): number => floats()[scales / 4 + (panel * groups + group) * panelRows + row];
+  const sideAt = (address: number, side: number, row: number): number => floats()[address / 4 + side * panelRows + row];
 
   return {
-    roundInputs(x, groups, { codes, bytes: narrow, scales, totals }) {
-      const [F, S, B] = [floats(), shorts(), bytes()];
+    roundInputs(x, groups, { at, bits }) {
+      const [F, S, I] = [floats(), shorts(), new Int32Array(memory.buffer)];
       for (let g = 0; g < groups; g++) {
-        let top = 0;
-        for (let i = 0; i < groupSize; i++) top = Math.max(top, Math.abs(F[x / 4 + g * groupSize + i]));
-        const scale = f(top / 127);
+        let most = 0;
+        for (let i = 0; i < groupSize; i++) most = Math.max(most, Math.abs(F[x / 4 + g * groupSize + i]));
+        const scale = f(most / inputTop[bits]);
+        const to = at + g * inputBytes;
         let total = 0;
         for (let i = 0; i < groupSize; i++) {
           const code = rne(f(F[x / 4 + g * groupSize + i] / (scale > 0 ? scale : 1)));
-          S[codes / 2 + g * groupSize + i] = code;
-          B[narrow + g * groupSize + i] = code;
+          S[to / 2 + i] = code;
+          S[to / 2 + 32 + i] = code * [256, 16, 1, 256][(i >> 1) & 3];
           total += code;
         }
-        F[scales / 4 + g] = scale;
-        F[totals / 4 + g] = total;
+        F[to / 4 + 32] = scale;
+        F[to / 4 + 33] = total;
+        I[to / 4 + 34] = -8 * total;
+        I[to / 4 + 35] = -2048 * total;
       }
     },
     product4(place, scales, mins, inputs) {
-      eachOutput(place, inputs, (p, row, g, x, total) => {
-        const at = place.weights + (p * place.groups + g) * 64 + row * 16;
-        const sum = dot((i) => (i < 16 ? bytes()[at + i] & 15 : bytes()[at + i - 16] >> 4), x, 0, groupSize);
-        return f(f(sum * scaleAt(scales, place.groups, p, g, row)) - f(total * scaleAt(mins, place.groups, p, g, row)));
+      const centre = mins === 0 ? 8 : 0;
+      eachOutput(place, inputs, 128, ({ side, row, total, dot, at }) => {
+        const value = f(dot((i) => {
+          const { byte, shift } = nibblePlace(row, i);
+          return ((bytes()[at + byte] >> shift) & 15) - centre;
+        }) * sideAt(scales, side, row));
+        return mins === 0 ? value : f(value - f(total * sideAt(mins, side, row)));
       });
     },
-    spreadInputs(x, groups, { values, totals }) {
-      const F = floats();
-      for (let g = 0; g < groups; g++) {
-        let total = 0;
-        for (let c = 0; c < groupSize; c++) total = f(total + F[x / 4 + g * groupSize + c]);
-        F[totals / 4 + g] = total;
-        for (let n = 0; n < 8; n++) for (let l = 0; l < 4; l++) F[values / 4 + g * groupSize + n * 4 + l] = f(F[x / 4 + g * groupSize + 4 * l + (n >> 1) + 16 * (n & 1)] * 16 ** -n);
-      }
-    },
-    product4Float({ weights, groups, tokens, out, stride, first, last }, scales, mins, { values, totals }) {
-      const F = floats();
-      const words = new Uint32Array(memory.buffer);
-      for (let p = first; p < last; p++) {
-        for (let t = 0; t < tokens; t++) {
-          for (let row = 0; row < panelRows; row++) {
-            const sums = [0, 0, 0, 0];
-            let less = 0;
-            for (let g = 0; g < groups; g++) {
-              const side = (p * groups + g) * panelRows + row;
-              for (let l = 0; l < 4; l++) {
-                const word = words[(weights + (p * groups + g) * 64 + row * 16) / 4 + l];
-                let dot = 0;
-                for (let n = 0; n < 8; n++) {
-                  const product = f(((word >>> (4 * n)) & 15) * 16 ** n * F[values / 4 + (t * groups + g) * groupSize + n * 4 + l]);
-                  dot = n === 0 ? product : f(dot + product);
-                }
-                sums[l] = f(sums[l] + f(dot * F[scales / 4 + side]));
-              }
-              less = f(less + f(F[mins / 4 + side] * F[totals / 4 + t * groups + g]));
-            }
-            F[out / 4 + t * stride + p * panelRows + row] = f(lanes(sums) - less);
-          }
-        }
-      }
-    },
     product8(place, scales, mins, inputs) {
-      eachOutput(place, inputs, (p, row, g, x, total) => {
-        const at = place.weights + (p * place.groups + g) * 128 + row * 32;
-        const value = f(dot((i) => signed(at + i), x, 0, groupSize) * scaleAt(scales, place.groups, p, g, row));
-        return mins === 0 ? value : f(value - f(total * scaleAt(mins, place.groups, p, g, row)));
+      eachOutput(place, inputs, 256, ({ side, row, total, dot, at }) => {
+        const value = f(dot((i) => signed(at + bytePlace(row, i))) * sideAt(scales, side, row));
+        return mins === 0 ? value : f(value - f(total * sideAt(mins, side, row)));
       });
     },
     product8Halves(place, scales, inputs) {
-      eachOutput(place, inputs, (p, row, g, x) => {
-        const at = place.weights + (p * place.groups + g) * 128 + row * 32;
-        const half = (h: number): number => f(dot((i) => signed(at + i), x, 16 * h, 16 * h + 16) * floats()[scales / 4 + ((p * place.groups + g) * 2 + h) * panelRows + row]);
+      eachOutput(place, inputs, 256, ({ side, row, dot, at }) => {
+        const half = (h: number): number => f(dot((i) => signed(at + bytePlace(row, i)), 16 * h, 16 * h + 16) * sideAt(scales, 2 * side + h, row));
         return f(half(0) + half(1));
       });
     },
@@ -114,7 +83,7 @@ export function plainLowBit(memory: WebAssembly.Memory): LowBitKernels {
       const cols = groups * groupSize;
       for (let p = first; p < last; p++) {
         for (let t = 0; t < tokens; t++) {
-          for (let row = 0; row < panelRows; row++) {
+          for (let row = 0; row < panelRows && p * panelRows + row < stride; row++) {
             let sum = 0;
             for (let c = 0; c < cols; c++) sum = f(sum + f(F[weights / 4 + (p * cols + c) * panelRows + row] * F[x / 4 + t * cols + c]));
             F[out / 4 + t * stride + p * panelRows + row] = sum;

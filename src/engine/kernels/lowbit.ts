@@ -10,7 +10,7 @@ import { lowbitWasm } from './lowbit.wasm.ts';
 /** Columns that share a scale, and are summed in integers. */
 export const groupSize = 32;
 /** Rows that lie together. */
-export const panelRows = 4;
+export const panelRows = 8;
 
 /** Where a matrix product reads and writes; addresses in bytes, `stride` and counts in values. */
 export interface ProductPlace {
@@ -25,18 +25,18 @@ export interface ProductPlace {
   readonly last: number;
 }
 
-/** Addresses of rounded inputs: codes in 16 bits and the same in 8, a scale and the sum of the codes per group. */
-export interface RoundedPlace { readonly codes: number; readonly bytes: number; readonly scales: number; readonly totals: number }
+/** Rounded inputs: their address, and whether codes have 8 bits or 16, which stand for floats. */
+export interface RoundedPlace { readonly at: number; readonly bits: 8 | 16 }
 
-/** Addresses of float inputs spread for four-bit weights, 128 bytes a group, and of their sums per group. */
-export interface SpreadPlace { readonly values: number; readonly totals: number }
+/** Bytes of a group of rounded inputs. */
+export const inputBytes = 144;
+/** Largest codes of inputs. Of 16 bits the high byte, rounded, is at most 127 too. */
+export const inputTop = { 8: 127, 16: 32_639 } as const;
 
 export interface LowBitKernels {
   roundInputs(x: number, groups: number, to: RoundedPlace): void;
+  /** Codes less 8 where `mins` is 0. */
   product4(place: ProductPlace, scales: number, mins: number, inputs: RoundedPlace): void;
-  spreadInputs(x: number, groups: number, to: SpreadPlace): void;
-  /** Four bits with inputs that are not rounded. */
-  product4Float(place: ProductPlace, scales: number, mins: number, inputs: SpreadPlace): void;
   /** `mins` is 0 where there are none. */
   product8(place: ProductPlace, scales: number, mins: number, inputs: RoundedPlace): void;
   product8Halves(place: ProductPlace, scales: number, inputs: RoundedPlace): void;
@@ -49,27 +49,30 @@ export interface LowBitKernels {
   attend(query: number, keys: number, values: number, stride: number, from: number, to: number, width: number, scale: number, scores: number, out: number, listed?: number, more?: number): void;
 }
 
-type Exports = Readonly<Record<'roundInputs' | 'product4' | 'spreadInputs' | 'product4Float' | 'product8' | 'product8Halves' | 'productFloat' | 'rmsNorm' | 'addTo' | 'rotate' | 'siluTimes' | 'attend', (...args: number[]) => void>>;
+type Exports = Readonly<Record<'roundInputs' | 'product4' | 'product8' | 'product8Halves' | 'productFloat' | 'rmsNorm' | 'addTo' | 'rotate' | 'siluTimes' | 'attend', (...args: number[]) => void>>;
 
+/** Most threads that share a memory. */
+export const mostMembers = 15;
+/** Bytes in which a thread unpacks codes. */
+const scratchBytes = 4224;
 /** Bytes at the beginning of the memory that belong to the kernels. */
-export const reservedBytes = 1024;
+export const reservedBytes = 65_536;
 
 export type LowBitBuild = 'plain SIMD' | 'relaxed SIMD';
 
-/** Kernels over a memory, shared or not, in the fastest build that passes its test here, or in one that is asked for. */
-export function lowBitKernels(memory: WebAssembly.Memory, build: LowBitBuild = fastestBuild()): LowBitKernels {
+/** Kernels over a memory, shared or not, in the fastest build that passes its test here, or in one that is asked for; `member` numbers threads. */
+export function lowBitKernels(memory: WebAssembly.Memory, build: LowBitBuild = fastestBuild(), member = 0): LowBitKernels {
   const shared = typeof SharedArrayBuffer !== 'undefined' && memory.buffer instanceof SharedArrayBuffer;
   const bytes = build === 'relaxed SIMD' ? (shared ? lowbitSharedRelaxedWasm() : lowbitRelaxedWasm()) : shared ? lowbitSharedWasm() : lowbitWasm();
   const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory, abort: () => { throw new Error('kernel aborted'); } } });
   const run = instance.exports as unknown as Exports;
   const { rmsNorm, addTo, rotate, siluTimes } = run;
+  const scratch = 1024 + member * scratchBytes;
   return {
-    roundInputs: (x, groups, to) => run.roundInputs(x, groups, to.codes, to.bytes, to.scales, to.totals),
-    product4: (p, scales, mins, x) => run.product4(p.weights, scales, mins, p.groups, x.codes, x.bytes, x.scales, x.totals, p.tokens, p.out, p.stride, p.first, p.last),
-    spreadInputs: (x, groups, to) => run.spreadInputs(x, groups, to.values, to.totals),
-    product4Float: (p, scales, mins, x) => run.product4Float(p.weights, scales, mins, p.groups, x.values, x.totals, p.tokens, p.out, p.stride, p.first, p.last),
-    product8: (p, scales, mins, x) => run.product8(p.weights, scales, mins, p.groups, x.codes, x.scales, x.totals, p.tokens, p.out, p.stride, p.first, p.last),
-    product8Halves: (p, scales, x) => run.product8Halves(p.weights, scales, p.groups, x.codes, x.scales, p.tokens, p.out, p.stride, p.first, p.last),
+    roundInputs: (x, groups, { at, bits }) => run.roundInputs(x, groups, at, inputTop[bits]),
+    product4: (p, scales, mins, x) => run.product4(p.weights, scales, mins, p.groups, x.at, x.bits === 8 ? 1 : 0, p.tokens, p.out, p.stride, p.first, p.last, scratch),
+    product8: (p, scales, mins, x) => run.product8(p.weights, scales, mins, p.groups, x.at, p.tokens, p.out, p.stride, p.first, p.last, scratch),
+    product8Halves: (p, scales, x) => run.product8Halves(p.weights, scales, p.groups, x.at, p.tokens, p.out, p.stride, p.first, p.last, scratch),
     productFloat: (p, x) => run.productFloat(p.weights, p.groups, x, p.tokens, p.out, p.stride, p.first, p.last),
     rmsNorm, addTo, rotate, siluTimes,
     attend: (query, keys, values, stride, from, to, width, scale, scores, out, listed = 0, more = 0) => run.attend(query, keys, values, stride, from, to, width, scale, scores, out, listed, more),
@@ -84,25 +87,40 @@ export function fastestBuild(): LowBitBuild {
   return fastest;
 }
 
-/** Four rows of extreme and of mixed codes against sums worked out here. */
+/** Rows of extreme and of mixed codes against sums worked out here, with inputs of both widths. */
 function dotsAddUp(): boolean {
-  const memory = new WebAssembly.Memory({ initial: 1 });
+  const memory = new WebAssembly.Memory({ initial: 2 });
   const kernels = lowBitKernels(memory, 'relaxed SIMD');
-  const [weights, scales, mins, codes, bytes, out] = [1024, 2048, 3072, 4096, 5120, 8192];
-  const [W, X, F] = [new Uint8Array(memory.buffer), new Int8Array(memory.buffer), new Float32Array(memory.buffer)];
-  const groups = 4;
-  for (let i = 0; i < groups * 64; i++) W[weights + i] = i % 3 === 0 ? 255 : (i * 37) & 255;
-  for (let i = 0; i < groups * groupSize; i++) X[bytes + i] = i % 2 === 0 ? (i % 4 === 0 ? 127 : -127) : ((i * 29) % 255) - 127;
+  const [W, F] = [new Uint8Array(memory.buffer), new Float32Array(memory.buffer)];
+  const groups = 2;
+  const [x, weights, scales, mins, out, at] = [0, 1024, 2048, 3072, 4096, 5120].map((offset) => reservedBytes + offset);
+  for (let i = 0; i < groups * 128; i++) W[weights + i] = i % 3 === 0 ? 255 : (i * 37) & 255;
   F.fill(1, scales / 4, scales / 4 + groups * panelRows);
-  F.fill(1, 6144 / 4, 6144 / 4 + groups);
-  kernels.product4({ weights, groups, tokens: 1, out, stride: panelRows, first: 0, last: 1 }, scales, mins, { codes, bytes, scales: 6144, totals: 7168 });
-  for (let row = 0; row < panelRows; row++) {
-    let sum = 0;
-    for (let c = 0; c < groups * groupSize; c++) {
-      const byte = W[weights + Math.floor(c / groupSize) * 64 + row * 16 + (c % 16)];
-      sum += (c % groupSize < 16 ? byte & 15 : byte >> 4) * X[bytes + c];
+  return ([8, 16] as const).every((bits) => {
+    const top = inputTop[bits];
+    // The largest of a group is its largest code, so that inputs are their codes.
+    for (let i = 0; i < groups * groupSize; i++) F[x / 4 + i] = i % 2 === 0 ? (i % 4 === 0 ? top : -top) : ((i * 2929) % (2 * top + 1)) - top;
+    kernels.roundInputs(x, groups, { at, bits });
+    kernels.product4({ weights, groups, tokens: 1, out, stride: panelRows, first: 0, last: 1 }, scales, mins, { at, bits });
+    for (let row = 0; row < panelRows; row++) {
+      let sum = 0;
+      for (let c = 0; c < groups * groupSize; c++) sum += nibbleAt(W, weights + Math.floor(c / groupSize) * 128, row, c % groupSize) * F[x / 4 + c];
+      if (F[out / 4 + row] !== Math.fround(sum)) return false;
     }
-    if (F[out / 4 + row] !== sum) return false;
-  }
-  return true;
+    return true;
+  });
+}
+
+/** Where the code of a row and column of a group in four bits is: its byte, and the bits below it there. */
+export function nibblePlace(row: number, column: number): { readonly byte: number; readonly shift: number } {
+  const pair = (column >> 1) & 3;
+  return { byte: (column >> 3) * 32 + row * 4 + (column & 1) * 2 + (pair >> 1), shift: 4 * (pair & 1) };
+}
+
+/** Where the code of a row and column of a group in eight bits is. */
+export const bytePlace = (row: number, column: number): number => (column >> 1) * 16 + row * 2 + (column & 1);
+
+function nibbleAt(bytes: Uint8Array, group: number, row: number, column: number): number {
+  const { byte, shift } = nibblePlace(row, column);
+  return (bytes[group + byte] >> shift) & 15;
 }

@@ -1,0 +1,137 @@
+/**
+ * Products with four tokens at a time: codes of a panel are unpacked to 16 bits once, eight groups of them, and all tokens
+ * pass over these before the next eight.
+ */
+import { inputBytes, sides } from './inputs';
+import { added, addedHalves } from './outputs';
+
+/** Groups that are unpacked together, 512 bytes each. */
+const blockGroups: i32 = 8;
+/** Where outputs of rows past the last go, behind the unpacked codes. */
+const nowhere: usize = 4096;
+
+/** Four bits to pairs of columns, less 8 where there are no minima. */
+// @ts-ignore: decorator
+@inline
+function unpack4(at: usize, to: usize, stop: usize, minima: bool): void {
+  const low = i16x8.splat(15);
+  const less = i16x8.splat(minima ? 0 : 8);
+  while (to < stop) {
+    const u = v128.load(at), v = v128.load(at, 16);
+    v128.store(to, i16x8.sub(v128.and(u, low), less));
+    v128.store(to, i16x8.sub(v128.and(v, low), less), 16);
+    v128.store(to, i16x8.sub(v128.and(i16x8.shr_u(u, 4), low), less), 32);
+    v128.store(to, i16x8.sub(v128.and(i16x8.shr_u(v, 4), low), less), 48);
+    v128.store(to, i16x8.sub(v128.and(i16x8.shr_u(u, 8), low), less), 64);
+    v128.store(to, i16x8.sub(v128.and(i16x8.shr_u(v, 8), low), less), 80);
+    v128.store(to, i16x8.sub(i16x8.shr_u(u, 12), less), 96);
+    v128.store(to, i16x8.sub(i16x8.shr_u(v, 12), less), 112);
+    at += 32;
+    to += 128;
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function unpack8(at: usize, to: usize, stop: usize): void {
+  while (to < stop) {
+    v128.store(to, v128.load8x8_s(at));
+    v128.store(to, v128.load8x8_s(at, 8), 16);
+    at += 16;
+    to += 32;
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function plus(to: v128, codes: v128, x: v128): v128 { return i32x4.add(to, i32x4.dot_i16x8_s(codes, x)); }
+
+/** The first tokens, a multiple of four; what is left begins at the result. */
+// @ts-ignore: decorator
+@inline
+export function tiles(bits: i32, w: usize, scales: usize, mins: usize, groups: i32, x: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize, minima: bool, halves: bool): i32 {
+  const whole = tokens & ~3;
+  if (whole === 0) return 0;
+  const row = <usize>groups * inputBytes;
+  const outRow = <usize>stride << 2;
+  const codeBytes: usize = <usize>bits << 5;
+  const sideBytes: usize = halves ? 64 : 32;
+  for (let p = first; p < last; p++) {
+    const there = p * 8 + 4 < stride;
+    for (let g = 0; g < groups; g += blockGroups) {
+      const at = <usize>p * <usize>groups + <usize>g;
+      const stop = scratch + (<usize>min(blockGroups, groups - g) << 9);
+      if (bits === 4) unpack4(w + at * codeBytes, scratch, stop, minima);
+      else unpack8(w + at * codeBytes, scratch, stop);
+      for (let t = 0; t < whole; t += 4) {
+        let inputs = x + <usize>t * row + <usize>g * inputBytes;
+        let s = scales + at * sideBytes;
+        let m = mins + at * sideBytes;
+        const left = out + <usize>t * outRow + (<usize>p << 5);
+        const right = there ? left + 16 : scratch + nowhere;
+        const rightRow = there ? outRow : 0;
+        if (g === 0) {
+          for (let i: usize = 0; i < 4; i++) {
+            v128.store(left + i * outRow, f32x4.splat(0));
+            v128.store(right + i * rightRow, f32x4.splat(0));
+          }
+        }
+        for (let codes = scratch; codes < stop; inputs += inputBytes) {
+          let a0 = i32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+          let from = inputs;
+          let end = codes + (halves ? 256 : 512);
+          while (codes < end) {
+            const u = v128.load(codes), v = v128.load(codes, 16);
+            const x0 = v128.load32_splat(from), x1 = v128.load32_splat(from + row), x2 = v128.load32_splat(from + row * 2), x3 = v128.load32_splat(from + row * 3);
+            a0 = plus(a0, u, x0); b0 = plus(b0, v, x0);
+            a1 = plus(a1, u, x1); b1 = plus(b1, v, x1);
+            a2 = plus(a2, u, x2); b2 = plus(b2, v, x2);
+            a3 = plus(a3, u, x3); b3 = plus(b3, v, x3);
+            from += 4;
+            codes += 32;
+          }
+          if (halves) {
+            let c0 = i32x4.splat(0), c1 = c0, c2 = c0, c3 = c0, d0 = c0, d1 = c0, d2 = c0, d3 = c0;
+            end = codes + 256;
+            while (codes < end) {
+              const u = v128.load(codes), v = v128.load(codes, 16);
+              const x0 = v128.load32_splat(from), x1 = v128.load32_splat(from + row), x2 = v128.load32_splat(from + row * 2), x3 = v128.load32_splat(from + row * 3);
+              c0 = plus(c0, u, x0); d0 = plus(d0, v, x0);
+              c1 = plus(c1, u, x1); d1 = plus(d1, v, x1);
+              c2 = plus(c2, u, x2); d2 = plus(d2, v, x2);
+              c3 = plus(c3, u, x3); d3 = plus(d3, v, x3);
+              from += 4;
+              codes += 32;
+            }
+            keepHalves(left, right, a0, b0, c0, d0, s, inputs);
+            keepHalves(left + outRow, right + rightRow, a1, b1, c1, d1, s, inputs + row);
+            keepHalves(left + outRow * 2, right + rightRow * 2, a2, b2, c2, d2, s, inputs + row * 2);
+            keepHalves(left + outRow * 3, right + rightRow * 3, a3, b3, c3, d3, s, inputs + row * 3);
+          } else {
+            keep(left, right, a0, b0, s, m, minima, inputs);
+            keep(left + outRow, right + rightRow, a1, b1, s, m, minima, inputs + row);
+            keep(left + outRow * 2, right + rightRow * 2, a2, b2, s, m, minima, inputs + row * 2);
+            keep(left + outRow * 3, right + rightRow * 3, a3, b3, s, m, minima, inputs + row * 3);
+          }
+          s += sideBytes;
+          m += sideBytes;
+        }
+      }
+    }
+  }
+  return whole;
+}
+
+// @ts-ignore: decorator
+@inline
+function keep(left: usize, right: usize, a: v128, b: v128, s: usize, m: usize, minima: bool, inputs: usize): void {
+  v128.store(left, added(v128.load(left), a, v128.load(s), m, minima, inputs));
+  v128.store(right, added(v128.load(right), b, v128.load(s, 16), m + 16, minima, inputs));
+}
+
+// @ts-ignore: decorator
+@inline
+function keepHalves(left: usize, right: usize, a: v128, b: v128, c: v128, d: v128, s: usize, inputs: usize): void {
+  v128.store(left, addedHalves(v128.load(left), a, c, s, inputs));
+  v128.store(right, addedHalves(v128.load(right), b, d, s + 16, inputs));
+}
