@@ -56,11 +56,11 @@ export const protectedCount = (tokens: number, share: number): number => Math.ma
 
 interface Group { readonly format: GroupFormat; readonly at: readonly number[] }
 
-/** Consecutive pieces of 32; what is left over is dropped. */
-const pieces = (list: readonly number[]): number[][] => Array.from({ length: Math.floor(list.length / groupOf) }, (_, i) => list.slice(i * groupOf, (i + 1) * groupOf));
+/** Consecutive pieces of 32, the last one shorter where they do not fill it. */
+const pieces = (list: readonly number[]): number[][] => Array.from({ length: Math.ceil(list.length / groupOf) }, (_, i) => list.slice(i * groupOf, (i + 1) * groupOf));
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
-/** Groups along tokens of some channels. */
+/** Groups along tokens, a multiple of 32 of them. */
 function* alongTokens(tokens: readonly number[], { heads, width }: RowShape, formatOf: (channel: number) => GroupFormat): Generator<Group> {
   for (const some of pieces(tokens)) for (let h = 0; h < heads; h++) for (let c = 0; c < width; c++) yield { format: formatOf(c), at: some.map((t) => (t * heads + h) * width + c) };
 }
