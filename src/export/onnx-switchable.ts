@@ -4,7 +4,8 @@
  * widths by one pass over the integers. Both compute what training computed, to the bit.
  */
 import { narrowBytes } from '../engine/kernels/nested.ts';
-import { floatTensor, type TensorRef } from '../tensor-ref.ts';
+import { floatTensor, memoryTensor, type TensorRef } from '../tensor-ref.ts';
+import { packLowFirst } from '../formats/packing/bits.ts';
 import { narrowCodes } from '../formats/nested-integer.ts';
 import { int } from '../graph/build.ts';
 import { compositeDomain, lower } from '../graph/composite.ts';
@@ -61,17 +62,19 @@ export async function exportSwitchable(network: Stored): Promise<Graph> {
   });
 }
 
-/** The graph of a file whose layers have these widths, from the stored integers. */
+/** The graph of a file whose layers have these widths, from the stored integers; up to four bits they take half a byte. */
 export async function exportAtBits(network: Stored, bits: readonly number[], rule: 'round' | 'floor' = 'round'): Promise<Graph> {
   const { layers, widths: [high] } = network;
-  const stored = await storedWeights(network);
+  const matrices = await storedWeights(network);
   const graph = atBits(network.graph, bits);
   const tape = new GraphTape(freshNames(graph));
   const layerOf = new Map(layers.map(({ site }, layer) => [site.id, { width: bits[layer], shape: channelShape(site) }]));
-  return rewritten(graph, stored, tape, (node, { codes, scales }) => {
+  return rewritten(graph, matrices, tape, (node, { codes, scales }) => {
     const [name] = node.inputs;
     const { width: low, shape } = layerOf.get(name)!;
-    const integers = tape.weight(numberTensor(`${name}_codes`, 'i8', graph.weights.get(name)!.shape, high === 8 ? narrowBytes(codes, low, rule) : narrowCodes(codes, high, low, rule)));
+    const narrowed = high === 8 ? narrowBytes(codes, low, rule) : narrowCodes(codes, high, low, rule);
+    const { shape: stored } = graph.weights.get(name)!;
+    const integers = tape.weight(low <= 4 ? memoryTensor(`${name}_codes`, 'i4', stored, packLowFirst(narrowed, 4)) : numberTensor(`${name}_codes`, 'i8', stored, narrowed));
     const step = tape.weight(floatTensor(`${name}_scale`, shape, scales.map((scale) => scale * 2 ** (high - low))));
     // Not DequantizeLinear: ONNX Runtime fuses it with a matrix product that rounds the activations.
     tape.named('Mul', [tape.op('Cast', [integers], { to: int(1) }), step], node.outputs[0]);
