@@ -11,11 +11,11 @@ import { floatTensor } from '../src/tensor-ref.ts';
 import { bindDimensions } from '../src/graph/bind.ts';
 import { GraphBuilder, int, ints } from '../src/graph/build.ts';
 import type { Graph } from '../src/graph/graph.ts';
-import { argMax } from '../src/numeric/distribution.ts';
 import { normal } from '../src/numeric/random.ts';
-import { arrayDataset, readNpy, splitDataset, type Dataset } from '../src/observe/data/index.ts';
-import { openGraph } from '../src/observe/taps.ts';
+import { arrayDataset, readNpy, splitDataset } from '../src/observe/data/index.ts';
+import { accuracyOf } from '../src/reproductions/data/accuracy.ts';
 import { adamw, classification, cosine, fit, trainableWeights, trainBatchNorm, Trainer } from '../src/train/index.ts';
+import { progress } from './shared/progress.ts';
 
 const [folder = 'out/train-cnn', epochs = '30'] = process.argv.slice(2);
 const asset = (name: string): string => fileURLToPath(new URL(`../assets/kws-dscnn/${name}`, import.meta.url));
@@ -42,15 +42,6 @@ function network(): Graph {
   return g.graph();
 }
 
-async function accuracy(graph: Graph, data: Dataset): Promise<number> {
-  const session = await openGraph(graph, ortNode);
-  const { feeds, labels } = await data.batch(Array.from({ length: data.count }, (_, i) => i));
-  const { logits } = await session.run(feeds);
-  await session.dispose();
-  const right = (labels as { values: readonly number[] }).values.filter((label, i) => argMax(logits.data as Float32Array, i * classes, classes) === label).length;
-  return (100 * right) / data.count;
-}
-
 const data = arrayDataset('keywords', new Map([['input', readNpy(readFileSync(asset('inputs.npy')), 'inputs.npy')]]), readNpy(readFileSync(asset('labels.npy')), 'labels.npy'));
 const { calibration: learned, evaluation: judged } = splitDataset(data, { calibration: 800, seed });
 const forward = network();
@@ -66,15 +57,14 @@ const trainer = await Trainer.open(graph, {
   ],
   carry,
 });
-const started = performance.now();
+const { onStep, seconds } = progress(steps);
 const { losses } = await fit(trainer, {
-  data: learned, batch, steps, seed,
+  data: learned, batch, steps, seed, onStep,
   feed: ({ feeds, labels }) => ({ ...feeds, ...objective.feed(labels, undefined) }),
-  onStep: (step, loss) => { if (step % 50 === 0) console.log(`step ${step} of ${steps}, loss ${loss.toFixed(3)}`); },
 });
 const weights = trainer.graph().weights;
 const trained: Graph = { ...forward, weights: new Map([...forward.weights].map(([name, weight]) => [name, weights.get(name) ?? weight])) };
-console.log(`loss ${losses[0].toFixed(3)} to ${losses.at(-1)!.toFixed(3)} in ${((performance.now() - started) / 1000).toFixed(0)} s; ${(await accuracy(trained, judged)).toFixed(1)} % of ${judged.count} recordings that it did not learn from`);
+console.log(`loss ${losses[0].toFixed(3)} to ${losses.at(-1)!.toFixed(3)} in ${seconds()}; ${(await accuracyOf(trained, ortNode, judged)).toFixed(1)} % of ${judged.count} recordings that it did not learn from`);
 mkdirSync(folder, { recursive: true });
 writeFileSync(join(folder, 'keywords.onnx'), await onnxBytes(trained));
 console.log(`written: ${join(folder, 'keywords.onnx')}`);

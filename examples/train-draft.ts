@@ -22,6 +22,7 @@ import { tokenWindows } from '../src/observe/data/index.ts';
 import { openGraph } from '../src/observe/taps.ts';
 import { fit } from '../src/train/fit.ts';
 import { openLanguageTrainer } from '../src/train/language.ts';
+import { progress } from './shared/progress.ts';
 
 const [folder = 'out/draft', count = '3000'] = process.argv.slice(2);
 const [window, batch, steps, threads] = [64, 16, Number(count), 1];
@@ -35,12 +36,10 @@ const model = initialLlama('draft-llama-shakespeare', { vocabulary: 1024, hidden
 const training = await openLanguageTrainer(model.graph(), { engine: ortNode, batch, window, steps, rate: 3e-3, distill: 1, threads });
 const scores = await openGraph(teacher.graph(), ortNode, { threads });
 
-const started = performance.now();
-const seconds = (): string => `${((performance.now() - started) / 1000).toFixed(0)} s`;
+const { onStep, seconds } = progress(steps);
 await fit(training.trainer, {
-  data, batch, steps,
+  data, batch, steps, onStep,
   feed: async (samples) => training.feed({ ...samples, teacher: (await scores.run(samples.feeds, ['logits'])).logits }),
-  onStep: (step, loss, norm) => { if (step % 50 === 0) console.log(`step ${step}  loss ${loss.toFixed(3)}  gradient ${norm.toFixed(2)}  ${seconds()}`); },
 });
 
 const trained = withTrainedWeights(model, training.trainer.graph());
