@@ -12,7 +12,7 @@ import type { Graph } from '../graph/graph.ts';
 import type { Dataset } from '../observe/data/index.ts';
 import { checkpointFile } from './checkpoint-node.ts';
 import { dataUse, openData, type Data } from './data-node.ts';
-import { bitsOf, finetuneSettings, type FinetuneRequest, type FinetuneSettings } from './finetune-settings.ts';
+import { bitsOf, finetuneSettings, roundsOfFrozen, type FinetuneRequest, type FinetuneSettings } from './finetune-settings.ts';
 import { judgeInProcess } from './judge-process-node.ts';
 import { describeModel, fileHash } from './plan-node.ts';
 import { silentProgress, type Progress } from './progress.ts';
@@ -90,11 +90,16 @@ function tail(losses: readonly number[]): number {
 
 function armsOf(model: SourceModel, settings: FinetuneSettings): Arm[] {
   const { weights, activations } = settings;
-  const [w, a] = [bitsOf(weights), bitsOf(activations)];
-  const label = w === undefined && a === undefined ? 'float' : `w${w ?? 'f'}a${a ?? 'f'}`;
-  const main: Arm = { file: `${model.name}-${label}.onnx`, label, weights: w === undefined ? 'f32' : weights, activations };
+  const label = labelOf(settings);
+  const main: Arm = { file: `${model.name}-${label}.onnx`, label, weights: weights === 'float' ? 'f32' : weights, activations };
   const control: Arm = { file: `${model.name}-float.onnx`, label: 'float', weights: 'f32', activations: 'float' };
   return settings.control && label !== 'float' ? [main, control] : [main];
+}
+
+function labelOf({ recipe, weights, activations, lora }: FinetuneSettings): string {
+  if (roundsOfFrozen(recipe) !== undefined) return `${weights.replace(/@.*/, '').replaceAll(/[^a-z0-9]+/gi, '-')}-r${lora}`;
+  const [w, a] = [bitsOf(weights), bitsOf(activations)];
+  return w === undefined && a === undefined ? 'float' : `w${w ?? 'f'}a${a ?? 'f'}`;
 }
 
 async function trainArm(model: SourceModel, data: Dataset, settings: FinetuneSettings, arm: Arm, progress: Progress): Promise<{ readonly curve: TrainingCurve; readonly tensors: TensorLine[] }> {

@@ -3,7 +3,14 @@ import { z } from 'zod';
 import { trainedRecipes } from '../recipes/trained.ts';
 import { quantizeSettings } from './settings.ts';
 
-const format = z.string().regex(/^(float|u?int[1-8](\/(channel|tensor|token))?)$/, 'must be float, or look like int4/channel');
+const learned = /^(float|u?int[1-8](\/(channel|tensor|token))?)$/;
+const format = z.string().regex(learned, 'must be float, or look like int4/channel');
+
+/** Recipes that round once and train adapters beside the codes, and their alternations of decomposing. */
+const frozen: Readonly<Record<string, number>> = { qlora: 0, 'lq-lora': 20 };
+
+/** Whether a recipe leaves the rounded matrices alone. */
+export const roundsOfFrozen = (recipe: string): number | undefined => frozen[recipe];
 
 export const finetuneSettings = quantizeSettings
   .pick({ model: true, output: true, data: true, labels: true, evalData: true, evalLabels: true, input: true, task: true, evaluationSamples: true, seed: true, threads: true, overwrite: true, resume: true, verdict: true })
@@ -11,10 +18,10 @@ export const finetuneSettings = quantizeSettings
     data: z.string(),
     /** How the quantizers learn: `lsq` learns step sizes; `quest-llm` rotates, fits a grid to each row and token, and trusts gradients near it. */
     recipe: z.enum(trainedRecipes.map(({ name }) => name)).default('lsq'),
-    /** Format of weights that training learns for, per output channel; `float` trains the network as it is. */
-    weights: format.default('int4/channel'),
+    /** Format of weights that training learns for, per output channel; `float` trains the network as it is. Any format where matrices are rounded once; default 4 bits. */
+    weights: z.string().optional(),
     /** Format of the inputs of linear layers, per tensor. */
-    activations: format.default('int8/tensor'),
+    activations: format.optional(),
     /** Bits of the first and the last layer. */
     edgeBits: z.coerce.number().int().min(2).max(8).default(8),
     /** Layers left float, by name or `*` pattern. */
@@ -36,17 +43,27 @@ export const finetuneSettings = quantizeSettings
     temperature: z.coerce.number().positive().default(1),
     /** Random views of images: `flip`, `shift=N`. */
     augment: z.string().regex(/^(flip|shift=\d+)(,(flip|shift=\d+))*$/, 'must look like flip,shift=4').optional(),
-    /** Rank of low-rank adapters: only they are trained, and then merged. */
+    /** Rank of low-rank adapters: only they are trained, and then merged, or kept beside a rounded base (default 8 there). */
     lora: z.coerce.number().int().positive().optional(),
     loraAlpha: z.coerce.number().positive().default(16),
     /** Steps between checkpoints; default an epoch, at most 200. */
     checkpointEvery: z.coerce.number().int().positive().optional(),
     /** Trains the float network by the same schedule too, for comparison. */
     control: z.boolean().default(false),
+  })
+  .transform((settings, context) => {
+    const isFrozen = roundsOfFrozen(settings.recipe) !== undefined;
+    const weights = settings.weights ?? (isFrozen ? 'nf4/b64@bf16+nested8x256' : 'int4/channel');
+    const activations = settings.activations ?? (isFrozen ? 'float' : 'int8/tensor');
+    const wrong = (path: string, message: string): void => context.addIssue({ code: 'custom', path: [path], message });
+    if (!isFrozen && !learned.test(weights)) wrong('weights', 'must be float, or look like int4/channel');
+    if (isFrozen && weights === 'float') wrong('weights', `must be a low-bit format with --recipe ${settings.recipe}`);
+    if (isFrozen && activations !== 'float') wrong('activations', `must be float with --recipe ${settings.recipe}`);
+    return { ...settings, weights, activations, ...(isFrozen ? { lora: settings.lora ?? 8 } : {}) };
   });
 
 export type FinetuneSettings = z.output<typeof finetuneSettings>;
 export type FinetuneRequest = z.input<typeof finetuneSettings>;
 
 /** Bits that a spelling asks for; undefined for `float`. */
-export const bitsOf = (spelling: string): number | undefined => (spelling === 'float' ? undefined : Number(/\d/.exec(spelling)![0]));
+export const bitsOf = (spelling: string): number | undefined => (spelling === 'float' ? undefined : Number(/\d+/.exec(spelling)?.[0]));

@@ -5,6 +5,8 @@ import type { Tensor } from '../engine/tensor.ts';
 import { bindFeeds } from '../evaluate/feeds.ts';
 import { exportFakeQuantize } from '../export/onnx-fake-quantize.ts';
 import { exportTrustQuantize } from '../export/onnx-trust-quantize.ts';
+import { exportWeightOnly } from '../export/onnx-weight-only.ts';
+import { parseFormat } from '../formats/registry.ts';
 import type { TensorRef } from '../tensor-ref.ts';
 import { bindToShapes } from '../graph/bind.ts';
 import { trainBatchNorm } from '../graph/train-batchnorm.ts';
@@ -17,6 +19,7 @@ import { openGraph } from '../observe/taps.ts';
 import { insertAdapters, mergeAdapters, type Adapter } from '../train/adapters.ts';
 import { augmentImages, type AugmentOptions } from '../train/augment.ts';
 import { fit } from '../train/fit.ts';
+import { besideAdapters, freezeBase, type FrozenBase } from '../train/frozen-base.ts';
 import { classification } from '../train/objective.ts';
 import { adam, adamw, sgd, type Optimizer } from '../train/optimizers.ts';
 import { trainableWeights } from '../train/parameters.ts';
@@ -25,13 +28,14 @@ import { constant, cosine, linear, withWarmup, type Schedule } from '../train/sc
 import { observeSummaries } from '../train/summaries.ts';
 import { Trainer, type ParameterGroup } from '../train/trainer.ts';
 import { insertTrustQuantize } from '../train/trust-quantization.ts';
-import type { FinetuneSettings } from './finetune-settings.ts';
+import { turnable } from '../transform/rotate.ts';
+import { roundsOfFrozen, type FinetuneSettings } from './finetune-settings.ts';
 import { keepsFloat } from './keep.ts';
 import type { TensorLine } from './result.ts';
 import type { SourceModel } from './source.ts';
 
 export interface TrainingOptions extends Pick<FinetuneSettings,
-  'recipe' | 'edgeBits' | 'keep' | 'epochs' | 'steps' | 'batch' | 'rate' | 'optimizer' | 'schedule' | 'warmup' | 'decay' | 'clipNorm' | 'distill' | 'temperature' | 'augment' | 'lora' | 'loraAlpha' | 'checkpointEvery' | 'seed' | 'threads'> {
+  'recipe' | 'weights' | 'edgeBits' | 'keep' | 'epochs' | 'steps' | 'batch' | 'rate' | 'optimizer' | 'schedule' | 'warmup' | 'decay' | 'clipNorm' | 'distill' | 'temperature' | 'augment' | 'lora' | 'loraAlpha' | 'checkpointEvery' | 'seed' | 'threads'> {
   readonly engine: Engine;
   readonly weightBits: number | undefined;
   readonly activationBits: number | undefined;
@@ -62,7 +66,7 @@ const usualRate = (kind: SourceModel['kind'], lora: number | undefined): number 
 const usualCheckpoint = 200;
 
 const errors = defineErrors('training', {
-  noMatrices: (f: { model: string }) => [`${f.model} has no matrix products for quest-llm to train`, 'use --recipe lsq, which quantizes convolutions too'],
+  noMatrices: (f: { model: string; recipe: string }) => [`${f.model} has no matrix products for ${f.recipe} to train`, 'use --recipe lsq, which quantizes convolutions too'],
 });
 
 export async function prepareTraining(model: SourceModel, data: Dataset, options: TrainingOptions): Promise<Prepared> {
@@ -78,25 +82,28 @@ export async function prepareTraining(model: SourceModel, data: Dataset, options
   const float = await bindToShapes(source, new Map(Object.entries(first).map(([name, { shape }]) => [name, shape])));
   const [{ name: logits }] = float.outputs;
 
-  const bits = bitsPerSite(linearSites(float), model.kind, options);
+  const isKept = ({ id, node }: Linear): boolean => keepsFloat(id, node.name, options.keep);
+  const base = await frozenBase(float, isKept, options, model.name);
+  const bits = bitsPerSite(linearSites(float), model.kind, base === undefined ? options : { ...options, weightBits: undefined, activationBits: undefined });
   const isTrust = options.recipe === 'quest-llm' && (options.weightBits ?? options.activationBits) !== undefined;
   const observed = isTrust ? [] : linearSites(float).filter((site) => bits(site).activation !== undefined);
   const batches = Array.from({ length: Math.min(summaryBatches, Math.floor(data.count / batch)) }, (_, b) => Array.from({ length: batch }, (_, i) => b * batch + i));
   const summaries = observed.length === 0 ? new Map() : await observeSummaries(float, engine, await Promise.all(batches.map(feedsOf)), [...new Set(observed.map((site) => site.input))]);
   const summaryById = new Map(observed.map((site) => [site.id, summaries.get(site.input)!]));
   const isTrusted = ({ id, kind }: Linear): boolean => (kind === 'MatMul' || kind === 'Gemm') && id !== headName && !keepsFloat(id, '', options.keep);
-  if (isTrust && !linearSites(float).some(isTrusted)) throw errors.noMatrices({ model: model.name });
+  if (isTrust && !linearSites(float).some(isTrusted)) throw errors.noMatrices({ model: model.name, recipe: options.recipe });
   const quantized = async (graph: Graph): Promise<QuantizationAware> => (isTrust
     ? { graph: insertTrustQuantize(graph, isTrusted, { weights: options.weightBits, activations: options.activationBits, rotate: true }), scales: [] }
     : insertFakeQuantize(graph, bits, (site) => summaryById.get(site.id)!));
 
-  const { graph: aware, scales } = await quantized(float);
+  const { graph: aware, scales } = base === undefined ? await quantized(float) : { graph: base.graph, scales: [] };
   const objective = classification(aware, { logits, distill: options.distill, temperature: options.temperature });
   let adapters: readonly Adapter[] = [];
   let graph = objective.graph;
   let carry: ReadonlyMap<string, string> = new Map();
   if (options.lora === undefined) ({ graph, carry } = await trainBatchNorm(graph, { chosen: () => true }));
-  else ({ graph, adapters } = insertAdapters(graph, linearSites(float), { rank: options.lora, alpha: options.loraAlpha, seed }));
+  else if (base === undefined) ({ graph, adapters } = insertAdapters(graph, linearSites(float), { rank: options.lora, alpha: options.loraAlpha, seed }));
+  else ({ graph, adapters } = insertAdapters(graph, linearSites(graph).filter(({ id }) => base.weights.has(id)), { rank: options.lora, alpha: base.scaled ? options.loraAlpha : options.lora, seed, start: base.start }));
 
   const stepsPerEpoch = Math.max(1, Math.floor(data.count / (batch * accumulate)));
   const steps = options.steps ?? Math.max(1, Math.round(options.epochs * stepsPerEpoch));
@@ -108,7 +115,7 @@ export async function prepareTraining(model: SourceModel, data: Dataset, options
   const views = augmentation(options.augment, data);
   return {
     trainer, steps, stepsPerEpoch,
-    tensors: tensorLines(model, bits, options.weightBits),
+    tensors: base === undefined ? tensorLines(model, bits, options.weightBits) : frozenLines(model, base, options.lora!),
     async fit({ onStep, checkpoint }) {
       const teacher = options.distill > 0 ? await openGraph(float, engine) : undefined;
       try {
@@ -126,6 +133,11 @@ export async function prepareTraining(model: SourceModel, data: Dataset, options
       }
     },
     async finish() {
+      if (base !== undefined) {
+        const beside = besideAdapters(model.graph, linearSites(model.graph).filter(({ id }) => base.weights.has(id)), adapters, (name) => trainer.values(name));
+        // Adapters were trained beside float inputs.
+        return (await exportWeightOnly(beside, base.weights, { accuracyLevel: 0 })).graph;
+      }
       const { graph: final } = await quantized(await mergeAdapters(model.graph, adapters, (name) => trainer.values(name)));
       // Constants of one graph may have the names of others in the other: only what training changed is carried over.
       const trained = trainer.graph().weights;
@@ -134,6 +146,15 @@ export async function prepareTraining(model: SourceModel, data: Dataset, options
       return exportTrustQuantize(await exportFakeQuantize({ ...final, weights }));
     },
   };
+}
+
+/** The rounded matrices of recipes that leave them alone; `scaled` where the product of adapters has a scale of its own. */
+async function frozenBase(float: Graph, isKept: (site: Linear) => boolean, { recipe, weights, weightBits, lora }: TrainingOptions, model: string): Promise<(FrozenBase & { readonly scaled: boolean }) | undefined> {
+  const rounds = weightBits === undefined ? undefined : roundsOfFrozen(recipe);
+  if (rounds === undefined) return undefined;
+  const sites = turnable(float).filter((site) => !isKept(site));
+  if (sites.length === 0) throw errors.noMatrices({ model, recipe });
+  return { ...await freezeBase(float, sites, parseFormat(weights), { rank: lora!, rounds }), scaled: rounds === 0 };
 }
 
 /** Bits of every site: the first and last layer of a network keep more, layers that are to stay float none. */
@@ -179,5 +200,20 @@ function tensorLines({ graph }: SourceModel, bits: (site: Linear) => SiteBits, w
       name, shape, source: type, target: own === undefined ? 'f32' : `int${own}/channel`, bytesBefore: byteLength,
       bytesAfter: stored === undefined ? 4 * count : Math.ceil((count * stored) / 8) + 4 * site!.rows,
     }];
+  });
+}
+
+/** Codes in place of the matrices, and the adapters beside them. */
+function frozenLines({ graph }: SourceModel, { weights }: FrozenBase, rank: number): TensorLine[] {
+  return [...graph.weights].flatMap(([name, { shape, type, byteLength }]): TensorLine[] => {
+    if (!isFloatType(type as 'f32')) return [];
+    const matrix = weights.get(name);
+    const count = shape.reduce((product, dim) => product * dim, 1);
+    if (matrix === undefined) return [{ name, shape, source: type, target: 'f32', bytesBefore: byteLength, bytesAfter: 4 * count }];
+    const { format, rows, cols } = matrix;
+    return [
+      { name, shape, source: type, target: format.name, bytesBefore: byteLength, bytesAfter: Math.ceil((count * format.bitsPerWeight(rows, cols)) / 8) },
+      { name: `${name}, adapters`, shape: [rank, rows + cols], source: 'none', target: 'f16', bytesBefore: 0, bytesAfter: 2 * rank * (rows + cols) },
+    ];
   });
 }

@@ -14,4 +14,16 @@ export const trainedRecipes = [
     paper: { title: 'QuEST: Stable Training of LLMs with 1-Bit Weights and Activations', arxiv: '2502.05003' },
     needs: ['training'], steps: [], formats: ['int4/channel'], exports: ['onnx'],
   },
+  {
+    name: 'qlora',
+    summary: 'Rounds the matrices once and trains low-rank adapters beside them, which stay in the file in half precision.',
+    paper: { title: 'QLoRA: Efficient Finetuning of Quantized LLMs', arxiv: '2305.14314' },
+    needs: ['training'], steps: [], formats: ['nf4/b64@bf16+nested8x256'], exports: ['onnx'],
+  },
+  {
+    name: 'lq-lora',
+    summary: 'Splits every matrix into a low-bit part, which stays, and a product of low rank, which is trained and stays in the file in half precision.',
+    paper: { title: 'LQ-LoRA: Low-rank Plus Quantized Matrix Decomposition for Efficient Language Model Finetuning', arxiv: '2311.12023' },
+    needs: ['training'], steps: [], formats: ['nf4/b64@bf16+nested8x256'], exports: ['onnx'],
+  },
 ] as const satisfies readonly Recipe[];

@@ -90,11 +90,29 @@ for (const { name, request, file } of [
   });
 }
 
+test('adapters beside rounded matrices learn, and stay in the file in half precision; a decomposition starts them nearer', async () => {
+  const curves = await Promise.all((['qlora', 'lq-lora'] as const).map(async (recipe) => {
+    const { training: [{ losses }], outputs: [{ verdict }] } = await run({ ...language, recipe, weights: 'nf2/b64', lora: 8, rate: 2e-3, steps: 6, batch: 4 }, recipe);
+    const source = await openFile(join(folder, recipe, 'host-llama-shakespeare-nf2-b64-r8.onnx'));
+    const weights = [...(await openOnnx(source)).weights.values()];
+    await source.close();
+    assert.equal(weights.filter(({ type, shape }) => type === 'f16' && shape.includes(8)).length, 84);
+    assert.equal(weights.filter(({ name }) => name.endsWith('_codes')).length, 42);
+    assert.equal(weights.filter(({ type, shape }) => type === 'f32' && shape.length === 2 && Math.min(...shape) > 64).length, 1);
+    assert.match(verdict.format, /^nf2/);
+    return losses;
+  }));
+  for (const losses of curves) assert.ok(mean(losses.slice(-2)) < mean(losses.slice(0, 2)), losses.join(' '));
+  assert.ok(curves[1][0] < curves[0][0], `${curves[1][0]} against ${curves[0][0]}`);
+});
+
 test('what cannot be trained is told in one line', async () => {
   const { labels: _labels, ...unlabelled } = keywords;
   await assert.rejects(run({ ...unlabelled, steps: 1 }, 'e1'), { message: /training needs labels/ });
   await assert.rejects(run({ ...keywords, steps: 1, recipe: 'quest-llm', model: at('kws-dscnn/kws-dscnn.onnx'), keep: ['*'] }, 'e2'), { message: /no matrix products for quest-llm/ });
   await assert.rejects(run({ ...keywords, weights: 'q4_k' }, 'e3'), { message: /--weights: must be float, or look like int4\/channel \(given: "q4_k"\)/ });
+  await assert.rejects(run({ ...keywords, recipe: 'qlora', weights: 'nothing4', activations: 'float' }, 'e6'), { message: /nothing4/ });
+  await assert.rejects(run({ ...keywords, recipe: 'qlora', activations: 'int8/tensor' }, 'e7'), { message: /--activations: must be float with --recipe qlora/ });
   await assert.rejects(run({ ...keywords, augment: 'rotate' }, 'e4'), { message: /--augment: must look like flip,shift=4/ });
   writeFileSync(join(folder, 'short.txt'), 'To be.');
   await assert.rejects(run({ ...language, data: join(folder, 'short.txt') }, 'e5'), { message: /too few for one window/ });
