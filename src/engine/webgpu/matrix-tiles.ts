@@ -1,0 +1,151 @@
+/**
+ * A matrix times many tokens: a workgroup computes a tile of results, group of columns by group of columns, from weights
+ * that it decodes into shared memory once for all tokens of the tile; each thread keeps a small tile in registers.
+ */
+import type { GpuAbilities } from './gpu.ts';
+import { dot4, inputBindings, inputBytes } from './inputs.ts';
+import { isLowBit, matrixBindings, matrixBuffers, type MatrixLayout } from './matrix-layout.ts';
+import type { Product } from './matrix-vector.ts';
+
+export interface TileShape {
+  /** Tokens and rows of a workgroup. */
+  readonly tokens: number;
+  readonly rows: number;
+  /** Tokens and rows of a thread: multiples of 4 where inputs are floats. */
+  readonly ownTokens: number;
+  readonly ownRows: number;
+}
+
+const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+const each = (count: number, line: (i: number) => string): string => range(count).map(line).join('\n');
+
+export const tileThreads = ({ tokens, rows, ownTokens, ownRows }: TileShape): number => (tokens / ownTokens) * (rows / ownRows);
+
+/** Bindings as of `matrixVector`. Workgroups: ⌈rows / tile rows⌉ by ⌈tokens / tile tokens⌉; buffers hold whole tiles of tokens. */
+export function matrixTiles(product: Product, shape: TileShape, able: GpuAbilities): string {
+  const { layout, rows, inputs, bias, stride, offset, add } = product;
+  const xAt = matrixBuffers(layout);
+  const outAt = xAt + inputBytes[inputs].length;
+  const store = (token: string, row: string, value: string): string =>
+    `if (${row} < ${rows}u) { let to = (${token}) * ${stride}u + ${offset}u + ${row}; results[to] = ${value}${bias ? ` + bias[${row}]` : ''}${add ? ' + results[to]' : ''}; }`;
+  return `
+${matrixBindings(layout, 0, 'u32')}
+${inputBindings(inputs, xAt, 'read')}
+@group(0) @binding(${outAt}) var<storage, read_write> results: array<f32>;
+${bias ? `@group(0) @binding(${outAt + 1}) var<storage, read> bias: array<f32>;` : ''}
+${inputs === 'rounded' ? roundedTile(product, shape, able, store) : floatTile(product, shape, store)}`;
+}
+
+/** Spreads `count` tasks over the threads. */
+const tasks = (count: number, threads: number, body: string): string => `for (var task = lane; task < ${count}u; task += ${threads}u) { ${body} }`;
+
+function roundedTile({ layout, rows, groups }: Product, shape: TileShape, able: GpuAbilities, store: (token: string, row: string, value: string) => string): string {
+  if (!isLowBit(layout)) throw new RangeError(`${layout} weights take inputs that are not rounded`);
+  const { tokens: TM, rows: TN, ownTokens: m, ownRows: n } = shape;
+  const [across, down] = [TN / n, TM / m];
+  const threads = across * down;
+  const four = layout === 'four' || layout === 'four-minima';
+  // Codes of `four` become signed here: 8 is taken from each byte without a borrow.
+  const centred = (c: string): string => (layout === 'four' ? `(((${c}) | vec4u(0x80808080u)) - vec4u(0x08080808u)) ^ vec4u(0x80808080u)` : c);
+  const word = (at: string): string => `vec4u(w[${at}], w[${at} + 1u], w[${at} + 2u], w[${at} + 3u])`;
+  const dots = (a: string, b: string): string => range(4).reduce((sum, i) => `dot4(${a}[${i}], ${b}[${i}], ${sum})`, '0');
+  const value = (i: number): string => {
+    const [low, high] = [dots(`a${i}`, 'c'), dots(`b${i}`, 'd')];
+    if (layout === 'eight-halves') return `f32(${low}) * s.x + f32(${high}) * s.y`;
+    const sum = `f32(${low} + ${high}) * s.x`;
+    return layout.endsWith('-minima') ? `${sum} - t${i}.y * s.y` : sum;
+  };
+  return `
+${dot4(able)}
+var<workgroup> xTile: array<vec4u, ${TM * 2}>;
+var<workgroup> xScales: array<vec2f, ${TM}>;
+var<workgroup> wTile: array<vec4u, ${TN * 2}>;
+var<workgroup> wScales: array<vec2f, ${TN}>;
+@compute @workgroup_size(${threads})
+fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row0 = id.x * ${TN}u;
+  let token0 = id.y * ${TM}u;
+  let tx = lane % ${across}u;
+  let ty = lane / ${across}u;
+  ${each(m * n, (i) => `var sum${Math.floor(i / n)}_${i % n} = 0.0;`)}
+  for (var g = 0u; g < ${groups}u; g++) {
+    workgroupBarrier();
+    ${tasks(TM, threads, `let at = (token0 + task) * ${groups}u + g; xTile[task] = x[at * 2u]; xTile[task + ${TM}u] = x[at * 2u + 1u]; xScales[task] = xSides[at];`)}
+    ${tasks(TN, threads, `let at = min(row0 + task, ${rows - 1}u) * ${groups}u + g; wScales[task] = side(at);
+    ${four ? `let c = ${word('at * 4u')}; let low = c & vec4u(0x0f0f0f0fu); let high = (c >> vec4u(4u)) & vec4u(0x0f0f0f0fu); wTile[task] = ${centred('low')}; wTile[task + ${TN}u] = ${centred('high')};`
+    : `wTile[task] = ${word('at * 8u')}; wTile[task + ${TN}u] = ${word('at * 8u + 4u')};`}`)}
+    workgroupBarrier();
+    ${each(m, (i) => `let a${i} = xTile[ty + ${i * down}u]; let b${i} = xTile[ty + ${i * down + TM}u]; let t${i} = xScales[ty + ${i * down}u];`)}
+    ${each(n, (j) => `{ let c = wTile[tx + ${j * across}u]; let d = wTile[tx + ${j * across + TN}u]; let s = wScales[tx + ${j * across}u];
+      ${each(m, (i) => `sum${i}_${j} += (${value(i)}) * t${i}.x;`)} }`)}
+  }
+  ${each(n, (j) => `{ let row = row0 + tx + ${j * across}u;
+    ${each(m, (i) => store(`token0 + ty + ${i * down}u`, 'row', `sum${i}_${j}`))} }`)}
+}`;
+}
+
+/** Four rows of a word of codes as columns: `v[k]` holds column k of the word in all four rows. */
+function columns(layout: MatrixLayout, E: string, K: number): { readonly words: number; readonly code: string } {
+  const put = (k: string, value: string): string => `wTile[(${k}) * ${K}u + n4] = vec4<${E}>(${value});`;
+  const scaled = (v: string): string => (layout.endsWith('-minima') ? `${v} * scales - minima` : layout === 'eight-halves' ? `${v} * select(scales, minima, word >= 4u)` : `${v} * scales`);
+  const four = `let c = vec4u(c0[word], c1[word], c2[word], c3[word]);`;
+  switch (layout) {
+    case 'four': case 'four-minima': {
+      const zero = layout === 'four' ? ' - 8.0' : '';
+      return { words: 4, code: `${four} for (var k = 0u; k < 4u; k++) { ${put('word * 4u + k', scaled(`(vec4f((c >> vec4u(8u * k)) & vec4u(15u))${zero})`))} ${put('word * 4u + k + 16u', scaled(`(vec4f((c >> vec4u(8u * k + 4u)) & vec4u(15u))${zero})`))} }` };
+    }
+    case 'eight': case 'eight-minima': case 'eight-halves':
+      return { words: 8, code: `${four} for (var k = 0u; k < 4u; k++) { ${put('word * 4u + k', scaled('vec4f(bitcast<vec4i>(c << vec4u(24u - 8u * k)) >> vec4u(24u))'))} }` };
+    case 'half':
+      return { words: 16, code: `let p0 = unpack2x16float(c0[word]); let p1 = unpack2x16float(c1[word]); let p2 = unpack2x16float(c2[word]); let p3 = unpack2x16float(c3[word]); ${put('word * 2u', 'vec4f(p0.x, p1.x, p2.x, p3.x)')} ${put('word * 2u + 1u', 'vec4f(p0.y, p1.y, p2.y, p3.y)')}` };
+    case 'float':
+      return { words: 32, code: `${four} ${put('word', 'bitcast<vec4f>(c)')}` };
+    default: return layout satisfies never;
+  }
+}
+
+function floatTile({ layout, rows, groups, inputs }: Product, shape: TileShape, store: (token: string, row: string, value: string) => string): string {
+  const { tokens: TM, rows: TN, ownTokens: m, ownRows: n } = shape;
+  const [across, down] = [TN / n, TM / m];
+  const threads = across * down;
+  const E = inputs === 'half' ? 'f16' : 'f32';
+  const { words, code } = columns(layout, E, TN / 4);
+  const sums = (type: string, name: string): string => each(m * (n / 4), (i) => `var ${name}${Math.floor(i / (n / 4))}_${i % (n / 4)} = vec4<${type}>();`);
+  const loaded = code.replace(/c(\d)\[word\]/g, (_, r: string) => `w[at${r} + word]`);
+  const part = E === 'f16' ? 'part' : 'sum';
+  return `
+var<workgroup> xTile: array<vec4<${E}>, ${8 * TM}>;
+var<workgroup> wTile: array<vec4<${E}>, ${8 * TN}>;
+@compute @workgroup_size(${threads})
+fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row0 = id.x * ${TN}u;
+  let token0 = id.y * ${TM}u;
+  let tx = lane % ${across}u;
+  let ty = lane / ${across}u;
+  ${sums('f32', 'sum')}
+  for (var g = 0u; g < ${groups}u; g++) {
+    workgroupBarrier();
+    ${tasks((TM / 4) * 8, threads, `
+      let m4 = task % ${TM / 4}u; let k4 = task / ${TM / 4}u;
+      let base = ((token0 + m4 * 4u) * ${groups}u + g) * 8u + k4;
+      let v0 = x[base]; let v1 = x[base + ${groups * 8}u]; let v2 = x[base + ${groups * 16}u]; let v3 = x[base + ${groups * 24}u];
+      let to = k4 * ${TM}u + m4;
+      ${each(4, (k) => `xTile[to + ${(k * TM) / 4}u] = vec4<${E}>(v0[${k}], v1[${k}], v2[${k}], v3[${k}]);`)}`)}
+    ${tasks((TN / 4) * words, threads, `
+      let n4 = task / ${words}u; let word = task % ${words}u;
+      ${each(4, (r) => `let g${r} = min(row0 + n4 * 4u + ${r}u, ${rows - 1}u) * ${groups}u + g; let at${r} = g${r} * ${words}u;`)}
+      ${isLowBit(layout) ? `${each(4, (r) => `let s${r} = side(g${r});`)} let scales = vec4f(s0.x, s1.x, s2.x, s3.x); let minima = vec4f(s0.y, s1.y, s2.y, s3.y);` : ''}
+      ${loaded}`)}
+    workgroupBarrier();
+    ${E === 'f16' ? sums('f16', 'part') : ''}
+    for (var k = 0u; k < 32u; k++) {
+      ${each(m / 4, (i) => `let a${i} = xTile[k * ${TM / 4}u + ty + ${i * down}u];`)}
+      ${each(n / 4, (j) => `let b${j} = wTile[k * ${TN / 4}u + tx + ${j * across}u];`)}
+      ${each(m * (n / 4), (i) => { const [t, j] = [Math.floor(i / (n / 4)), i % (n / 4)]; return `${part}${t}_${j} += a${t >> 2}[${t & 3}] * b${j};`; })}
+    }
+    ${E === 'f16' ? each(m * (n / 4), (i) => { const at = `${Math.floor(i / (n / 4))}_${i % (n / 4)}`; return `sum${at} += vec4f(part${at});`; }) : ''}
+  }
+  ${each(n, (c) => `{ let row = row0 + (tx + ${(c >> 2) * across}u) * 4u + ${c & 3}u;
+    ${each(m, (t) => store(`token0 + (ty + ${(t >> 2) * down}u) * 4u + ${t & 3}u`, 'row', `sum${t}_${c >> 2}[${c & 3}]`))} }`)}
+}`;
+}

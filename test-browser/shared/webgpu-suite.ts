@@ -1,0 +1,309 @@
+/**
+ * Every WebGPU kernel against the plain twin of the low-bit engine, on one device. Errors are farthest values as shares of
+ * the root mean square of what is expected; each has the bound that its arithmetic stays within.
+ */
+import { panelRows } from '../../src/engine/kernels/lowbit.ts';
+import { plainLowBit } from '../../src/engine/kernels/lowbit-plain.ts';
+import { attendMerge } from '../../src/engine/webgpu/attend-merge.ts';
+import { attendParts } from '../../src/engine/webgpu/attend-parts.ts';
+import { attendTiles, attentionTile } from '../../src/engine/webgpu/attend-tiles.ts';
+import { cacheBytes, leftFloats, partPositions, partTokens, stateBytes, type AttentionShape } from '../../src/engine/webgpu/attention-shape.ts';
+import { embed } from '../../src/engine/webgpu/embed.ts';
+import { usage, type Gpu } from '../../src/engine/webgpu/gpu.ts';
+import { groupSize, inputBytes, type InputKind } from '../../src/engine/webgpu/inputs.ts';
+import { isLowBit } from '../../src/engine/webgpu/matrix-layout.ts';
+import { matrixTiles, type TileShape } from '../../src/engine/webgpu/matrix-tiles.ts';
+import { matrixVector, type Product } from '../../src/engine/webgpu/matrix-vector.ts';
+import { rmsNorm } from '../../src/engine/webgpu/rms-norm.ts';
+import { rotate } from '../../src/engine/webgpu/rotate.ts';
+import { roundInputs } from '../../src/engine/webgpu/round-inputs.ts';
+import { siluTimes } from '../../src/engine/webgpu/silu-times.ts';
+import { encodeBlocks } from '../../src/formats/ggml/index.ts';
+import { encodeF16, f16ToF32, roundToF16 } from '../../src/numeric/half.ts';
+import { normal } from '../../src/numeric/random.ts';
+import { Arena } from '../../src/runtime/arena.ts';
+import { multiply, packMatrix, rowOf, takeRounded } from '../../src/runtime/packed-matrix.ts';
+import { uploadMatrix, type GpuMatrix } from '../../src/runtime/webgpu-matrix.ts';
+import { floatTensor, memoryTensor, type BlockType, type TensorRef } from '../../src/tensor-ref.ts';
+
+export interface Case { readonly name: string; readonly error: number; readonly bound: number }
+
+/** Sums in float32 in another order. */
+const floatBound = 2e-5;
+/** Inputs, and sums of 32 products, in half precision. */
+const halfBound = 6e-3;
+
+export const random = (seed: number, count: number, scale = 1): Float32Array => Float32Array.from({ length: count }, (_, i) => normal(seed, 0, i) * scale);
+
+export function apart(got: ArrayLike<number>, expected: ArrayLike<number>): number {
+  let [most, squares] = [0, 0];
+  for (let i = 0; i < expected.length; i++) {
+    const far = Math.abs(got[i] - expected[i]);
+    if (!(far <= most)) most = far;
+    squares += expected[i] ** 2;
+  }
+  return most / Math.sqrt(squares / expected.length);
+}
+
+const weightTypes: readonly (BlockType | 'f32' | 'f16')[] = ['q4_0', 'q4_1', 'q4_k', 'q5_0', 'q5_1', 'q5_k', 'q6_k', 'q8_0', 'f16', 'f32'];
+
+export function matrixOf(type: BlockType | 'f32' | 'f16', rows: number, cols: number, seed = 1): TensorRef {
+  const values = random(seed, rows * cols, 0.05);
+  if (type === 'f32') return floatTensor('w', [rows, cols], values);
+  if (type === 'f16') return memoryTensor('w', 'f16', [rows, cols], new Uint8Array(encodeF16(values).buffer));
+  return memoryTensor('w', type, [rows, cols], encodeBlocks(type, values, rows, cols));
+}
+
+/** Results of the twins: inputs rounded, as the WASM kernels take them. */
+async function expectedProduct(tensor: TensorRef, x: Float32Array, tokens: number): Promise<Float32Array> {
+  const [rows, cols] = tensor.shape;
+  const groups = Math.ceil(cols / groupSize);
+  const arena = new Arena();
+  const matrix = await packMatrix(tensor, arena);
+  const stride = matrix.panels * panelRows;
+  const [at, out] = [arena.take(4 * x.length), arena.take(4 * tokens * stride)];
+  const rounded = takeRounded(arena, tokens, groups * groupSize);
+  arena.floats(at, x.length).set(x);
+  const kernels = plainLowBit(arena.memory);
+  kernels.roundInputs(at, tokens * groups, rounded);
+  multiply(kernels, matrix, { x: at, rounded }, tokens, out, stride);
+  const all = arena.floats(out, tokens * stride);
+  return Float32Array.from({ length: tokens * rows }, (_, i) => all[Math.floor(i / rows) * stride + (i % rows)]);
+}
+
+/** Rows of a matrix as floats: what products with inputs that are not rounded are judged by, in float64. */
+async function floatProduct(tensor: TensorRef, x: Float32Array, tokens: number): Promise<Float32Array> {
+  const [rows, cols] = tensor.shape;
+  const wide = Math.ceil(cols / groupSize) * groupSize;
+  const arena = new Arena();
+  const matrix = await packMatrix(tensor, arena);
+  const row = new Float32Array(wide);
+  const out = new Float32Array(tokens * rows);
+  for (let r = 0; r < rows; r++) {
+    rowOf(arena, matrix, r, row);
+    for (let t = 0; t < tokens; t++) {
+      let sum = 0;
+      for (let c = 0; c < cols; c++) sum += row[c] * x[t * wide + c];
+      out[t * rows + r] = sum;
+    }
+  }
+  return out;
+}
+
+/** Inputs of products on the device, made by the kernel that makes them. */
+export function deviceInputs(gpu: Gpu, kind: InputKind, x: Float32Array): GPUBuffer[] {
+  const groups = x.length / groupSize;
+  const made = inputBytes[kind].map((bytes) => gpu.buffer('inputs', groups * bytes));
+  gpu.run([gpu.step(roundInputs(kind, gpu.able), [gpu.buffer('x', x), ...made], Math.ceil(groups / 64))]);
+  return made;
+}
+
+const tileShapes = (kind: InputKind): TileShape[] => (kind === 'rounded'
+  ? [{ tokens: 16, rows: 32, ownTokens: 2, ownRows: 2 }] : [{ tokens: 16, rows: 32, ownTokens: 4, ownRows: 4 }]);
+
+async function products(gpu: Gpu, cases: Case[]): Promise<void> {
+  const rows = 70;
+  for (const type of weightTypes) {
+    // A last group that is not full where the type allows it.
+    const cols = type.endsWith('_k') ? 256 : type === 'f32' || type === 'f16' ? 84 : 96;
+    const tensor = matrixOf(type, rows, cols);
+    const groups = Math.ceil(cols / groupSize);
+    const matrix = await uploadMatrix(gpu, [tensor]);
+    const kinds = (['float', 'half', 'rounded'] as const).filter((kind) => (kind !== 'half' || gpu.able.half) && (kind !== 'rounded' || isLowBit(matrix.layout)));
+    for (const inputs of kinds) {
+      const product: Product = { layout: matrix.layout, rows, groups, stride: rows + 3, offset: 2, inputs, bias: false, add: false };
+      for (const tokens of type === 'q4_0' ? [1, 3, 24] : [1, 24]) {
+        const x = new Float32Array(32 * groups * groupSize);
+        for (let t = 0; t < tokens; t++) x.set(random(2 + t, cols), t * groups * groupSize);
+        const out = gpu.buffer('results', 4 * 32 * product.stride);
+        const buffers = [...matrix.buffers, ...deviceInputs(gpu, inputs, x), out];
+        const tile = tileShapes(inputs)[0];
+        gpu.run([tokens <= 8 ? gpu.step(matrixVector(product, { tokens, rows: 2, threads: 32 }, gpu.able), buffers, Math.ceil(rows / 2))
+          : gpu.step(matrixTiles(product, tile, gpu.able), buffers, Math.ceil(rows / tile.rows), Math.ceil(tokens / tile.tokens))]);
+        const all = new Float32Array(await gpu.read(out, 4 * tokens * product.stride));
+        const got = Float32Array.from({ length: tokens * rows }, (_, i) => all[Math.floor(i / rows) * product.stride + 2 + (i % rows)]);
+        const expected = inputs === 'rounded' ? await expectedProduct(tensor, x.subarray(0, tokens * groups * groupSize), tokens) : await floatProduct(tensor, x, tokens);
+        cases.push({ name: `${type} × ${tokens} tokens, inputs ${inputs}`, error: apart(got, expected), bound: inputs === 'half' ? halfBound : floatBound });
+      }
+    }
+    const found = gpu.buffer('x', 4 * 2 * groups * groupSize);
+    gpu.run([gpu.step(embed(matrix.layout, groups), [...matrix.buffers, gpu.buffer('ids', Uint32Array.of(69, 3)), found], 1, 2)]);
+    const arena = new Arena();
+    const packed = await packMatrix(tensor, arena);
+    const expected = new Float32Array(2 * groups * groupSize);
+    rowOf(arena, packed, 69, expected.subarray(0, groups * groupSize));
+    rowOf(arena, packed, 3, expected.subarray(groups * groupSize));
+    cases.push({ name: `${type} embedding`, error: apart(new Float32Array(await gpu.read(found, expected.byteLength)), expected), bound: 1e-6 });
+  }
+  await biasAndSum(gpu, cases);
+}
+
+async function biasAndSum(gpu: Gpu, cases: Case[]): Promise<void> {
+  const [rows, cols] = [40, 64];
+  const tensor = matrixOf('q8_0', rows, cols);
+  const matrix = await uploadMatrix(gpu, [tensor]);
+  const [x, bias, before] = [random(5, 16 * cols), random(6, rows), random(7, 16 * rows)];
+  const product: Product = { layout: 'eight', rows, groups: 2, stride: rows, offset: 0, inputs: 'rounded', bias: true, add: true };
+  const expected = (await expectedProduct(tensor, x, 16)).map((v, i) => v + bias[i % rows] + before[i]);
+  for (const tokens of [2, 16]) {
+    const out = gpu.buffer('results', before);
+    const buffers = [...matrix.buffers, ...deviceInputs(gpu, 'rounded', x), out, gpu.buffer('bias', bias)];
+    gpu.run([tokens === 2 ? gpu.step(matrixVector(product, { tokens: 2, rows: 4, threads: 32 }, gpu.able), buffers, 10) : gpu.step(matrixTiles(product, tileShapes('rounded')[0], gpu.able), buffers, 2, 1)]);
+    cases.push({ name: `bias and sum × ${tokens} tokens`, error: apart(new Float32Array(await gpu.read(out, 4 * tokens * rows)), expected.subarray(0, tokens * rows)), bound: floatBound });
+  }
+}
+
+/** Two matrices of the same layout, one below the other. */
+async function stacked(gpu: Gpu, cases: Case[]): Promise<void> {
+  const tensors = [matrixOf('q4_0', 6, 96, 1), matrixOf('q4_0', 10, 96, 2)];
+  const matrix: GpuMatrix = await uploadMatrix(gpu, tensors);
+  const x = random(3, 96);
+  const out = gpu.buffer('results', 4 * 16);
+  gpu.run([gpu.step(matrixVector({ layout: matrix.layout, rows: 16, groups: 3, stride: 16, offset: 0, inputs: 'rounded', bias: false, add: false }, { tokens: 1, rows: 2, threads: 32 }, gpu.able), [...matrix.buffers, ...deviceInputs(gpu, 'rounded', x), out], 8)]);
+  const expected = [...await expectedProduct(tensors[0], x, 1), ...await expectedProduct(tensors[1], x, 1)];
+  cases.push({ name: 'two matrices in one', error: apart(new Float32Array(await gpu.read(out, 64)), expected), bound: floatBound });
+}
+
+async function betweenProducts(gpu: Gpu, cases: Case[]): Promise<void> {
+  const arena = new Arena();
+  const plain = plainLowBit(arena.memory);
+  const place = (values: Float32Array): number => { const at = arena.take(values.byteLength + 16); arena.floats(at, values.length).set(values); return at; };
+  const [tokens, width] = [3, 100];
+  const wide = 128;
+  const kinds = (['float', 'half', 'rounded'] as const).filter((kind) => kind !== 'half' || gpu.able.half);
+  const [x, weight] = [new Float32Array(tokens * wide), new Float32Array(wide)];
+  for (let t = 0; t < tokens; t++) x.set(random(10 + t, width, 3), t * wide);
+  weight.set(random(20, width));
+  const normed = new Float32Array(tokens * wide);
+  for (let t = 0; t < tokens; t++) {
+    const out = arena.take(4 * wide);
+    plain.rmsNorm(place(x.subarray(t * wide, (t + 1) * wide)), place(weight), width, 1e-5, out);
+    normed.set(arena.floats(out, width), t * wide);
+  }
+  for (const inputs of kinds) {
+    const made = inputBytes[inputs].map((bytes) => gpu.buffer('inputs', tokens * 4 * bytes));
+    gpu.run([gpu.step(rmsNorm({ width, epsilon: 1e-5, inputs }, gpu.able), [gpu.buffer('x', x), gpu.buffer('weight', weight), ...made], tokens)]);
+    cases.push({ name: `RMSNorm, made ${inputs}`, error: apart(await valuesOf(gpu, inputs, made, tokens * wide), normed), bound: madeBound[inputs] });
+  }
+  const [gates, ups] = [random(30, tokens * width, 4), random(31, tokens * width)];
+  const sides = new Float32Array(tokens * 2 * width);
+  const gated = new Float32Array(tokens * wide);
+  for (let t = 0; t < tokens; t++) {
+    const [gate, up] = [gates, ups].map((all) => all.subarray(t * width, (t + 1) * width));
+    sides.set(gate, 2 * t * width);
+    sides.set(up, (2 * t + 1) * width);
+    const at = place(gate);
+    plain.siluTimes(at, place(up), width);
+    gated.set(arena.floats(at, width), t * wide);
+  }
+  for (const inputs of kinds) {
+    const made = inputBytes[inputs].map((bytes) => gpu.buffer('inputs', tokens * 4 * bytes));
+    gpu.run([gpu.step(siluTimes({ width, inputs }, gpu.able), [gpu.buffer('x', sides), ...made], 1, tokens)]);
+    cases.push({ name: `SiLU · up, made ${inputs}`, error: apart(await valuesOf(gpu, inputs, made, tokens * wide), gated), bound: madeBound[inputs] });
+  }
+}
+
+/** Rounding to 8 bits is off by half a step of the largest value of a group. */
+const madeBound: Readonly<Record<InputKind, number>> = { float: 2e-5, half: 4e-3, rounded: 5e-2 };
+
+/** Inputs of products as floats. */
+async function valuesOf(gpu: Gpu, kind: InputKind, made: readonly GPUBuffer[], count: number): Promise<Float32Array> {
+  switch (kind) {
+    case 'float': return new Float32Array(await gpu.read(made[0], 4 * count));
+    case 'half': return Float32Array.from(new Uint16Array(await gpu.read(made[0], 2 * count)), f16ToF32);
+    case 'rounded': {
+      const codes = new Int8Array(await gpu.read(made[0], count));
+      const sides = new Float32Array(await gpu.read(made[1], count / 4));
+      return Float32Array.from(codes, (code, i) => code * sides[2 * Math.floor(i / groupSize)]);
+    }
+    default: return kind satisfies never;
+  }
+}
+
+interface AttentionCase { readonly shape: AttentionShape; readonly rope: boolean; readonly norm?: number; readonly before: number; readonly tokens: number; readonly half: boolean }
+
+/** Rotation, cache and attention together: `before` tokens in one go, then `tokens` more. */
+async function attention(gpu: Gpu, { shape, rope, norm, before, tokens, half }: AttentionCase): Promise<number> {
+  const { heads, kvHeads, headDim, context, cache, window } = shape;
+  const all = before + tokens;
+  const width = (heads + 2 * kvHeads) * headDim;
+  const x = random(40, all * width);
+  const angles = Float32Array.from({ length: context * headDim }, (_, i) => { const a = Math.floor(i / headDim) / 3 ** (((i % headDim) >> 1) / 4); return i % 2 === 0 ? Math.cos(a) : Math.sin(a); });
+  const weights = random(41, 2 * headDim).map((v) => 1 + v / 8);
+  const [keys, values] = [gpu.buffer('keys', cacheBytes(shape)), gpu.buffer('values', cacheBytes(shape))];
+  const state = gpu.buffer('state', stateBytes, usage.uniform);
+  const left = gpu.buffer('left', 4 * leftFloats(headDim) * heads * Math.max(partTokens * Math.ceil(context / partPositions), all));
+  const groups = (heads * headDim) / groupSize;
+  const out = gpu.buffer('mixed', 4 * all * heads * headDim);
+  const results: Float32Array[] = [];
+  for (const [position, count] of [[0, before], [before, tokens]].filter(([, n]) => n > 0)) {
+    const few = count <= partTokens;
+    const parts = few ? Math.ceil((position + count) / partPositions) : 1;
+    gpu.write(state, 0, Uint32Array.of(position, count, parts, 0));
+    const vectors = gpu.buffer('x', x.slice(position * width, (position + count) * width));
+    const tile = attentionTile(headDim, half, Math.min(gpu.workgroupBytes, 32768), gpu.workgroupThreads);
+    gpu.run([
+      gpu.step(rotate({ ...shape, rope, norm }, gpu.able), [state, vectors, keys, values, ...(rope ? [gpu.buffer('angles', angles)] : []), ...(norm === undefined ? [] : [gpu.buffer('norms', weights)])], heads + 2 * kvHeads, count),
+      few ? gpu.step(attendParts(shape, gpu.able), [state, vectors, keys, values, left], parts, heads, count)
+        : gpu.step(attendTiles(shape, tile), [state, vectors, keys, values, left], Math.ceil(count / tile.queries), heads),
+      gpu.step(attendMerge({ heads, headDim, inputs: 'float' }, gpu.able), [state, left, out], groups, count),
+    ]);
+    results.push(new Float32Array(await gpu.read(out, 4 * count * heads * headDim)));
+  }
+  const got = Float32Array.from(results.flatMap((part) => [...part]));
+  return apart(got, plainAttention(x, all, { ...shape, window }, rope ? angles : undefined, norm, weights, cache));
+}
+
+/** The same by the twins. */
+function plainAttention(x: Float32Array, tokens: number, { heads, kvHeads, headDim, window }: AttentionShape, angles: Float32Array | undefined, norm: number | undefined, weights: Float32Array, cache: 'float' | 'half'): Float32Array {
+  const arena = new Arena();
+  const plain = plainLowBit(arena.memory);
+  const width = (heads + 2 * kvHeads) * headDim;
+  const place = (values: Float32Array): number => { const at = arena.take(values.byteLength); arena.floats(at, values.length).set(values); return at; };
+  const vectors = place(x);
+  const [qNorm, kNorm] = [place(weights.slice(0, headDim)), place(weights.slice(headDim))];
+  const [scores, out] = [arena.take(4 * (tokens + 4)), arena.take(4 * tokens * heads * headDim)];
+  const stored = (at: number, count: number): void => { if (cache === 'half') arena.floats(at, count).set(roundToF16(arena.floats(at, count))); };
+  const cosines = arena.take(2 * headDim);
+  const sines = arena.take(2 * headDim);
+  for (let t = 0; t < tokens; t++) {
+    const at = vectors + 4 * t * width;
+    const keys = at + 4 * heads * headDim;
+    for (let h = 0; h < heads + kvHeads; h++) if (norm !== undefined) plain.rmsNorm(at + 4 * h * headDim, h < heads ? qNorm : kNorm, headDim, norm, at + 4 * h * headDim);
+    if (angles !== undefined) {
+      arena.floats(cosines, headDim / 2).forEach((_, i, to) => { to[i] = angles[t * headDim + 2 * i]; });
+      arena.floats(sines, headDim / 2).forEach((_, i, to) => { to[i] = angles[t * headDim + 2 * i + 1]; });
+      plain.rotate(at, heads + kvHeads, headDim / 2, cosines, sines);
+    }
+    stored(keys, 2 * kvHeads * headDim);
+    for (let h = 0; h < heads; h++) {
+      const kv = vectors + 4 * (heads + Math.floor((h * kvHeads) / heads)) * headDim;
+      plain.attend(at + 4 * h * headDim, kv, kv + 4 * kvHeads * headDim, 4 * width, window === undefined ? 0 : Math.max(0, t + 1 - window), t + 1, headDim, 1 / Math.sqrt(headDim), scores, out + 4 * (t * heads + h) * headDim);
+    }
+  }
+  return arena.floats(out, tokens * heads * headDim).slice();
+}
+
+async function attentions(gpu: Gpu, cases: Case[]): Promise<void> {
+  const shapes: { readonly of: Omit<AttentionShape, 'context'>; readonly rope: boolean; readonly norm?: number }[] = [
+    { of: { heads: 4, kvHeads: 2, headDim: 32, cache: 'float' }, rope: true }, { of: { heads: 2, kvHeads: 2, headDim: 128, cache: 'half' }, rope: true, norm: 1e-6 },
+    { of: { heads: 2, kvHeads: 1, headDim: 80, cache: 'float', window: 40 }, rope: false }, { of: { heads: 4, kvHeads: 1, headDim: 8, cache: 'half' }, rope: true },
+  ];
+  for (const { of, rope, norm } of shapes) {
+    for (const half of of.cache === 'half' && gpu.able.half ? [false, true] : [false]) {
+      for (const [before, tokens] of [[70, 3], [0, 2], [9, 70], [290, 1]]) {
+        const error = await attention(gpu, { shape: { ...of, context: 320 }, rope, norm, before, tokens, half });
+        cases.push({ name: `attention, heads of ${of.headDim}, cache ${of.cache}${half ? ', in halves' : ''}, ${before} + ${tokens} tokens`, error, bound: half ? halfBound : of.cache === 'half' ? 2e-3 : floatBound });
+      }
+    }
+  }
+}
+
+/** All kernels, part by part. */
+export const parts = { products, stacked, betweenProducts, attentions };
+
+export async function checkKernels(gpu: Gpu, names = Object.keys(parts) as (keyof typeof parts)[]): Promise<Case[]> {
+  const cases: Case[] = [];
+  for (const name of names) await parts[name](gpu, cases);
+  return cases;
+}
