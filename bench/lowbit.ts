@@ -10,9 +10,9 @@ import { startTeam } from '../src/engine/kernels/lowbit-team-node.ts';
 import { ortNode } from '../src/engine/ort-node.ts';
 import { ortWeb, type OrtWebModule } from '../src/engine/ort-web.ts';
 import { openBrowser } from '../test-browser/browser.ts';
-import { bundle } from '../test-browser/bundle.ts';
 import { floatMatMul, matMulNBits } from './lowbit/models.ts';
 import { nativeLines } from './lowbit/native.ts';
+import { workerScript } from './lowbit/worker-script.ts';
 import { commonContenders, onEngine, race } from './lowbit/race.ts';
 
 const runs = Number(process.env.FEWBIT_BENCH_RUNS ?? 11);
@@ -34,7 +34,7 @@ console.log(`\nmost that two threads can gain here: ${(alone * both.reduce((sum,
 
 console.log(`\n${(await nativeLines(5)).join('\n')}`);
 
-const worker = Buffer.from((await bundle(['src/engine/kernels/lowbit-worker-web.ts'])).text);
+const worker = await workerScript();
 const browser = await openBrowser('bench/lowbit/page.ts', { files: new Map([['made/worker.js', worker]]) }).catch((error: Error) => console.log(`\n${error.message}`));
 if (browser !== undefined) {
   console.log(`\n${(await browser.call<string[]>('lines', runs)).join('\n')}`);

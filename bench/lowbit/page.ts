@@ -3,7 +3,7 @@ import * as ortModule from 'onnxruntime-web';
 import { fastestBuild } from '../../src/engine/kernels/lowbit.ts';
 import { startTeam } from '../../src/engine/kernels/lowbit-team-web.ts';
 import { ortWeb, type OrtWebModule } from '../../src/engine/ort-web.ts';
-import { moduleWorker } from '../page-worker.ts';
+import { moduleWorker } from './page-worker.ts';
 import { commonContenders, race } from './race.ts';
 
 export async function lines(runs: number): Promise<string[]> {
