@@ -15,8 +15,9 @@ import { quantvggt } from './quantvggt.ts';
 import { mixdqReproduction } from './mixdq.ts';
 import { questLlm } from './quest-llm.ts';
 import type { Reproduction } from './reproduction.ts';
+import { specmquant } from './specmquant.ts';
 import { svdquantReproduction } from './svdquant.ts';
 import { viditQReproduction } from './vidit-q.ts';
 import { zeroq } from './zeroq.ts';
 
-export const reproductions: readonly Reproduction[] = [adaround, arcquantReproduction, doubleRounding, fp4dit, genie, hawqv3, krishnamoorthiInt8, lowbitFpDiffusion, mambaquant, mixdqReproduction, lqLoraReproduction, qPaletteReproduction, quamba2, quantvggt, questLlm, svdquantReproduction, viditQReproduction, zeroq];
+export const reproductions: readonly Reproduction[] = [adaround, arcquantReproduction, doubleRounding, fp4dit, genie, hawqv3, krishnamoorthiInt8, lowbitFpDiffusion, mambaquant, mixdqReproduction, lqLoraReproduction, qPaletteReproduction, quamba2, quantvggt, questLlm, specmquant, svdquantReproduction, viditQReproduction, zeroq];
