@@ -1,14 +1,15 @@
 /** Builds the browser app, into dist/studio unless told: a page, its worker, and beside them the examples and the solver. */
 import react from '@vitejs/plugin-react';
-import { cpSync, mkdirSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
+import { atomFeed, type FeedResult } from './feed.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** Small real models, one click away. */
 const examples = [
-  'kws-dscnn/kws-dscnn.onnx', 'kws-dscnn/inputs.npy', 'kws-dscnn/labels.npy', 'shakespeare/heldout.txt',
+  'kws-dscnn/kws-dscnn.onnx', 'kws-dscnn/inputs.npy', 'kws-dscnn/labels.npy', 'shakespeare/heldout.txt', 'shakespeare/train.txt',
   ...['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'].map((file) => `host-llama-shakespeare/${file}`),
 ];
 
@@ -31,8 +32,17 @@ export default defineConfig({
         mkdirSync(dirname(target), { recursive: true });
         cpSync(join(root, from), target);
       }
+      const results = join(root, 'assets/reproductions');
+      writeFileSync(resolve(root, 'studio', out, 'feed.xml'), atomFeed(readdirSync(results).map((file) => JSON.parse(readFileSync(join(results, file), 'utf8')) as FeedResult)));
     },
   }],
+  // Reproductions are written for Node: in the page they get its engine, and its copy of the text.
+  resolve: {
+    alias: [
+      { find: /^\.\.\/engine\/ort-node\.ts$/, replacement: join(root, 'studio/src/ort-here.ts') },
+      { find: /^\.\/data\/shakespeare-node\.ts$/, replacement: join(root, 'studio/src/shakespeare-here.ts') },
+    ],
+  },
   worker: { format: 'es' },
   build: { outDir: join(root, 'dist/studio'), emptyOutDir: true, target: 'es2022', chunkSizeWarningLimit: 2000 },
 });

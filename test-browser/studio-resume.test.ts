@@ -51,21 +51,18 @@ async function hubOf(content: ReadonlyMap<string, Uint8Array>): Promise<Server> 
   });
 }
 
-/** Reloads once the second file is growing: the first is finished then, and the second is not. */
-async function reloadInTheMiddle(page: Page): Promise<void> {
-  await page.evaluate(async () => {
-    const home = await (await navigator.storage.getDirectory()).getDirectoryHandle('runs');
-    for (;;) {
-      for await (const id of (home as FileSystemDirectoryHandle & { keys(): AsyncIterable<string> }).keys()) {
-        const run = await home.getDirectoryHandle(id);
-        const second = await run.getFileHandle('host-llama-shakespeare-Q6_K.gguf.journal').catch(() => undefined);
-        if (second !== undefined && (await (await second.getFile()).text()).split('\n').length > 5) return;
-      }
-      await new Promise((resolve) => setTimeout(resolve, 2));
+/** Until some tensors of a file are written and journaled. */
+const growing = (page: Page, file: string): Promise<void> => page.evaluate(async (name) => {
+  const home = await (await navigator.storage.getDirectory()).getDirectoryHandle('runs', { create: true });
+  for (;;) {
+    for await (const id of (home as FileSystemDirectoryHandle & { keys(): AsyncIterable<string> }).keys()) {
+      const run = await home.getDirectoryHandle(id);
+      const journal = await run.getFileHandle(`${name}.journal`).catch(() => undefined);
+      if (journal !== undefined && (await (await journal.getFile()).text()).split('\n').length > 5) return;
     }
-  });
-  await page.reload();
-}
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}, file);
 
 const sizesKept = (page: Page): Promise<Record<string, number>> => page.evaluate(async () => {
   const home = await (await navigator.storage.getDirectory()).getDirectoryHandle('runs');
@@ -82,7 +79,9 @@ test('a run that a reload interrupts goes on, and its files have the bytes of th
   await page.getByRole('button', { name: 'Llama on Shakespeare' }).click();
   await page.getByRole('heading', { name: 'Decide' }).waitFor();
   await page.getByRole('button', { name: 'Quantize' }).click();
-  await reloadInTheMiddle(page);
+  // The first file is finished then, and the second is not.
+  await growing(page, 'host-llama-shakespeare-Q6_K.gguf');
+  await page.reload();
   await page.getByRole('region', { name: 'earlier run of host-llama-shakespeare' }).waitFor();
   const kept = await sizesKept(page);
   assert.ok(kept['host-llama-shakespeare-Q8_0.gguf.finished'] > 0);
@@ -106,6 +105,7 @@ test('files that were chosen are asked for again, and others are refused', async
   await input.setInputFiles(files.map((file) => join(host, file)));
   await page.getByRole('heading', { name: 'Decide' }).waitFor();
   await page.getByRole('button', { name: 'Quantize' }).click();
+  await growing(page, 'model-Q8_0.gguf');
   await page.getByRole('button', { name: 'Cancel' }).click();
   await page.getByText('interrupted').waitFor();
   await page.getByLabel('files of model', { exact: true }).setInputFiles(join(root, 'assets/kws-dscnn/kws-dscnn.onnx'));
@@ -127,6 +127,7 @@ test('an id of a hub is read by ranges, quantized, and goes on after a reload', 
   await page.getByRole('heading', { name: 'Decide' }).waitFor();
   assert.match((await page.locator('code.command').first().textContent())!, /^npx fewbit quantize hf:owner\/small /);
   await page.getByRole('button', { name: 'Quantize' }).click();
+  await growing(page, 'small-Q8_0.gguf');
   await page.getByRole('button', { name: 'Cancel' }).click();
   await page.getByRole('button', { name: 'Go on' }).click();
   await page.getByText('going on from an earlier run').waitFor({ timeout: 60_000 });

@@ -121,6 +121,26 @@ test('the catalogue lists every paper, and finds by words', async () => {
   assert.equal(await page.locator('ul.papers li').count(), 56);
   await page.getByRole('searchbox').fill('svdquant');
   await page.getByText('npx fewbit quantize model --recipe svdquant').waitFor();
+  await page.locator('ul.papers summary').click();
+  await page.locator('ul.papers figure svg').waitFor();
+  const metrics = await page.locator('ul.papers select option').allTextContents();
+  assert.ok(metrics.length > 1);
+  await page.locator('ul.papers select').selectOption(metrics[1]);
+  await page.getByRole('img', { name: `${metrics[1]} of the arms of svdquant` }).waitFor();
+  // Experiments that need nothing but this page run in it.
+  await page.getByRole('searchbox').fill('quest stable training');
+  await page.getByRole('button', { name: 'Run it here' }).click();
+  await page.getByRole('status').waitFor();
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  await page.getByRole('button', { name: 'Run it here' }).and(page.locator(':enabled')).waitFor();
+  // What was measured comes before what was not, and what held before what did not.
+  await page.getByRole('searchbox').fill('');
+  await page.getByLabel('Order').selectOption('held');
+  const shares = (await page.locator('ul.papers summary').allTextContents()).map((text) => { const [, held, all] = /(\d+) of (\d+)/.exec(text)!; return Number(held) / Number(all); });
+  assert.deepEqual(shares, shares.toSorted((a, b) => b - a));
+  assert.equal(await page.locator('ul.papers li').first().locator('summary').count(), 1);
+  const feed = await page.evaluate(async () => new DOMParser().parseFromString(await (await fetch('feed.xml')).text(), 'text/xml').querySelectorAll('entry').length);
+  assert.equal(feed, 56);
   await close();
 });
 

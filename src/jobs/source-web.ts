@@ -13,7 +13,7 @@ export interface NamedBlob { readonly name: string; readonly blob: Blob }
 const errors = defineErrors('files', {
   noModel: (f: { names: string }) => [`no model among the files: ${f.names}`, 'readable: .onnx and .gguf files, and folders with config.json and safetensors'],
   severalModels: (f: { names: string }) => [`several models among the files: ${f.names}`, 'give one, with the files that belong to it'],
-  missing: (f: { name: string }) => `${f.name} is not among the files`,
+  missing: (f: { name: string }) => [`${f.name} is not among the files`, 'give all files of the model together, or its whole folder'],
 });
 
 /** The files as a folder; a first part that all paths share is the folder's name. */

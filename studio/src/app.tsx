@@ -109,7 +109,7 @@ export function App(): ReactNode {
         <p>Makes trained networks small, in this page. Nothing is uploaded.</p>
       </header>
       <main>
-        {page === 'methods' ? <Suspense fallback={<p>reading the catalogue</p>}><Catalogue /></Suspense> : (
+        {page === 'methods' ? <Suspense fallback={<p>reading the catalogue</p>}><Catalogue worker={worker.current} /></Suspense> : (
           <>
             <Open onGiven={(next) => void open(next)} onTrouble={setTrouble} compact={model !== undefined} />
             <div aria-live="polite">
@@ -138,7 +138,9 @@ export function App(): ReactNode {
           </>
         )}
       </main>
-      <footer>Everything happens on this machine, in a worker of this page. <a href="#methods">Methods and their papers</a>.</footer>
+      <footer>
+        Everything happens on this machine, in a worker of this page{crossOriginIsolated ? '' : ', on one thread: the server does not send the two headers that let pages share memory between threads (fewbit studio does)'}. <a href="#methods">Methods and their papers</a>.
+      </footer>
     </>
   );
 }

@@ -4,7 +4,7 @@ import { Budget } from './budget.tsx';
 import type { StudioWorker } from './client.ts';
 import { presets } from './presets.ts';
 import type { FileRef, OpenedModel, Plan, Request } from './protocol.ts';
-import { SampleInputs } from './sample-inputs.tsx';
+import { inputNames, SampleInputs } from './sample-inputs.tsx';
 import { duration, size } from './words.ts';
 
 /** Knows every recipe: loaded when it is asked for. */
@@ -12,14 +12,11 @@ const Recipes = lazy(async () => ({ default: (await import('./recipes.tsx')).Rec
 
 const quoted = (text: string): string => (/^[\w./-]+$/.test(text) ? text : `'${text}'`);
 
-export const commandOf = ({ argument }: OpenedModel, { to, weights, budget, recipe, keep, allowFallback, data, input }: Request): string =>
+export const commandOf = ({ argument }: OpenedModel, { to, weights, budget, recipe, keep, allowFallback, data, labels, input }: Request): string =>
   [
     `npx fewbit quantize ${argument} --to ${to}`, ...(weights === '' ? [] : [`--weights ${weights}`]), ...(budget === undefined ? [] : [`--bits ${budget}`]), ...(recipe === '' ? [] : [`--recipe ${recipe}`]),
-    ...(data === '' ? [] : [`--data ${quoted(data)}`]), ...(input === '' ? [] : [`--input ${quoted(input)}`]), ...(keep === '' ? [] : [`--keep '${keep}'`]), ...(allowFallback ? ['--allow-fallback'] : []),
+    ...(data === '' ? [] : [`--data ${quoted(data)}`]), ...(labels === '' ? [] : [`--labels ${quoted(labels)}`]), ...(input === '' ? [] : [`--input ${quoted(input)}`]), ...(keep === '' ? [] : [`--keep '${keep}'`]), ...(allowFallback ? ['--allow-fallback'] : []),
   ].join(' ');
-
-/** A folder by its name, several files by their first. */
-const dataName = (files: readonly FileRef[]): string => (files.length === 0 ? '' : files[0].name.includes('/') ? files[0].name.slice(0, files[0].name.indexOf('/')) : files[0].name);
 
 export interface DecideProps {
   readonly model: OpenedModel;
@@ -43,7 +40,7 @@ export function Decide({ model, worker, keep, onKeep, disabled, onRun }: DecideP
   const [wrong, setWrong] = useState('');
   // Clients of transformers.js look for files by the names of whole formats.
   const budgets = place.to !== 'transformers.js';
-  const request: Request = { to: place.to, weights: formats.join(','), ...(budget !== undefined && budgets ? { budget } : {}), recipe, keep: keep.trim(), allowFallback, data: dataName(data), input: data.length === 0 ? '' : input.trim() };
+  const request: Request = { to: place.to, weights: formats.join(','), ...(budget !== undefined && budgets ? { budget } : {}), recipe, keep: keep.trim(), allowFallback, ...inputNames(data), input: data.length === 0 ? '' : input.trim() };
   const command = commandOf(model, request);
   const nothing = formats.length === 0 && request.budget === undefined;
   const showPlan = (): void => {
@@ -73,7 +70,7 @@ export function Decide({ model, worker, keep, onKeep, disabled, onRun }: DecideP
       </fieldset>
       {budgets && <Budget key={place.id} model={model} worker={worker} to={place.to} keep={request.keep} budget={budget} onBudget={setBudget} />}
       <details className="recipes">
-        <summary>Recipe: {recipe === '' ? 'the best of what the data allow' : recipe}{data.length === 0 ? ', without sample inputs' : `, calibrated on ${dataName(data)}`}</summary>
+        <summary>Recipe: {recipe === '' ? 'the best of what the data allow' : recipe}{data.length === 0 ? ', without sample inputs' : `, calibrated on ${request.data}`}</summary>
         <SampleInputs model={model} files={data} input={input} onFiles={setData} onInput={setInput} label="Sample inputs that calibrate" />
         <Suspense fallback={<p>reading the recipes</p>}><Recipes model={model} to={place.to} hasData={data.length > 0} recipe={recipe} onRecipe={setRecipe} /></Suspense>
       </details>

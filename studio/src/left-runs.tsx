@@ -24,11 +24,11 @@ export function LeftRuns({ when, disabled, onGoOn, onTrouble }: LeftRunsProps): 
       setRuns(found.filter((run) => !lost.includes(run)));
     }, (error: Error) => onTrouble({ message: error.message }));
   };
-  // A worker that was ended gives up its folder a moment later.
   useEffect(() => {
     look();
-    const again = setTimeout(look, 400);
-    return () => clearTimeout(again);
+    // A worker that was ended gives up its folder a moment later.
+    const again = [300, 1000, 4000].map((later) => setTimeout(look, later));
+    return () => again.forEach(clearTimeout);
   }, [when]);
   const drop = (run: Run): void => { void dropRun(run.id).then(look); };
   const take = (run: Run): void => { filesOf(run).then((files: MadeFile[]) => files.forEach(save), (error: Error) => onTrouble({ message: error.message })); };

@@ -1,5 +1,6 @@
 /** What the page asks of its worker, and what comes back. */
 import type { TensorView } from '../../src/jobs/tensor-view.ts';
+import type { ReproductionReport } from '../../src/reproductions/reproduction.ts';
 import type { PlannedOutput } from '../../src/jobs/result.ts';
 
 export interface FileRef { readonly name: string; readonly blob: Blob }
@@ -37,8 +38,9 @@ export interface Request {
   readonly recipe: string;
   readonly allowFallback: boolean;
   readonly keep: string;
-  /** Name of the sample inputs, empty without; how images become inputs. */
+  /** Names of the sample inputs and of their labels, empty without; how images become inputs. */
   readonly data: string;
+  readonly labels: string;
   readonly input: string;
 }
 
@@ -89,6 +91,8 @@ export interface Calls {
   compare: { readonly give: { readonly data: readonly FileRef[]; readonly input: string }; readonly get: readonly SeenSample[] };
   /** Sizes and errors that a budget can choose from. */
   front: { readonly give: { readonly to: string; readonly keep: string }; readonly get: Front };
+  /** A paper's experiment, for those that fit a page. */
+  reproduce: { readonly give: { readonly recipe: string }; readonly get: ReproductionReport };
   /** Manifests and the report of what was made. */
   beside: { readonly give: Record<string, never>; readonly get: readonly MadeFile[] };
 }

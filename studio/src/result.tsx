@@ -63,6 +63,7 @@ export function Result({ model, made, request, judgement, disabled, onJudge, see
       {made.notes.length > 0 && <details><summary>{made.notes.length} notes</summary><ul>{made.notes.map((note) => <li key={note}>{note}</li>)}</ul></details>}
       <h3>What did it cost?</h3>
       {judgement !== undefined && <p>Judged on {judgement.data}: the files ran in this page beside the float model. Times are of one run, as shares of the float model’s on the same backend.</p>}
+      {[...new Set(judgement?.files.flatMap(({ speeds }) => speeds.flatMap(({ backend, why }) => (why === undefined ? [] : [`No time on ${backend}: ${why}.`]))))].map((line) => <p key={line} className="hint">{line}</p>)}
       {judgement?.files.filter(({ notJudged }) => notJudged !== undefined).map(({ path, notJudged }) => <p key={path} className="trouble">{path}: {notJudged}</p>)}
       <div className="row">
         {example !== undefined && <button type="button" className="primary" disabled={disabled} onClick={() => void exampleFiles(example).then((files) => onJudge(files, input))}>Judge on the example’s inputs</button>}
@@ -80,6 +81,6 @@ export function Result({ model, made, request, judgement, disabled, onJudge, see
 
 function Time({ file, backend }: { readonly file: JudgedFile | undefined; readonly backend: 'WASM' | 'WebGPU' }): ReactNode {
   const found = file?.speeds.find((one) => one.backend === backend);
-  if (found?.ratio === undefined) return <td className="number" title={found?.why}>{found?.why === undefined ? '' : <>none<span className="hidden">: {found.why}</span></>}</td>;
+  if (found?.ratio === undefined) return <td className="number">{found?.why === undefined ? '' : 'none'}</td>;
   return <td className="number" title={`${found.median!.toFixed(1)} ms`}>{found.ratio.toFixed(2)}×</td>;
 }

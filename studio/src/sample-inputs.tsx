@@ -11,6 +11,17 @@ export const exampleData: Readonly<Record<string, readonly string[]>> = {
 export const inputsHint = ({ kind, inputs }: OpenedModel): string =>
   (kind === 'lm' ? 'A text file.' : `Images, or an array (.npy, .npz, .safetensors, .jsonl) for ${inputs.join(', ')}; class labels as a second .npy with “label” in its name, or a folder of images for each class.`);
 
+const base = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
+
+/** What a command would call them: a folder of images by its name, a file of arrays or text by its own, with its labels. */
+export function inputNames(files: readonly FileRef[]): { readonly data: string; readonly labels: string } {
+  const labels = files.find(({ name }) => /label/i.test(name) && /\.npy$/i.test(name));
+  const [first] = files.filter((file) => file !== labels);
+  if (first === undefined) return { data: '', labels: '' };
+  const folder = first.name.includes('/') && /\.(png|jpe?g|csv)$/i.test(first.name);
+  return { data: folder ? first.name.slice(0, first.name.indexOf('/')) : base(first.name), labels: labels === undefined ? '' : base(labels.name) };
+}
+
 export interface SampleInputsProps {
   readonly model: OpenedModel;
   readonly files: readonly FileRef[];

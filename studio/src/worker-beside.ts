@@ -11,6 +11,7 @@ import type { Output, QuantizeResult } from '../../src/jobs/result.ts';
 import { manifestOf, modelCard, resultHtml } from '../../src/report/index.ts';
 import type { MadeFile } from './protocol.ts';
 import { desk, opened, type Tell } from './worker-desk.ts';
+import { threads } from './worker-engine.ts';
 
 /** Read at once: small beside any page. */
 const pieceBytes = 8 * 1024 * 1024;
@@ -57,7 +58,7 @@ export async function writeBeside(_give: Record<string, never>, tell: Tell): Pro
       ...(request.recipe === '' ? {} : { recipe: request.recipe }), ...(request.data === '' ? {} : { data: request.data }), ...(request.input === '' ? {} : { input: request.input }),
     }),
     environment: {
-      node: 'none: made in a browser', platform: navigator.userAgent, cpu: `${navigator.hardwareConcurrency} threads`, threads: 1,
+      node: 'none: made in a browser', platform: navigator.userAgent, cpu: `${navigator.hardwareConcurrency} threads`, threads: threads(),
       engines: [...new Set(outputs.flatMap(({ verdict }) => verdict.loads))],
     },
     seconds: made.seconds,

@@ -2,7 +2,16 @@
 import { ortWeb, type OrtWebModule } from '../../src/engine/ort-web.ts';
 import type { Engine } from '../../src/engine/session.ts';
 
-export const wasmEngine = async (): Promise<Engine> => ortWeb(await import('onnxruntime-web/wasm') as unknown as OrtWebModule);
+/** More bring little to small models, and take cores from the rest of the machine. */
+const mostThreads = 4;
+
+/** Threads share memory, which browsers give to pages that are cross-origin isolated alone. */
+export const threads = (): number => (self.crossOriginIsolated ? Math.max(1, Math.min(mostThreads, navigator.hardwareConcurrency)) : 1);
+
+export async function wasmEngine(): Promise<Engine> {
+  const engine = ortWeb(await import('onnxruntime-web/wasm') as unknown as OrtWebModule);
+  return { ...engine, open: (model, options) => engine.open(model, { ...options, threads: threads() }) };
+}
 
 /** Why there is no WebGPU here, as a sentence; undefined where there is. */
 export async function withoutWebGpu(): Promise<string | undefined> {

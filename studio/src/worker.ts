@@ -80,6 +80,8 @@ const handlers: Handlers = {
   judge: judgeMade,
   compare: compareMade,
   front: frontFor,
+  // Brings training with it.
+  reproduce: async (give, tell) => (await import('./worker-reproduce.ts')).reproduceHere(give, tell),
   // Brings the report's plots, which nothing else here needs.
   beside: async (give, tell) => (await import('./worker-beside.ts')).writeBeside(give, tell),
 };
