@@ -18,6 +18,7 @@ import { panels4 } from './four';
 import { panels8 } from './eight';
 import { tiles } from './tile';
 
+export { attendRows } from './attend-rows';
 export { addTo, attend, rmsNorm, rotate, siluTimes } from './decoder';
 export { productFloat } from './float';
 export { roundInputs } from './inputs';
@@ -25,11 +26,11 @@ export { roundInputs } from './inputs';
 /** out[token][8 · panel + row] for panels [first, last); `stride` in values; minima where `mins` is not 0. */
 export function product4(w: usize, scales: usize, mins: usize, groups: i32, x: usize, narrow: bool, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize): void {
   if (mins !== 0) {
-    const done = tiles(4, w, scales, mins, groups, x, tokens, out, stride, first, last, scratch, true, false);
+    const done = tiles(4, w, scales, mins, groups, x, narrow, tokens, out, stride, first, last, scratch, true, false);
     if (narrow) panels4(w, scales, mins, groups, x, out, stride, done, tokens, first, last, true, true);
     else panels4(w, scales, mins, groups, x, out, stride, done, tokens, first, last, true, false);
   } else {
-    const done = tiles(4, w, scales, 0, groups, x, tokens, out, stride, first, last, scratch, false, false);
+    const done = tiles(4, w, scales, 0, groups, x, narrow, tokens, out, stride, first, last, scratch, false, false);
     if (narrow) panels4(w, scales, 0, groups, x, out, stride, done, tokens, first, last, false, true);
     else panels4(w, scales, 0, groups, x, out, stride, done, tokens, first, last, false, false);
   }
@@ -37,11 +38,11 @@ export function product4(w: usize, scales: usize, mins: usize, groups: i32, x: u
 
 /** The same of eight bits. */
 export function product8(w: usize, scales: usize, mins: usize, groups: i32, x: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize): void {
-  if (mins !== 0) panels8(w, scales, mins, groups, x, out, stride, tiles(8, w, scales, mins, groups, x, tokens, out, stride, first, last, scratch, true, false), tokens, first, last, true, false);
-  else panels8(w, scales, 0, groups, x, out, stride, tiles(8, w, scales, 0, groups, x, tokens, out, stride, first, last, scratch, false, false), tokens, first, last, false, false);
+  if (mins !== 0) panels8(w, scales, mins, groups, x, out, stride, tiles(8, w, scales, mins, groups, x, false, tokens, out, stride, first, last, scratch, true, false), tokens, first, last, true, false);
+  else panels8(w, scales, 0, groups, x, out, stride, tiles(8, w, scales, 0, groups, x, false, tokens, out, stride, first, last, scratch, false, false), tokens, first, last, false, false);
 }
 
 /** Eight bits with a scale for each half of a group. */
 export function product8Halves(w: usize, scales: usize, groups: i32, x: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize): void {
-  panels8(w, scales, 0, groups, x, out, stride, tiles(8, w, scales, 0, groups, x, tokens, out, stride, first, last, scratch, false, true), tokens, first, last, false, true);
+  panels8(w, scales, 0, groups, x, out, stride, tiles(8, w, scales, 0, groups, x, false, tokens, out, stride, first, last, scratch, false, true), tokens, first, last, false, true);
 }

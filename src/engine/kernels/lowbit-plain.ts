@@ -35,7 +35,7 @@ export function plainLowBit(memory: WebAssembly.Memory): LowBitKernels {
   const signed = (at: number): number => (bytes()[at] << 24) >> 24;
   const sideAt = (address: number, side: number, row: number): number => floats()[address / 4 + side * panelRows + row];
 
-  return {
+  const kernels: LowBitKernels = {
     roundInputs(x, groups, { at, bits }) {
       const [F, S, I] = [floats(), shorts(), new Int32Array(memory.buffer)];
       for (let g = 0; g < groups; g++) {
@@ -146,5 +146,9 @@ export function plainLowBit(memory: WebAssembly.Memory): LowBitKernels {
         F[out / 4 + i] = f(mixed / sum);
       }
     },
+    attendRows(query, queryStride, keys, values, stride, from, to, width, scale, scores, out, outStride) {
+      for (let r = 0; r < 4; r++) kernels.attend(query + r * queryStride, keys, values, stride, from, to + r, width, scale, scores, out + r * outStride);
+    },
   };
+  return kernels;
 }

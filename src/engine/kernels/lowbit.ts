@@ -47,9 +47,11 @@ export interface LowBitKernels {
   siluTimes(gate: number, up: number, count: number): void;
   /** `listed`: where the numbers of `more` positions lie that follow those in [from, to). */
   attend(query: number, keys: number, values: number, stride: number, from: number, to: number, width: number, scale: number, scores: number, out: number, listed?: number, more?: number): void;
+  /** Four tokens that follow each other, row r over positions [from, to + r), with the bits of each alone; `scores` holds four times to + 8 − from values. */
+  attendRows(query: number, queryStride: number, keys: number, values: number, stride: number, from: number, to: number, width: number, scale: number, scores: number, out: number, outStride: number): void;
 }
 
-type Exports = Readonly<Record<'roundInputs' | 'product4' | 'product8' | 'product8Halves' | 'productFloat' | 'rmsNorm' | 'addTo' | 'rotate' | 'siluTimes' | 'attend', (...args: number[]) => void>>;
+type Exports = Readonly<Record<'roundInputs' | 'product4' | 'product8' | 'product8Halves' | 'productFloat' | 'rmsNorm' | 'addTo' | 'rotate' | 'siluTimes' | 'attend' | 'attendRows', (...args: number[]) => void>>;
 
 /** Most threads that share a memory. */
 export const mostMembers = 15;
@@ -66,7 +68,7 @@ export function lowBitKernels(memory: WebAssembly.Memory, build: LowBitBuild = f
   const bytes = build === 'relaxed SIMD' ? (shared ? lowbitSharedRelaxedWasm() : lowbitRelaxedWasm()) : shared ? lowbitSharedWasm() : lowbitWasm();
   const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory, abort: () => { throw new Error('kernel aborted'); } } });
   const run = instance.exports as unknown as Exports;
-  const { rmsNorm, addTo, rotate, siluTimes } = run;
+  const { rmsNorm, addTo, rotate, siluTimes, attendRows } = run;
   const scratch = 1024 + member * scratchBytes;
   return {
     roundInputs: (x, groups, { at, bits }) => run.roundInputs(x, groups, at, inputTop[bits]),
@@ -74,7 +76,7 @@ export function lowBitKernels(memory: WebAssembly.Memory, build: LowBitBuild = f
     product8: (p, scales, mins, x) => run.product8(p.weights, scales, mins, p.groups, x.at, p.tokens, p.out, p.stride, p.first, p.last, scratch),
     product8Halves: (p, scales, x) => run.product8Halves(p.weights, scales, p.groups, x.at, p.tokens, p.out, p.stride, p.first, p.last, scratch),
     productFloat: (p, x) => run.productFloat(p.weights, p.groups, x, p.tokens, p.out, p.stride, p.first, p.last),
-    rmsNorm, addTo, rotate, siluTimes,
+    rmsNorm, addTo, rotate, siluTimes, attendRows,
     attend: (query, keys, values, stride, from, to, width, scale, scores, out, listed = 0, more = 0) => run.attend(query, keys, values, stride, from, to, width, scale, scores, out, listed, more),
   };
 }
