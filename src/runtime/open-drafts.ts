@@ -36,16 +36,18 @@ export const defaultDraftTokens = 4;
 
 export async function openDrafts(
   { drafts: [first, ...rest], draftTokens = defaultDraftTokens, draftTree = false }: DraftSettings,
-  model: { readonly name: string; readonly tokenizer: Tokenizer }, tensorsOf: (draft: LanguageModel) => ReadonlyMap<string, TensorRef>, options: Pick<DecoderOptions, 'context' | 'sequences' | 'kernels'>, level = 1,
+  model: { readonly name: string; readonly tokenizer: Tokenizer; readonly vocabulary: number }, tensorsOf: (draft: LanguageModel) => ReadonlyMap<string, TensorRef>, options: Pick<DecoderOptions, 'context' | 'sequences' | 'kernels'>, level = 1,
 ): Promise<OpenedDrafts> {
   if (first === 'ngram') {
     if (rest.length > 0) throw errors.last({});
     return { bytes: 0, for: () => ({ drafter: new NgramDrafter({ depth: draftTokens }), levels: [] }) };
   }
   if (!('kvHeads' in first.config)) throw errors.architecture({ draft: first.name, architecture: first.config.family });
-  if (first.tokenizer === undefined || !sameTokens(openTokenizer(first.tokenizer), model.tokenizer)) throw errors.tokenizer({ draft: first.name, model: model.name });
+  const { vocabSize } = first.config;
+  // Ids without a token may fill up a vocabulary; the model must know all that its draft may guess.
+  if (first.tokenizer === undefined || vocabSize > model.vocabulary || !sameTokens(openTokenizer(first.tokenizer), model.tokenizer)) throw errors.tokenizer({ draft: first.name, model: model.name });
   if (draftTree && rest.length > 0) throw errors.tree({});
-  const below = rest.length === 0 ? undefined : await openDrafts({ drafts: rest, draftTokens }, model, tensorsOf, options, level + 1);
+  const below = rest.length === 0 ? undefined : await openDrafts({ drafts: rest, draftTokens }, { ...model, name: first.name, vocabulary: vocabSize }, tensorsOf, options, level + 1);
   const context = Math.min(options.context ?? Infinity, first.config.maxPositions);
   const decoder = await LlamaDecoder.open(first.config, tensorsOf(first), { ...options, context });
   return {

@@ -54,7 +54,7 @@ export async function openTextModel(model: LanguageModel, options: TextModelOpti
   const tensorsOf = ({ tensors }: LanguageModel): ReadonlyMap<string, TensorRef> => (weights === undefined ? tensors : new Map([...tensors].map(([name, tensor]) => [name, inBlocks(tensor, weights)])));
   const tokenizer = openTokenizer(files);
   const llama = await LlamaDecoder.open(model.config, tensorsOf(model), options);
-  const opened = drafts.length === 0 ? undefined : await openDrafts({ ...options, drafts }, { name: model.name, tokenizer }, tensorsOf, { context: llama.context, sequences: llama.sequences.length, ...(options.kernels === undefined ? {} : { kernels: options.kernels }) });
+  const opened = drafts.length === 0 ? undefined : await openDrafts({ ...options, drafts }, { name: model.name, tokenizer, vocabulary: llama.vocabulary }, tensorsOf, { context: llama.context, sequences: llama.sequences.length, ...(options.kernels === undefined ? {} : { kernels: options.kernels }) });
   const slots = new TextSlots(llama, opened, options.draftTokens ?? defaultDraftTokens);
   const endTokens = endTokensOf(model);
   const encode = (prompt: string): number[] => tokenizer.encode(prompt);
