@@ -45,6 +45,13 @@ export function siluTimes(gate: usize, up: usize, count: i32): void {
   }
 }
 
+/** Where the p-th of the positions lies that are attended to: `range` of them from `from` on, then listed ones. */
+// @ts-ignore: decorator
+@inline
+function rowAt(rows: usize, stride: usize, from: i32, range: i32, listed: usize, p: i32): usize {
+  return rows + <usize>(p < range ? from + p : load<i32>(listed + (<usize>(p - range) << 2))) * stride;
+}
+
 /**
  * Attention of one query head over positions [from, to) of a cache [position][kvHeads][width], then over `more` of them
  * whose numbers are listed: `keys` and `values` point at the head's first position, `stride` is the distance of positions
@@ -55,12 +62,33 @@ export function attend(query: usize, keys: usize, values: usize, stride: usize, 
   let top: f32 = -Infinity;
   const range = to - from;
   const count = range + more;
-  for (let p = 0; p < count; p++) {
-    const key = keys + <usize>(p < range ? from + p : load<i32>(listed + (<usize>(p - range) << 2))) * stride;
+  let next = 0;
+  // Four positions at a time: their sums do not wait for each other.
+  for (; next + 3 < count; next += 4) {
+    const ka = rowAt(keys, stride, from, range, listed, next), kb = rowAt(keys, stride, from, range, listed, next + 1);
+    const kc = rowAt(keys, stride, from, range, listed, next + 2), kd = rowAt(keys, stride, from, range, listed, next + 3);
+    let a = f32x4.splat(0), b = f32x4.splat(0), c = f32x4.splat(0), d = f32x4.splat(0);
+    for (let i: usize = 0; i < bytes; i += 16) {
+      const q = v128.load(query + i);
+      a = f32x4.add(a, f32x4.mul(q, v128.load(ka + i)));
+      b = f32x4.add(b, f32x4.mul(q, v128.load(kb + i)));
+      c = f32x4.add(c, f32x4.mul(q, v128.load(kc + i)));
+      d = f32x4.add(d, f32x4.mul(q, v128.load(kd + i)));
+    }
+    const four = scores + (<usize>next << 2);
+    const sa = total(a) * scale, sb = total(b) * scale, sc = total(c) * scale, sd = total(d) * scale;
+    store<f32>(four, sa);
+    store<f32>(four, sb, 4);
+    store<f32>(four, sc, 8);
+    store<f32>(four, sd, 12);
+    top = max(top, max(max(sa, sb), max(sc, sd)));
+  }
+  for (; next < count; next++) {
+    const key = rowAt(keys, stride, from, range, listed, next);
     let sum = f32x4.splat(0);
     for (let i: usize = 0; i < bytes; i += 16) sum = f32x4.add(sum, f32x4.mul(v128.load(query + i), v128.load(key + i)));
     const score = total(sum) * scale;
-    store<f32>(scores + (<usize>p << 2), score);
+    store<f32>(scores + (<usize>next << 2), score);
     top = max(top, score);
   }
   const padded = (count + 3) & ~3;
@@ -72,10 +100,26 @@ export function attend(query: usize, keys: usize, values: usize, stride: usize, 
     norm = f32x4.add(norm, e);
   }
   const sum = f32x4.splat(total(norm));
-  for (let i: usize = 0; i < bytes; i += 16) {
+  let i: usize = 0;
+  // A row of values is read in pieces as long as a cache line.
+  for (; i + 48 < bytes; i += 64) {
+    let a = f32x4.splat(0), b = f32x4.splat(0), c = f32x4.splat(0), d = f32x4.splat(0);
+    for (let p = 0; p < count; p++) {
+      const weight = v128.load32_splat(scores + (<usize>p << 2));
+      const row = rowAt(values, stride, from, range, listed, p) + i;
+      a = f32x4.add(a, f32x4.mul(weight, v128.load(row)));
+      b = f32x4.add(b, f32x4.mul(weight, v128.load(row, 16)));
+      c = f32x4.add(c, f32x4.mul(weight, v128.load(row, 32)));
+      d = f32x4.add(d, f32x4.mul(weight, v128.load(row, 48)));
+    }
+    v128.store(out + i, f32x4.div(a, sum));
+    v128.store(out + i, f32x4.div(b, sum), 16);
+    v128.store(out + i, f32x4.div(c, sum), 32);
+    v128.store(out + i, f32x4.div(d, sum), 48);
+  }
+  for (; i < bytes; i += 16) {
     let acc = f32x4.splat(0);
-    for (let p = 0; p < range; p++) acc = f32x4.add(acc, f32x4.mul(v128.load32_splat(scores + (<usize>p << 2)), v128.load(values + <usize>(from + p) * stride + i)));
-    for (let p = range; p < count; p++) acc = f32x4.add(acc, f32x4.mul(v128.load32_splat(scores + (<usize>p << 2)), v128.load(values + <usize>load<i32>(listed + (<usize>(p - range) << 2)) * stride + i)));
+    for (let p = 0; p < count; p++) acc = f32x4.add(acc, f32x4.mul(v128.load32_splat(scores + (<usize>p << 2)), v128.load(rowAt(values, stride, from, range, listed, p) + i)));
     v128.store(out + i, f32x4.div(acc, sum));
   }
 }

@@ -31,6 +31,22 @@ function unpack4(at: usize, to: usize, stop: usize, minima: bool): void {
   }
 }
 
+/** Four bits to bytes of four columns at a time, those of low nibbles before those of high ones. */
+// @ts-ignore: decorator
+@inline
+function unpack4Bytes(at: usize, to: usize, stop: usize): void {
+  const low = i8x16.splat(15);
+  while (to < stop) {
+    const u = v128.load(at), v = v128.load(at, 16);
+    v128.store(to, v128.and(u, low));
+    v128.store(to, v128.and(v, low), 16);
+    v128.store(to, v128.and(i16x8.shr_u(u, 4), low), 32);
+    v128.store(to, v128.and(i16x8.shr_u(v, 4), low), 48);
+    at += 32;
+    to += 64;
+  }
+}
+
 // @ts-ignore: decorator
 @inline
 function unpack8(at: usize, to: usize, stop: usize): void {
@@ -46,22 +62,33 @@ function unpack8(at: usize, to: usize, stop: usize): void {
 @inline
 function plus(to: v128, codes: v128, x: v128): v128 { return i32x4.add(to, i32x4.dot_i16x8_s(codes, x)); }
 
+// @ts-ignore: decorator
+@inline
+function plusBytes(to: v128, codes: v128, x: v128): v128 { return ASC_FEATURE_RELAXED_SIMD ? i32x4.relaxed_dot_i8x16_i7x16_add_s(x, codes, to) : to; }
+
+/** Codes that are not less 8 yet. */
+// @ts-ignore: decorator
+@inline
+function centred(sum: v128, minima: bool, inputs: usize): v128 { return minima ? sum : i32x4.add(sum, v128.load32_splat(inputs, sides + 8)); }
+
 /** The first tokens, a multiple of four; what is left begins at the result. */
 // @ts-ignore: decorator
 @inline
-export function tiles(bits: i32, w: usize, scales: usize, mins: usize, groups: i32, x: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize, minima: bool, halves: bool): i32 {
+export function tiles(bits: i32, w: usize, scales: usize, mins: usize, groups: i32, x: usize, narrow: bool, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize, minima: bool, halves: bool): i32 {
   const whole = tokens & ~3;
   if (whole === 0) return 0;
   const row = <usize>groups * inputBytes;
   const outRow = <usize>stride << 2;
   const codeBytes: usize = <usize>bits << 5;
   const sideBytes: usize = halves ? 64 : 32;
+  const byBytes = ASC_FEATURE_RELAXED_SIMD && bits === 4;
   for (let p = first; p < last; p++) {
     const there = p * 8 + 4 < stride;
     for (let g = 0; g < groups; g += blockGroups) {
       const at = <usize>p * <usize>groups + <usize>g;
-      const stop = scratch + (<usize>min(blockGroups, groups - g) << 9);
-      if (bits === 4) unpack4(w + at * codeBytes, scratch, stop, minima);
+      const stop = scratch + (<usize>min(blockGroups, groups - g) << (byBytes ? 8 : 9));
+      if (byBytes) unpack4Bytes(w + at * codeBytes, scratch, stop);
+      else if (bits === 4) unpack4(w + at * codeBytes, scratch, stop, minima);
       else unpack8(w + at * codeBytes, scratch, stop);
       for (let t = 0; t < whole; t += 4) {
         let inputs = x + <usize>t * row + <usize>g * inputBytes;
@@ -78,9 +105,31 @@ export function tiles(bits: i32, w: usize, scales: usize, mins: usize, groups: i
         }
         for (let codes = scratch; codes < stop; inputs += inputBytes) {
           let a0 = i32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+          if (byBytes) {
+            // High bytes of the inputs first, where there are any.
+            for (let plane: usize = narrow ? 64 : 96; plane >= 64; plane -= 32) {
+              a0 = i32x4.shl(a0, 8); a1 = i32x4.shl(a1, 8); a2 = i32x4.shl(a2, 8); a3 = i32x4.shl(a3, 8);
+              b0 = i32x4.shl(b0, 8); b1 = i32x4.shl(b1, 8); b2 = i32x4.shl(b2, 8); b3 = i32x4.shl(b3, 8);
+              let from = inputs + plane;
+              const end = from + 32;
+              for (let at = codes; from < end; from += 4, at += 32) {
+                const u = v128.load(at), v = v128.load(at, 16);
+                const x0 = v128.load32_splat(from), x1 = v128.load32_splat(from + row), x2 = v128.load32_splat(from + row * 2), x3 = v128.load32_splat(from + row * 3);
+                a0 = plusBytes(a0, u, x0); b0 = plusBytes(b0, v, x0);
+                a1 = plusBytes(a1, u, x1); b1 = plusBytes(b1, v, x1);
+                a2 = plusBytes(a2, u, x2); b2 = plusBytes(b2, v, x2);
+                a3 = plusBytes(a3, u, x3); b3 = plusBytes(b3, v, x3);
+              }
+            }
+            codes += 256;
+            a0 = centred(a0, minima, inputs); b0 = centred(b0, minima, inputs);
+            a1 = centred(a1, minima, inputs + row); b1 = centred(b1, minima, inputs + row);
+            a2 = centred(a2, minima, inputs + row * 2); b2 = centred(b2, minima, inputs + row * 2);
+            a3 = centred(a3, minima, inputs + row * 3); b3 = centred(b3, minima, inputs + row * 3);
+          }
           let from = inputs;
           let end = codes + (halves ? 256 : 512);
-          while (codes < end) {
+          while (!byBytes && codes < end) {
             const u = v128.load(codes), v = v128.load(codes, 16);
             const x0 = v128.load32_splat(from), x1 = v128.load32_splat(from + row), x2 = v128.load32_splat(from + row * 2), x3 = v128.load32_splat(from + row * 3);
             a0 = plus(a0, u, x0); b0 = plus(b0, v, x0);
