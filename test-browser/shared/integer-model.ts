@@ -1,0 +1,18 @@
+/** What a network in integers alone answers: in Node and in a page the same. */
+import { openIntegerModel } from '../../src/runtime/index.ts';
+
+/** Scores of the first samples of an .npy of float32, [samples, 49, 10]. */
+export async function scoresOf(model: Uint8Array, inputs: Float32Array, samples: number): Promise<number[]> {
+  const opened = await openIntegerModel(model);
+  const [{ name }] = opened.inputs;
+  const width = inputs.length / samples;
+  const scores: number[] = [];
+  for (let i = 0; i < samples; i++) {
+    const found = await opened.run({ [name]: { type: 'f32', shape: [1, 1, 49, 10], data: inputs.subarray(i * width, (i + 1) * width) } });
+    scores.push(...Object.values(found)[0].data as Float32Array);
+  }
+  return scores;
+}
+
+export const scoresAt = async (model: string, inputs: readonly number[], samples: number): Promise<number[]> =>
+  scoresOf(new Uint8Array(await (await fetch(new URL(model, location.origin))).arrayBuffer()), Float32Array.from(inputs), samples);
