@@ -15,9 +15,10 @@ import { quantvggt } from './quantvggt.ts';
 import { mixdqReproduction } from './mixdq.ts';
 import { questLlm } from './quest-llm.ts';
 import type { Reproduction } from './reproduction.ts';
+import { sageattention2Reproduction } from './sageattention2.ts';
 import { specmquant } from './specmquant.ts';
 import { svdquantReproduction } from './svdquant.ts';
 import { viditQReproduction } from './vidit-q.ts';
 import { zeroq } from './zeroq.ts';
 
-export const reproductions: readonly Reproduction[] = [adaround, arcquantReproduction, doubleRounding, fp4dit, genie, hawqv3, krishnamoorthiInt8, lowbitFpDiffusion, mambaquant, mixdqReproduction, lqLoraReproduction, qPaletteReproduction, quamba2, quantvggt, questLlm, specmquant, svdquantReproduction, viditQReproduction, zeroq];
+export const reproductions: readonly Reproduction[] = [adaround, arcquantReproduction, doubleRounding, fp4dit, genie, hawqv3, krishnamoorthiInt8, lowbitFpDiffusion, mambaquant, mixdqReproduction, lqLoraReproduction, qPaletteReproduction, quamba2, quantvggt, questLlm, sageattention2Reproduction, specmquant, svdquantReproduction, viditQReproduction, zeroq];
