@@ -10,7 +10,7 @@ import type { TensorRef } from '../tensor-ref.ts';
 import { Arena } from './arena.ts';
 import { pathsOf, type BranchingDecoder } from './draft.ts';
 import type { CacheShape, KvCache } from './kv-cache.ts';
-import { openCache, type CacheFormat } from './kv-caches.ts';
+import { openCache, type CacheFormat, type OpenCache } from './kv-caches.ts';
 import { LlamaSequence } from './llama-sequence.ts';
 import { multiply, packMatrix, rowOf, takeRounded, type Inputs, type PackedMatrix } from './packed-matrix.ts';
 
@@ -33,7 +33,7 @@ export interface DecoderOptions {
   /** Texts that are held side by side, each with a cache of its own; default 1. */
   readonly sequences?: number;
   /** How keys and values are held: in float32, which is the default, or those of older tokens in 8 or 4 bits. */
-  readonly cache?: CacheFormat;
+  readonly cache?: CacheFormat | OpenCache;
   /** The kernels that compute; the WASM ones by default. */
   readonly kernels?: (memory: WebAssembly.Memory) => LowBitKernels;
   /** Threads that share the products, and what starts them; the memory is then shared. `stop` ends them. */
