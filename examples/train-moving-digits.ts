@@ -1,7 +1,7 @@
 /**
  * Trains a small Llama to watch films of moving digits and to answer questions about them, and saves it:
  *
- *     node --import tsx examples/train-moving-digits.ts out/moving-digits [steps with short films] [steps with whole ones]
+ *     node --import tsx examples/train-moving-digits.ts out/moving-digits [steps with short films] [steps with whole ones] [model to go on from]
  *
  * The loss is that of the answers, and a share of that of every next patch. Films are drawn as they are needed, none
  * twice; those with which it is judged have another seed.
@@ -11,8 +11,9 @@ import { i64 } from '../src/engine/tensor.ts';
 import { bindDimensions } from '../src/graph/bind.ts';
 import { int } from '../src/graph/build.ts';
 import { extend } from '../src/graph/extend.ts';
+import { openFolder } from '../src/files/fs-node.ts';
 import { saveLanguageModel } from '../src/jobs/save-language-model-node.ts';
-import type { LanguageModel } from '../src/models/language-model.ts';
+import { openLanguageModel, type LanguageModel } from '../src/models/language-model.ts';
 import { initialLlama, withTrainedWeights } from '../src/models/llama-init.ts';
 import type { LlamaConfig } from '../src/models/llama-config.ts';
 import { answerRows, answersOf, film, filmTokens, questions, vocabulary, wholeFilm } from '../src/reproductions/data/moving-digits.ts';
@@ -23,7 +24,7 @@ import { trainableWeights } from '../src/train/parameters.ts';
 import { cosine, withWarmup } from '../src/train/schedules.ts';
 import { Trainer } from '../src/train/trainer.ts';
 
-const [folder = 'out/moving-digits', short = '1200', whole = '150'] = process.argv.slice(2);
+const [folder = 'out/moving-digits', short = '1200', whole = '150', from] = process.argv.slice(2);
 const [batch, rate, patchShare, threads] = [8, 2e-3, 0.5, Number(process.env.FEWBIT_THREADS ?? 2)];
 /** Steps with films of so many frames. */
 const stages = [{ frames: 3, steps: Number(short) }, { frames: wholeFilm, steps: Number(whole) }];
@@ -65,12 +66,16 @@ async function judge(model: LanguageModel, frames: number, count: number): Promi
 
 const started = performance.now();
 const seconds = (): string => `${((performance.now() - started) / 1000).toFixed(0)} s`;
-let model = initialLlama('moving-digits', { vocabulary, hidden: 128, intermediate: 256, layers: 4, heads: 2, context: filmTokens() }, { seed: 0 });
+let model = from === undefined
+  ? initialLlama('moving-digits', { vocabulary, hidden: 128, intermediate: 256, layers: 4, heads: 2, context: filmTokens() }, { seed: 0 })
+  : await openLanguageModel(await openFolder(from));
+/** Films of another seed where training goes on, so that none is seen twice. */
+const seed = from === undefined ? 1 : 4;
 let seen = 0;
 for (const { frames, steps: count } of stages) {
   const trainer = await open(model, frames, seen);
   for (let step = 1; step <= count; step++) {
-    const films = Array.from({ length: batch }, (_, b) => film(1, seen * batch + b, frames).tokens);
+    const films = Array.from({ length: batch }, (_, b) => film(seed, seen * batch + b, frames).tokens);
     const result = await trainer.accumulate({
       input_ids: i64([batch, filmTokens(frames)], films.flatMap((tokens) => tokens.slice(0, -1))), labels: i64([batch * filmTokens(frames)], films.flatMap((tokens) => tokens.slice(1))),
       answers: i64([batch * questions.length], films.flatMap((tokens) => answerRows(frames).map((row) => tokens[row + 1]))),
