@@ -15,7 +15,7 @@ export interface RotatedFormat extends NumberFormat {
   /** The format of the turned matrix. */
   readonly inner: NumberFormat;
   /** The result for the matrix itself, from that for the turned one. */
-  turnedBack(quantized: Quantized, values: Float32Array): Quantized;
+  turnedBack(quantized: Quantized, values: Float32Array, transform?: Transform): Quantized;
 }
 
 export const isRotated = (format: NumberFormat): format is RotatedFormat => 'inner' in format;
@@ -28,28 +28,32 @@ const seed = 0x51;
 /** ±1 for each index of a side. */
 export const rotationSigns = (width: number): Float32Array => Float32Array.from(coinFlips(seed, width, 0, width), (coin) => 1 - 2 * coin);
 
-/** Rows of a row-major [rows, width] matrix under x → H·S·x. */
-export function rotateRows(values: Float32Array, width: number): Float32Array {
+/** Every run of `order` values times the Hadamard matrix: the plain transform, or a kernel with its bits. */
+export type Transform = (values: Float32Array, order: number) => Float32Array;
+
+function signed(values: Float32Array, width: number): Float32Array {
   const signs = rotationSigns(width);
-  return hadamardTransform(values.map((x, i) => x * signs[i % width]), rotationOrder(width));
+  const out = new Float32Array(values.length);
+  for (let row = 0; row < values.length; row += width) for (let i = 0; i < width; i++) out[row + i] = values[row + i] * signs[i];
+  return out;
 }
 
-function rotateRowsBack(values: Float32Array, width: number): Float32Array {
-  const signs = rotationSigns(width);
-  return hadamardTransform(values, rotationOrder(width)).map((x, i) => x * signs[i % width]);
-}
+/** Rows of a row-major [rows, width] matrix under x → H·S·x. */
+export const rotateRows = (values: Float32Array, width: number, transform: Transform = hadamardTransform): Float32Array => transform(signed(values, width), rotationOrder(width));
+
+const rotateRowsBack = (values: Float32Array, width: number, transform: Transform): Float32Array => signed(transform(values, rotationOrder(width)), width);
 
 const largest = 3.4028234663852886e38;
 /** Sums of the largest numbers stay numbers. */
 const finite = (values: Float32Array): Float32Array => values.map((x) => Math.max(-largest, Math.min(largest, x)));
 
 /** W̃ of a row-major [rows, cols] matrix. */
-export const rotated = (values: Float32Array, rows: number, cols: number): Float32Array =>
-  finite(transpose(rotateRows(finite(transpose(rotateRows(values, cols), rows, cols)), rows), cols, rows));
+export const rotated = (values: Float32Array, rows: number, cols: number, transform?: Transform): Float32Array =>
+  finite(transpose(rotateRows(finite(transpose(rotateRows(values, cols, transform), rows, cols)), rows, transform), cols, rows));
 
 /** W of W̃. */
-export const rotatedBack = (values: Float32Array, rows: number, cols: number): Float32Array =>
-  rotateRowsBack(transpose(rotateRowsBack(transpose(values, rows, cols), rows), cols, rows), cols);
+export const rotatedBack = (values: Float32Array, rows: number, cols: number, transform: Transform = hadamardTransform): Float32Array =>
+  rotateRowsBack(transpose(rotateRowsBack(transpose(values, rows, cols), rows, transform), cols, rows), cols, transform);
 
 /** The second moment [cols, cols] of x̃ = H·S·x from that of x. */
 export const rotatedMoment = (moment: Float32Array, cols: number): Float32Array => rotated(moment, cols, cols);
@@ -60,9 +64,10 @@ export function rotatedFormat(inner: NumberFormat): RotatedFormat {
     name, family: inner.family, bits: inner.bits, group: inner.group, inner,
     bitsPerWeight: inner.bitsPerWeight,
     refuses: inner.refuses,
-    turnedBack(quantized, values) {
-      const renamed = { ...quantized, format: name };
-      return { ...renamed, squaredError: squaredDistance(format.decode(renamed), values) };
+    turnedBack(quantized, values, transform) {
+      const { rows, cols } = quantized;
+      const decoded = rotatedBack(inner.decode({ ...quantized, format: inner.name }), rows, cols, transform);
+      return { ...quantized, format: name, squaredError: squaredDistance(decoded, values) };
     },
     encode(values: Float32Array, rows: number, cols: number, options: EncodeOptions = {}): Quantized {
       checkInput(values, rows, cols, options);

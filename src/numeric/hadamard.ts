@@ -123,15 +123,21 @@ export function largestHadamardOrder(width: number): number {
 export function hadamardTransform(values: ArrayLike<number>, order: number): Float32Array {
   const factors = factorsOf(order);
   if (values.length % order !== 0) throw errors.length({ length: values.length, order });
-  const out = Float64Array.from(values);
-  let step = order;
-  for (const factor of factors) {
-    step /= factor;
-    if (isPowerOfTwo(factor)) butterflies(out, factor, step);
-    else multiply(out, factor, step);
-  }
+  const out = new Float32Array(values.length);
+  const run = new Float64Array(order);
+  const dense = factors.map((factor) => (isPowerOfTwo(factor) ? new Int8Array() : paley(factor)));
   const scale = 1 / Math.sqrt(order);
-  return Float32Array.from(out, (value) => value * scale);
+  for (let begin = 0; begin < values.length; begin += order) {
+    for (let i = 0; i < order; i++) run[i] = values[begin + i];
+    let step = order;
+    factors.forEach((factor, at) => {
+      step /= factor;
+      if (isPowerOfTwo(factor)) butterflies(run, factor, step);
+      else multiply(run, dense[at], factor, step);
+    });
+    for (let i = 0; i < order; i++) out[begin + i] = run[i] * scale;
+  }
+  return out;
 }
 
 /** A power of two over values that lie `step` apart. */
@@ -148,8 +154,7 @@ function butterflies(out: Float64Array, factor: number, step: number): void {
 }
 
 /** Any matrix over values that lie `step` apart. */
-function multiply(out: Float64Array, factor: number, step: number): void {
-  const h = signs(factor);
+function multiply(out: Float64Array, h: Int8Array, factor: number, step: number): void {
   const run = new Float64Array(factor);
   for (let block = 0; block < out.length; block += factor * step) {
     for (let at = block; at < block + step; at++) {

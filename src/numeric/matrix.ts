@@ -15,7 +15,14 @@ export function matmul(a: ArrayLike<number>, b: ArrayLike<number>, m: number, k:
 /** Aᵀ for A [rows, cols]. */
 export function transpose(a: Float32Array, rows: number, cols: number): Float32Array {
   const t = new Float32Array(rows * cols);
-  for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) t[j * rows + i] = a[i * cols + j];
+  // Squares whose lines stay in the first-level cache.
+  const side = 32;
+  for (let top = 0; top < rows; top += side) {
+    for (let left = 0; left < cols; left += side) {
+      const [bottom, right] = [Math.min(rows, top + side), Math.min(cols, left + side)];
+      for (let i = top; i < bottom; i++) for (let j = left; j < right; j++) t[j * rows + i] = a[i * cols + j];
+    }
+  }
   return t;
 }
 

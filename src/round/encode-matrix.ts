@@ -1,4 +1,5 @@
 /** Scales and codes of a matrix by the kernel where there is one, else by the format itself; the same bytes. */
+import { hadamardFast } from '../engine/kernels/hadamard.ts';
 import { encodeFast, fitFast } from '../engine/kernels/scales.ts';
 import { encodeTrellisFast, hasTrellisKernel } from '../engine/kernels/trellis.ts';
 import { encodeBlocks, isBlockFormat } from '../formats/column-blocks.ts';
@@ -12,9 +13,11 @@ export const fitMatrix = (format: ScaledFormat, values: Float32Array, rows: numb
 
 export function encodeMatrix(format: NumberFormat, values: Float32Array, rows: number, cols: number, options: EncodeOptions = {}): Quantized {
   if (isBlockFormat(format)) return encodeBlocks(format, values, rows, cols, options, searchTrellis);
-  if (isRotated(format) && isBlockFormat(format.inner)) {
+  if (isRotated(format)) {
     checkInput(values, rows, cols, options);
-    return format.turnedBack(encodeBlocks(format.inner, rotated(values, rows, cols), rows, cols, {}, searchTrellis), values);
+    // Importance belongs to columns that the rotation mixes.
+    const { importance: _mixed, ...rest } = options;
+    return format.turnedBack(encodeMatrix(format.inner, rotated(values, rows, cols, hadamardFast), rows, cols, isBlockFormat(format.inner) ? {} : rest), values, hadamardFast);
   }
   return encodeFast(format, values, rows, cols, options) ?? format.encode(values, rows, cols, options);
 }

@@ -4,6 +4,7 @@
  * its diagonal blocks of 16 columns, block b is coded after adding Σ_{j<b} (W_j − Ŵ_j)·U_jb. A rotated format is rounded as
  * its turned matrix, with the turned second moment.
  */
+import { hadamardFast } from '../engine/kernels/hadamard.ts';
 import { stripRows, wasmFeedback, type FeedbackKernel, type UnitUpper } from '../engine/kernels/gemm.ts';
 import { blockCols, finished, isBlockFormat, type BlockFormat } from '../formats/column-blocks.ts';
 import type { NumberFormat } from '../formats/format.ts';
@@ -26,7 +27,7 @@ export const ldlq: Rounder<LdlqOptions> = (weight, format, statistics, options =
   const { rows, cols } = weight;
   if (isRotated(format)) {
     const factor = options.factor ?? factorForLdlq(needed(weight, statistics?.hessian), cols, format, options);
-    return format.turnedBack(ldlq({ ...weight, values: rotated(weight.values, rows, cols) }, format.inner, undefined, { ...options, factor }), weight.values);
+    return format.turnedBack(ldlq({ ...weight, values: rotated(weight.values, rows, cols, hadamardFast) }, format.inner, undefined, { ...options, factor }), weight.values, hadamardFast);
   }
   const factor = options.factor ?? factorForLdlq(needed(weight, statistics?.hessian), cols, format, options);
   if (isScaled(format)) return gptq(weight, format, undefined, { factor });

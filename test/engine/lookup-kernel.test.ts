@@ -1,7 +1,7 @@
 /** Products that only add: the bits of the plain twins, exact sums, and the figures of the cards of ternary and complex networks. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { blockSize, imaginary, lookupKernels, packDigits, packRowScales, real, tableBytes, ternary, type LookupKernels, type Signs } from '../../src/engine/kernels/lookup.ts';
+import { blockSize, imaginary, lookupKernels, packDigits, packRowScales, real, ternary, type LookupKernels, type Signs } from '../../src/engine/kernels/lookup.ts';
 import { plainLookup } from '../../src/engine/kernels/lookup-plain.ts';
 import { parseFormat } from '../../src/formats/registry.ts';
 import { normal, randomInteger } from '../../src/numeric/random.ts';
