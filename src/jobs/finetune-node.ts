@@ -35,8 +35,13 @@ const errors = defineErrors('finetune', {
 
 export interface FinetuneHooks { readonly progress?: Progress }
 
-/** What one arm of a run trains: the network in its low-bit form, or the float control. */
-interface Arm { readonly file: string; readonly label: string; readonly weights: string; readonly activations: string }
+/** A file that is written, and how it holds weights and activations. */
+interface Planned { readonly file: string; readonly label: string; readonly weights: string; readonly activations: string }
+
+/** What one arm of a run trains: the network in its low-bit form, or the float control. Its files come in the order in which training gives them. */
+interface Arm { readonly label: string; readonly files: readonly Planned[]; /** Holds all widths and goes with the others; not judged. */ readonly switched?: string }
+
+interface Trained { readonly curve: TrainingCurve; readonly tensors: readonly TensorLine[][] }
 
 export async function finetune(request: FinetuneRequest, { progress = silentProgress }: FinetuneHooks = {}): Promise<FinetuneResult> {
   const started = performance.now();
@@ -53,28 +58,27 @@ export async function finetune(request: FinetuneRequest, { progress = silentProg
     const data = await openData(judging, model);
     if (data.calibration === undefined) throw errors.noData({});
     const arms = armsOf(model, settings);
-    for (const { file } of arms) if (!settings.overwrite && !settings.resume && existsSync(join(settings.output, file))) throw errors.exists({ file: join(settings.output, file) });
-    const training: TrainingCurve[] = [];
-    const lines: TensorLine[][] = [];
-    for (const arm of arms) {
-      const { curve, tensors } = await trainArm(model, data.calibration, settings, arm, progress);
-      training.push(curve);
-      lines.push(tensors);
-    }
-    const judged = settings.verdict ? await judgeInProcess({ settings: judging, items: arms.map(({ file }) => ({ name: file, target: 'onnx' as const, path: join(settings.output, file) })) }, progress) : undefined;
-    const loaded = arms.map(({ file, label }) => ({ file, target: 'onnx' as const, label }));
+    for (const file of arms.flatMap(writtenBy)) if (!settings.overwrite && !settings.resume && existsSync(join(settings.output, file))) throw errors.exists({ file: join(settings.output, file) });
+    const trained: Trained[] = [];
+    for (const arm of arms) trained.push(await trainArm(model, data.calibration, settings, arm, progress));
+    const loaded = arms.flatMap(({ files }) => files.map(({ file, label }) => ({ file, target: 'onnx' as const, label })));
+    const judged = settings.verdict ? await judgeInProcess({ settings: judging, items: loaded.map(({ file, target }) => ({ name: file, target, path: join(settings.output, file) })) }, progress) : undefined;
     const snippets = settings.verdict ? await runSnippets(loaded, settings.output, progress) : unexecutedSnippets(loaded);
-    const outputs = await Promise.all(arms.map(async (arm, i): Promise<Output> => {
-      const path = join(settings.output, arm.file);
-      const { size } = await stat(path);
-      const bits = (8 * lines[i].reduce((sum, line) => sum + line.bytesAfter, 0)) / model.parameters;
-      const verdict = verdictOf({ file: arm.file, target: 'onnx', format: arm.weights, size, bitsPerWeight: bits }, judged?.[i]);
+    const outputs = await Promise.all(arms.flatMap((arm, a) => arm.files.map(async ({ file, label, weights }, i): Promise<Output> => {
+      const at = loaded.findIndex((other) => other.file === file);
+      const { curve: { losses, seconds }, tensors } = trained[a];
+      const files = await Promise.all([file, ...(i === 0 && arm.switched !== undefined ? [arm.switched] : [])].map(async (path) => ({ path, bytes: (await stat(join(settings.output, path))).size, sha256: await fileHash(join(settings.output, path)) })));
+      const bits = (8 * tensors[i].reduce((sum, line) => sum + line.bytesAfter, 0)) / model.parameters;
       return {
-        file: arm.file, files: [{ path: arm.file, bytes: size, sha256: await fileHash(path) }], target: 'onnx', label: arm.label,
-        recipe: settings.lora === undefined ? settings.recipe : `${settings.recipe}, rank ${settings.lora}`, tensors: lines[i], histograms: [], verdict, snippet: snippets[i],
-        notes: [`trained for ${training[i].losses.length} steps in ${training[i].seconds.toFixed(0)} s; loss ${training[i].losses[0]?.toPrecision(3)} to ${tail(training[i].losses).toPrecision(3)}`],
+        file, files, target: 'onnx', label, recipe: settings.lora === undefined ? settings.recipe : `${settings.recipe}, rank ${settings.lora}`,
+        tensors: tensors[i], histograms: [], verdict: verdictOf({ file, target: 'onnx', format: weights, size: files[0].bytes, bitsPerWeight: bits }, judged?.[at]), snippet: snippets[at],
+        notes: [
+          `trained for ${losses.length} steps in ${seconds.toFixed(0)} s; loss ${losses[0]?.toPrecision(3)} to ${tail(losses).toPrecision(3)}`,
+          ...(arm.switched === undefined ? [] : [`${arm.switched} computes the same where its input \`bits\` gives every layer ${Number(/\d/.exec(label)![0])}, and takes other widths as well`]),
+        ],
       };
-    }));
+    })));
+    const training = trained.map(({ curve }) => curve);
     return await resultOf(model, settings, data, outputs, training, (performance.now() - started) / 1000);
   } finally {
     await model.close();
@@ -89,12 +93,17 @@ function tail(losses: readonly number[]): number {
 }
 
 function armsOf(model: SourceModel, settings: FinetuneSettings): Arm[] {
-  const { weights, activations } = settings;
+  const { weights, activations, recipe, widths } = settings;
+  const planned = (label: string, w: string, a: string): Planned => ({ file: `${model.name}-${label}.onnx`, label, weights: w === 'float' ? 'f32' : w, activations: a });
   const label = labelOf(settings);
-  const main: Arm = { file: `${model.name}-${label}.onnx`, label, weights: weights === 'float' ? 'f32' : weights, activations };
-  const control: Arm = { file: `${model.name}-float.onnx`, label: 'float', weights: 'f32', activations: 'float' };
-  return settings.control && label !== 'float' ? [main, control] : [main];
+  const main: Arm = recipe === 'double-rounding'
+    ? { label: 'switchable', switched: `${model.name}-switchable.onnx`, files: widths.map((width) => planned(`w${width}a${width}`, `int${width}/channel`, `int${width}/tensor`)) }
+    : { label, files: [planned(label, weights, activations)] };
+  return settings.control && main.label !== 'float' ? [main, { label: 'float', files: [planned('float', 'float', 'float')] }] : [main];
 }
+
+/** Every file of an arm. */
+const writtenBy = ({ files, switched }: Arm): string[] => [...files.map(({ file }) => file), ...(switched === undefined ? [] : [switched])];
 
 function labelOf({ recipe, weights, activations, lora }: FinetuneSettings): string {
   if (roundsOfFrozen(recipe) !== undefined) return `${weights.replace(/@.*/, '').replaceAll(/[^a-z0-9]+/gi, '-')}-r${lora}`;
@@ -102,14 +111,15 @@ function labelOf({ recipe, weights, activations, lora }: FinetuneSettings): stri
   return w === undefined && a === undefined ? 'float' : `w${w ?? 'f'}a${a ?? 'f'}`;
 }
 
-async function trainArm(model: SourceModel, data: Dataset, settings: FinetuneSettings, arm: Arm, progress: Progress): Promise<{ readonly curve: TrainingCurve; readonly tensors: TensorLine[] }> {
+async function trainArm(model: SourceModel, data: Dataset, settings: FinetuneSettings, arm: Arm, progress: Progress): Promise<Trained> {
   const started = performance.now();
   const control = arm.label === 'float';
   const prepared: Prepared = await prepareTraining(model, data, {
-    ...settings, engine: ortNode, weightBits: control ? undefined : bitsOf(settings.weights), activationBits: control ? undefined : bitsOf(settings.activations),
+    ...settings, ...(control && settings.recipe === 'double-rounding' ? { recipe: 'lsq' as const } : {}),
+    engine: ortNode, weightBits: control ? undefined : bitsOf(settings.weights), activationBits: control ? undefined : bitsOf(settings.activations),
   });
-  const path = join(settings.output, arm.file);
-  const checkpoint = checkpointFile(`${path}.training`, JSON.stringify({ ...settings, resume: false, overwrite: false, verdict: false, arm: arm.label }));
+  const name = arm.switched ?? arm.files[0].file;
+  const checkpoint = checkpointFile(`${join(settings.output, name)}.training`, JSON.stringify({ ...settings, resume: false, overwrite: false, verdict: false, arm: arm.label }));
   const known = settings.resume ? await checkpoint.load(prepared.trainer) : new Map<string, Tensor>();
   progress.phase(`train ${arm.label}`, prepared.steps);
   const losses = Array.from((known.get('losses')?.data ?? []) as ArrayLike<number>);
@@ -126,10 +136,10 @@ async function trainArm(model: SourceModel, data: Dataset, settings: FinetuneSet
       checkpoint: (state) => checkpoint.save(new Map([...state, ['losses', { type: 'f64', shape: [losses.length], data: Float64Array.from(losses) }]])),
     });
     progress.end();
-    const graph = await prepared.finish();
-    await attempt(path, () => writeGraphAt(path, graph));
+    const graphs = await prepared.finish();
+    for (const [i, file] of writtenBy(arm).entries()) await attempt(join(settings.output, file), () => writeGraphAt(join(settings.output, file), graphs[i].graph));
     await checkpoint.forget();
-    return { curve: { file: arm.file, losses, stepsPerEpoch: prepared.stepsPerEpoch, seconds: (performance.now() - started) / 1000 }, tensors: prepared.tensors };
+    return { curve: { file: name, losses, stepsPerEpoch: prepared.stepsPerEpoch, seconds: (performance.now() - started) / 1000 }, tensors: graphs.map(({ tensors }) => tensors) };
   } finally {
     await prepared.trainer.dispose();
   }

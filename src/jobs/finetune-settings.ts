@@ -16,12 +16,15 @@ export const finetuneSettings = quantizeSettings
   .pick({ model: true, output: true, data: true, labels: true, evalData: true, evalLabels: true, input: true, task: true, evaluationSamples: true, seed: true, threads: true, overwrite: true, resume: true, verdict: true })
   .extend({
     data: z.string(),
-    /** How the quantizers learn: `lsq` learns step sizes; `quest-llm` rotates, fits a grid to each row and token, and trusts gradients near it. */
+    /** How the quantizers learn: `lsq` learns step sizes; `quest-llm` rotates, fits a grid to each row and token, and trusts gradients near it; `double-rounding` learns many widths at once. */
     recipe: z.enum(trainedRecipes.map(({ name }) => name)).default('lsq'),
     /** Format of weights that training learns for, per output channel; `float` trains the network as it is. Any format where matrices are rounded once; default 4 bits. */
     weights: z.string().optional(),
     /** Format of the inputs of linear layers, per tensor. */
     activations: format.optional(),
+    /** Widths that one network learns at once with `double-rounding`, of weights and inputs alike, by falling order: `8,6,4,2`. */
+    widths: z.union([z.string().regex(/^[2-8](,[2-8])*$/, 'must look like 8,6,4,2').transform((text) => text.split(',').map(Number)), z.array(z.number().int().min(2).max(8)).min(1)])
+      .refine((widths) => widths.every((width, i) => i === 0 || width < widths[i - 1]), 'must fall').optional(),
     /** Bits of the first and the last layer. */
     edgeBits: z.coerce.number().int().min(2).max(8).default(8),
     /** Layers left float, by name or `*` pattern. */
@@ -59,7 +62,11 @@ export const finetuneSettings = quantizeSettings
     if (!isFrozen && !learned.test(weights)) wrong('weights', 'must be float, or look like int4/channel');
     if (isFrozen && weights === 'float') wrong('weights', `must be a low-bit format with --recipe ${settings.recipe}`);
     if (isFrozen && activations !== 'float') wrong('activations', `must be float with --recipe ${settings.recipe}`);
-    return { ...settings, weights, activations, ...(isFrozen ? { lora: settings.lora ?? 8 } : {}) };
+    const isSwitched = settings.recipe === 'double-rounding';
+    if (isSwitched && (settings.weights ?? settings.activations) !== undefined) wrong('weights', 'are not given with --recipe double-rounding: --widths says both');
+    if (isSwitched && settings.lora !== undefined) wrong('lora', 'does not go with --recipe double-rounding, which changes all weights');
+    if (!isSwitched && settings.widths !== undefined) wrong('widths', 'are for --recipe double-rounding');
+    return { ...settings, weights, activations, widths: settings.widths ?? [8, 6, 4, 2], ...(isFrozen ? { lora: settings.lora ?? 8 } : {}) };
   });
 
 export type FinetuneSettings = z.output<typeof finetuneSettings>;

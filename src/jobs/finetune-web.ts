@@ -1,5 +1,5 @@
 /** Fine-tuning in a page: the same training as in Node, on files that the page holds and data that it reads, judged there too. */
-import type { Engine } from '../engine/session.ts';
+import type { Engine, Session } from '../engine/session.ts';
 import type { Score } from '../evaluate/score.ts';
 import { evaluate, inferTask, taskNamed } from '../evaluate/tasks.ts';
 import { onnxBytes } from '../files/onnx.ts';
@@ -9,6 +9,7 @@ import { bitsOf, finetuneSettings, type FinetuneRequest } from './finetune-setti
 import { silentProgress, type Progress } from './progress.ts';
 import { modern } from './recipe-runner.ts';
 import { checkSettings } from './settings.ts';
+import type { SourceModel } from './source.ts';
 import { openBlobs, type NamedBlob } from './source-web.ts';
 import { prepareTraining } from './training.ts';
 
@@ -25,12 +26,17 @@ export interface WebFinetuneOptions {
   readonly progress?: Progress;
 }
 
-export interface WebFinetuned {
-  /** The trained model as one ONNX file. */
+/** A trained model as one ONNX file. */
+export interface WebTrainedFile {
   readonly bytes: Uint8Array;
-  readonly losses: readonly number[];
-  /** The written file against the float model. */
+  /** The written file against the float model; none for a file whose widths are chosen by an input. */
   readonly score?: Score;
+}
+
+export interface WebFinetuned extends WebTrainedFile {
+  readonly losses: readonly number[];
+  /** Further files: of double rounding those of the other widths, by falling order, and the one that is switched. */
+  readonly more: readonly WebTrainedFile[];
 }
 
 /** Trains a model for its low-bit form. */
@@ -52,15 +58,21 @@ export async function finetuneFiles(files: readonly NamedBlob[], request: WebFin
     await prepared.trainer.dispose();
     progress.end();
   }
-  const bytes = await onnxBytes(await prepared.finish());
-  if (evaluation === undefined) return { bytes, losses };
-  const [float, trained] = [await openGraph(model.graph, engine), await engine.open({ bytes })];
+  const trained = await prepared.finish();
+  const written = await Promise.all(trained.map(({ graph }) => onnxBytes(graph)));
+  const scores = evaluation === undefined ? [] : await scoresOf(model, written.filter((_, i) => trained[i].isSwitched !== true), evaluation, engine);
+  const [first, ...more] = written.map((bytes, i): WebTrainedFile => ({ bytes, ...(scores[i] === undefined ? {} : { score: scores[i] }) }));
+  return { ...first, losses, more };
+}
+
+async function scoresOf(model: Pick<SourceModel, 'kind' | 'graph'>, files: readonly Uint8Array[], evaluation: Dataset, engine: Engine): Promise<readonly Score[]> {
+  const sessions: Session[] = [];
   try {
-    const task = model.kind === 'lm' ? taskNamed('lm') : inferTask(evaluation);
-    const [score] = await evaluate(task, float, [{ name: 'trained', session: trained }], evaluation, {});
-    return { bytes, losses, score };
+    sessions.push(await openGraph(model.graph, engine));
+    for (const bytes of files) sessions.push(await engine.open({ bytes }));
+    const [float, ...trained] = sessions;
+    return await evaluate(model.kind === 'lm' ? taskNamed('lm') : inferTask(evaluation), float, trained.map((session, i) => ({ name: `trained ${i}`, session })), evaluation, {});
   } finally {
-    await float.dispose();
-    await trained.dispose();
+    for (const session of sessions) await session.dispose();
   }
 }

@@ -1,41 +1,35 @@
-/** A source model and a request for training brought together: the step graph, the loop over the data, the way back. */
-import type { Engine, Feeds } from '../engine/session.ts';
+/** A source model and a request for training brought together: the step graph, and the way back. */
+import type { Engine } from '../engine/session.ts';
 import { defineErrors } from '../errors.ts';
 import type { Tensor } from '../engine/tensor.ts';
-import { bindFeeds } from '../evaluate/feeds.ts';
 import { exportFakeQuantize } from '../export/onnx-fake-quantize.ts';
 import { exportTrustQuantize } from '../export/onnx-trust-quantize.ts';
 import { exportWeightOnly } from '../export/onnx-weight-only.ts';
 import { parseFormat } from '../formats/registry.ts';
 import type { TensorRef } from '../tensor-ref.ts';
-import { bindToShapes } from '../graph/bind.ts';
 import { trainBatchNorm } from '../graph/train-batchnorm.ts';
 import type { Graph } from '../graph/graph.ts';
 import { linearSites, type Linear } from '../graph/linear.ts';
 import { isFloatType } from '../graph/values.ts';
 import { headName } from '../models/llama-weights.ts';
-import type { Batch, Dataset } from '../observe/data/index.ts';
-import { openGraph } from '../observe/taps.ts';
+import type { Dataset } from '../observe/data/index.ts';
 import { insertAdapters, mergeAdapters, type Adapter } from '../train/adapters.ts';
-import { augmentImages, type AugmentOptions } from '../train/augment.ts';
-import { fit } from '../train/fit.ts';
 import { besideAdapters, freezeBase, type FrozenBase } from '../train/frozen-base.ts';
 import { classification } from '../train/objective.ts';
-import { adam, adamw, sgd, type Optimizer } from '../train/optimizers.ts';
 import { trainableWeights } from '../train/parameters.ts';
 import { insertFakeQuantize, type QuantizationAware, type SiteBits } from '../train/quantization-aware.ts';
-import { constant, cosine, linear, withWarmup, type Schedule } from '../train/schedules.ts';
-import { observeSummaries } from '../train/summaries.ts';
 import { Trainer, type ParameterGroup } from '../train/trainer.ts';
 import { insertTrustQuantize } from '../train/trust-quantization.ts';
 import { turnable } from '../transform/rotate.ts';
 import { roundsOfFrozen, type FinetuneSettings } from './finetune-settings.ts';
+import { prepareAdaptive } from './adaptive-training.ts';
 import { keepsFloat } from './keep.ts';
 import type { TensorLine } from './result.ts';
 import type { SourceModel } from './source.ts';
+import { materialOf, ratesOf } from './training-material.ts';
 
 export interface TrainingOptions extends Pick<FinetuneSettings,
-  'recipe' | 'weights' | 'edgeBits' | 'keep' | 'epochs' | 'steps' | 'batch' | 'rate' | 'optimizer' | 'schedule' | 'warmup' | 'decay' | 'clipNorm' | 'distill' | 'temperature' | 'augment' | 'lora' | 'loraAlpha' | 'checkpointEvery' | 'seed' | 'threads'> {
+  'recipe' | 'weights' | 'widths' | 'edgeBits' | 'keep' | 'epochs' | 'steps' | 'batch' | 'rate' | 'optimizer' | 'schedule' | 'warmup' | 'decay' | 'clipNorm' | 'distill' | 'temperature' | 'augment' | 'lora' | 'loraAlpha' | 'checkpointEvery' | 'seed' | 'threads'> {
   readonly engine: Engine;
   readonly weightBits: number | undefined;
   readonly activationBits: number | undefined;
@@ -50,45 +44,38 @@ export interface Prepared {
   readonly trainer: Trainer;
   readonly steps: number;
   readonly stepsPerEpoch: number;
-  /** What the weights become. */
-  readonly tensors: TensorLine[];
   fit(hooks: FitHooks): Promise<void>;
-  /** The graph that the trained model is written as. */
-  finish(): Promise<Graph>;
+  /** The files that the trained model is written as. */
+  finish(): Promise<readonly TrainedGraph[]>;
 }
 
-/** Batches that say where step sizes start. */
-const summaryBatches = 4;
-/** Windows of text are long: few of them fill memory and time as many images do. Language models take smaller steps, adapters do not. */
-const usualBatch: Readonly<Record<SourceModel['kind'], number>> = { lm: 8, onnx: 64 };
+export interface TrainedGraph {
+  readonly graph: Graph;
+  /** What the weights became. */
+  readonly tensors: TensorLine[];
+  /** True where an input chooses the widths of layers, so that data alone cannot run it. */
+  readonly isSwitched?: boolean;
+}
+
+/** Language models take smaller steps, adapters do not. */
 const usualRate = (kind: SourceModel['kind'], lora: number | undefined): number => (kind === 'lm' && lora === undefined ? 3e-4 : 1e-3);
-/** Steps that an interruption costs at most. */
-const usualCheckpoint = 200;
 
 const errors = defineErrors('training', {
   noMatrices: (f: { model: string; recipe: string }) => [`${f.model} has no matrix products for ${f.recipe} to train`, 'use --recipe lsq, which quantizes convolutions too'],
 });
 
 export async function prepareTraining(model: SourceModel, data: Dataset, options: TrainingOptions): Promise<Prepared> {
+  if (options.recipe === 'double-rounding') return prepareAdaptive(model, data, options);
   const { engine, seed } = options;
-  const source = model.language?.graph() ?? model.graph;
-  const fixed = source.inputs[0]?.shape?.[0];
-  const wanted = options.batch ?? usualBatch[model.kind];
-  const batch = Math.min(typeof fixed === 'number' ? fixed : wanted, data.count);
-  const accumulate = Math.max(1, Math.round(wanted / batch));
-  const feedsOf = async (indices: readonly number[]): Promise<Feeds> => bindFeeds((await data.batch(indices)).feeds, source.inputs);
-  const first = await feedsOf(Array.from({ length: batch }, (_, i) => i));
-  // Not folded: a tied head, the transpose of the embedding table, must stay that and be trained with it.
-  const float = await bindToShapes(source, new Map(Object.entries(first).map(([name, { shape }]) => [name, shape])));
-  const [{ name: logits }] = float.outputs;
+  const material = await materialOf(model, data, options);
+  const { float, logits, stepsPerEpoch } = material;
 
   const isKept = ({ id, node }: Linear): boolean => keepsFloat(id, node.name, options.keep);
   const base = await frozenBase(float, isKept, options, model.name);
   const bits = bitsPerSite(linearSites(float), model.kind, base === undefined ? options : { ...options, weightBits: undefined, activationBits: undefined });
   const isTrust = options.recipe === 'quest-llm' && (options.weightBits ?? options.activationBits) !== undefined;
   const observed = isTrust ? [] : linearSites(float).filter((site) => bits(site).activation !== undefined);
-  const batches = Array.from({ length: Math.min(summaryBatches, Math.floor(data.count / batch)) }, (_, b) => Array.from({ length: batch }, (_, i) => b * batch + i));
-  const summaries = observed.length === 0 ? new Map() : await observeSummaries(float, engine, await Promise.all(batches.map(feedsOf)), [...new Set(observed.map((site) => site.input))]);
+  const summaries = await material.summaries(observed.map((site) => site.input));
   const summaryById = new Map(observed.map((site) => [site.id, summaries.get(site.input)!]));
   const isTrusted = ({ id, kind }: Linear): boolean => (kind === 'MatMul' || kind === 'Gemm') && id !== headName && !keepsFloat(id, '', options.keep);
   if (isTrust && !linearSites(float).some(isTrusted)) throw errors.noMatrices({ model: model.name, recipe: options.recipe });
@@ -105,45 +92,27 @@ export async function prepareTraining(model: SourceModel, data: Dataset, options
   else if (base === undefined) ({ graph, adapters } = insertAdapters(graph, linearSites(float), { rank: options.lora, alpha: options.loraAlpha, seed }));
   else ({ graph, adapters } = insertAdapters(graph, linearSites(graph).filter(({ id }) => base.weights.has(id)), { rank: options.lora, alpha: base.scaled ? options.loraAlpha : options.lora, seed, start: base.start }));
 
-  const stepsPerEpoch = Math.max(1, Math.floor(data.count / (batch * accumulate)));
   const steps = options.steps ?? Math.max(1, Math.round(options.epochs * stepsPerEpoch));
   const groups = groupsOf(float, scales, adapters, { ...options, rate: options.rate ?? usualRate(model.kind, options.lora) }, steps);
   const trainer = await Trainer.open(graph, {
     engine, loss: objective.loss, carry, groups, session: { threads: options.threads },
     ...(options.clipNorm === undefined ? {} : { clipNorm: options.clipNorm }),
   });
-  const views = augmentation(options.augment, data);
   return {
     trainer, steps, stepsPerEpoch,
-    tensors: base === undefined ? tensorLines(model, bits, options.weightBits) : frozenLines(model, base, options.lora!),
-    async fit({ onStep, checkpoint }) {
-      const teacher = options.distill > 0 ? await openGraph(float, engine) : undefined;
-      try {
-        await fit(trainer, {
-          data, batch, steps, seed, accumulate,
-          async feed({ feeds, labels }: Batch, step) {
-            const bound = views(bindFeeds(feeds, source.inputs), step);
-            const scores = teacher === undefined ? undefined : (await teacher.run(bindFeeds(bound, teacher.inputs)))[logits];
-            return { ...bound, ...objective.feed(labels, scores) };
-          },
-          ...(onStep === undefined ? {} : { onStep }), ...(checkpoint === undefined ? {} : { checkpoint, checkpointEvery: options.checkpointEvery ?? Math.min(stepsPerEpoch, usualCheckpoint) }),
-        });
-      } finally {
-        await teacher?.dispose();
-      }
-    },
+    fit: (hooks) => material.loop(trainer, objective, { ...hooks, steps }),
     async finish() {
       if (base !== undefined) {
         const beside = besideAdapters(model.graph, linearSites(model.graph).filter(({ id }) => base.weights.has(id)), adapters, (name) => trainer.values(name));
         // Adapters were trained beside float inputs.
-        return (await exportWeightOnly(beside, base.weights, { accuracyLevel: 0 })).graph;
+        return [{ graph: (await exportWeightOnly(beside, base.weights, { accuracyLevel: 0 })).graph, tensors: frozenLines(model, base, options.lora!) }];
       }
       const { graph: final } = await quantized(await mergeAdapters(model.graph, adapters, (name) => trainer.values(name)));
       // Constants of one graph may have the names of others in the other: only what training changed is carried over.
       const trained = trainer.graph().weights;
       const changed = new Set([...groups.flatMap(({ names }) => names), ...carry.keys()]);
       const weights = new Map([...final.weights].map(([name, weight]): [string, TensorRef] => [name, changed.has(name) ? trained.get(name)! : weight]));
-      return exportTrustQuantize(await exportFakeQuantize({ ...final, weights }));
+      return [{ graph: await exportTrustQuantize(await exportFakeQuantize({ ...final, weights })), tensors: tensorLines(model, bits, options.weightBits) }];
     },
   };
 }
@@ -168,24 +137,11 @@ function bitsPerSite(sites: readonly Linear[], kind: SourceModel['kind'], { weig
 }
 
 function groupsOf(float: Graph, scales: readonly string[], adapters: readonly Adapter[], options: TrainingOptions & { readonly rate: number }, steps: number): ParameterGroup[] {
-  const optimizer: Optimizer = { sgd: sgd({ momentum: 0.9, nesterov: true }), adam: adam(), adamw: adamw() }[options.optimizer];
-  const shape: Schedule = { cosine: cosine(steps - options.warmup), linear: linear(steps - options.warmup), constant: constant() }[options.schedule];
-  const schedule = options.warmup > 0 ? withWarmup(options.warmup, shape) : shape;
-  const group = (names: readonly string[], decay: number): ParameterGroup => ({ names, optimizer, rate: options.rate, schedule, decay });
+  const rates = ratesOf(options, steps);
+  const group = (names: readonly string[], decay: number): ParameterGroup => ({ names, ...rates, rate: options.rate, decay });
   if (adapters.length > 0) return [group(adapters.flatMap(({ a, b }) => [a, b]), 0), group(scales, 0)].filter(({ names }) => names.length > 0);
   const { matrices, others } = trainableWeights(float);
   return [group(matrices, options.decay), group(others, 0), group(scales, 0)].filter(({ names }) => names.length > 0);
-}
-
-function augmentation(text: string | undefined, data: Dataset): (feeds: Feeds, step: number) => Feeds {
-  if (text === undefined) return (feeds) => feeds;
-  const shift = /shift=(\d+)/.exec(text)?.[1];
-  const options: AugmentOptions = { flip: text.includes('flip'), ...(shift === undefined ? {} : { shift: Number(shift) }) };
-  const [name] = data.names;
-  return (feeds, step) => {
-    const key = feeds[name] === undefined ? Object.keys(feeds)[0] : name;
-    return { ...feeds, [key]: augmentImages(feeds[key], step, 0, options) };
-  };
 }
 
 function tensorLines({ graph }: SourceModel, bits: (site: Linear) => SiteBits, weightBits: number | undefined): TensorLine[] {

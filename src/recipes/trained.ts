@@ -26,4 +26,10 @@ export const trainedRecipes = [
     paper: { title: 'LQ-LoRA: Low-rank Plus Quantized Matrix Decomposition for Efficient Language Model Finetuning', arxiv: '2311.12023' },
     needs: ['training'], steps: [], formats: ['nf4/b64@bf16+nested8x256'], exports: ['onnx'],
   },
+  {
+    name: 'double-rounding',
+    summary: 'One network at many widths: integers of 8 bits that are read at fewer by rounding again, every width trained in turn.',
+    paper: { title: 'Nearly Lossless Adaptive Bit Switching', arxiv: '2502.01199' },
+    needs: ['training'], steps: [], formats: ['int8/channel'], exports: ['onnx'],
+  },
 ] as const satisfies readonly Recipe[];

@@ -34,6 +34,7 @@ const interruptedAfter = (steps: number) => ({ progress: { ...silentProgress, ad
 
 for (const { name, request, steps, file } of [
   { name: 'the keyword-spotting network', request: { ...keywords, batch: 32 }, steps: 12, file: 'kws-dscnn-w3a4.onnx' },
+  { name: 'the keyword-spotting network at two widths', request: { model: keywords.model!, data: keywords.data!, labels: keywords.labels!, recipe: 'double-rounding' as const, widths: '8,4', batch: 32 }, steps: 6, file: 'kws-dscnn-w4a4.onnx' },
   { name: 'the language model', request: { ...language, rate: 3e-4 }, steps: 6, file: 'host-llama-shakespeare-w4a8.onnx' },
 ]) {
   test(`${name}, interrupted and resumed, ends in the bytes of a run without a break`, async () => {
@@ -64,6 +65,26 @@ test('quantization-aware training brings the keyword network back, and the writt
   // Measured 65.5 against 90.5; rounded without training it is right in about one of twelve.
   assert.ok(accuracy.quantized > 50 && accuracy.float > 85, JSON.stringify(accuracy));
   assert.match(loads[0], /onnxruntime-node/);
+});
+
+test('one network learns three widths; a file per width is judged, and one file gives all of them', async () => {
+  const { weights: _weights, activations: _activations, ...plain } = keywords;
+  const { outputs } = await run({ ...plain, recipe: 'double-rounding', widths: '8,6,4', batch: 50, steps: 24, verdict: true, evaluationSamples: 100 }, 'widths');
+  assert.deepEqual(outputs.map(({ label }) => label), ['w8a8', 'w6a6', 'w4a4']);
+  assert.deepEqual(outputs.map(({ files }) => files.map(({ path }) => path)), [['kws-dscnn-w8a8.onnx', 'kws-dscnn-switchable.onnx'], ['kws-dscnn-w6a6.onnx'], ['kws-dscnn-w4a4.onnx']]);
+  for (const { verdict: { score } } of outputs) assert.ok(score!.metrics.find(({ name }) => name === 'top-1')!.quantized > 75);
+  const x = { type: 'f32' as const, shape: [1, 1, 49, 10], data: Float32Array.from({ length: 490 }, (_, i) => 20 * Math.sin(i)) };
+  // The engine folds batch normalization into convolutions whose weights are constants; as written, both compute the same.
+  const switched = await ortNode.open({ path: join(folder, 'widths', 'kws-dscnn-switchable.onnx') }, { optimize: 'none' });
+  const layers = switched.inputs.find(({ name }) => name === 'bits')!.shape![0] as number;
+  for (const [i, width] of [8, 6, 4].entries()) {
+    const fixed = await ortNode.open({ path: join(folder, 'widths', outputs[i].file) }, { optimize: 'none' });
+    const [result] = Object.values(await fixed.run({ [fixed.inputs[0].name]: x }));
+    const [same] = Object.values(await switched.run({ [fixed.inputs[0].name]: x, bits: i64([layers], Array.from({ length: layers }, () => width)) }));
+    assert.deepEqual(same.data, result.data);
+    await fixed.dispose();
+  }
+  await switched.dispose();
 });
 
 for (const { name, request, file } of [
@@ -113,6 +134,8 @@ test('what cannot be trained is told in one line', async () => {
   await assert.rejects(run({ ...keywords, weights: 'q4_k' }, 'e3'), { message: /--weights: must be float, or look like int4\/channel \(given: "q4_k"\)/ });
   await assert.rejects(run({ ...keywords, recipe: 'qlora', weights: 'nothing4', activations: 'float' }, 'e6'), { message: /nothing4/ });
   await assert.rejects(run({ ...keywords, recipe: 'qlora', activations: 'int8/tensor' }, 'e7'), { message: /--activations: must be float with --recipe qlora/ });
+  await assert.rejects(run({ ...keywords, recipe: 'double-rounding' }, 'e8'), { message: /--weights: are not given with --recipe double-rounding/ });
+  await assert.rejects(run({ ...keywords, widths: '8,4' }, 'e9'), { message: /--widths: are for --recipe double-rounding/ });
   await assert.rejects(run({ ...keywords, augment: 'rotate' }, 'e4'), { message: /--augment: must look like flip,shift=4/ });
   writeFileSync(join(folder, 'short.txt'), 'To be.');
   await assert.rejects(run({ ...language, data: join(folder, 'short.txt') }, 'e5'), { message: /too few for one window/ });

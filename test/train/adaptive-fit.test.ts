@@ -9,6 +9,7 @@ import { inferTypes } from '../../src/graph/infer.ts';
 import { readFloats } from '../../src/graph/values.ts';
 import { normal } from '../../src/numeric/random.ts';
 import { arrayDataset } from '../../src/observe/data/index.ts';
+import { openGraph } from '../../src/observe/taps.ts';
 import { accuracyOf } from '../../src/reproductions/data/accuracy.ts';
 import { adaptBits, atBits } from '../../src/train/adaptive-bits.ts';
 import { fitAdaptive } from '../../src/train/adaptive-fit.ts';
@@ -53,6 +54,27 @@ test('a network learns two classes at 8, 4 and 3 bits at once; each width keeps 
   }
   const means = await readFloats(fitted.graph.weights.get('mean/widths')!);
   assert.notDeepEqual(means.subarray(0, 8), means.subarray(16, 24));
+});
+
+test('inputs below zero have codes of their own where they are said to occur', async () => {
+  const g = new GraphBuilder('product', 21);
+  const values = Float32Array.from({ length: 64 }, (_, i) => normal(7, 0, i));
+  g.output(g.op('MatMul', [g.input('input', 'f32', [4, 8]), g.weight(floatTensor('w', [8, 8], values))]), 'y', 'f32', [4, 8]);
+  const input: Tensor = { type: 'f32', shape: [4, 8], data: Float32Array.from({ length: 32 }, (_, i) => normal(8, 0, i)) };
+  const run = async (graph: Parameters<typeof openGraph>[0]): Promise<Float32Array> => {
+    const session = await openGraph(graph, ortNode);
+    const { y } = await session.run({ input });
+    await session.dispose();
+    return y.data as Float32Array;
+  };
+  const float = await run(g.graph());
+  const energy = float.reduce((sum, v) => sum + v ** 2, 0);
+  const errorAt = async (isSigned: boolean): Promise<number> => {
+    const { graph } = await adaptBits(await inferTypes(g.graph()), { widths: [8, 4], rule: 'round', isChosen: () => true, meanOf: () => 0.8, isSigned: () => isSigned });
+    return (await run(lower(atBits(graph, [8]), composites))).reduce((sum, v, i) => sum + (v - float[i]) ** 2, 0) / energy;
+  };
+  assert.ok(await errorAt(true) < 1e-3);
+  assert.ok(await errorAt(false) > 0.1);
 });
 
 test('a lazy optimizer leaves what received no gradient as it is', () => {
