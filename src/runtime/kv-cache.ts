@@ -12,6 +12,8 @@ export interface KvCache {
    * order, which lie in the rows that were placed last; the result lies like the queries.
    */
   attend(queries: number, out: number, from: number, to: number, listed?: readonly number[]): void;
+  /** The same of four tokens that follow each other, `stride` bytes apart, row r over positions [from, to + r); absent where a cache takes them one by one. */
+  attendRows?(queries: number, out: number, stride: number, from: number, to: number): void;
   /** Of the rows that were placed last, at `position`, the chosen ones (ascending) become the first. */
   keep(position: number, chosen: readonly number[]): void;
   /** Forgets what lies at `position` and after it; gives the position that is reached, which is 0 where the cache no longer holds what it would need to go on from there. */
@@ -27,7 +29,7 @@ export interface CacheShape {
   readonly context: number;
   /** Rows that are placed together at most. */
   readonly chunk: number;
-  /** Room for context + 4 floats, and for the numbers of `chunk` listed positions. */
+  /** Room for 4 · (context + 8) floats, and for the numbers of `chunk` listed positions. */
   readonly scores: number;
   readonly listed: number;
 }
@@ -44,6 +46,12 @@ export function floatCache(arena: Arena, kernels: LowBitKernels, { heads, kvHead
       for (let h = 0; h < heads; h++) {
         const head = 4 * headDim * Math.floor((h * kvHeads) / heads);
         kernels.attend(queries + 4 * h * headDim, keys + head, values + head, 4 * width, from, to, headDim, 1 / Math.sqrt(headDim), scores, out + 4 * h * headDim, list, listed.length);
+      }
+    },
+    attendRows(queries, out, stride, from, to) {
+      for (let h = 0; h < heads; h++) {
+        const head = 4 * headDim * Math.floor((h * kvHeads) / heads);
+        kernels.attendRows(queries + 4 * h * headDim, stride, keys + head, values + head, 4 * width, from, to, headDim, 1 / Math.sqrt(headDim), scores, out + 4 * h * headDim, stride);
       }
     },
     keep(position, chosen) {

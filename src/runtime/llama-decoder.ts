@@ -141,7 +141,7 @@ export class LlamaDecoder implements BranchingDecoder {
     };
     const own = kernels(arena.memory);
     const { heads, kvHeads, headDim } = config;
-    const shape: CacheShape = { heads, kvHeads, headDim, context, chunk, scores: arena.take(4 * (context + 4)), listed: arena.take(4 * chunk) };
+    const shape: CacheShape = { heads, kvHeads, headDim, context, chunk, scores: arena.take(16 * (context + 8)), listed: arena.take(4 * chunk) };
     const embedding = await matrix(embeddingName);
     const layers: Layer[] = [];
     for (let i = 0; i < config.layers.length; i++) {
@@ -276,10 +276,18 @@ export class LlamaDecoder implements BranchingDecoder {
           this.#arena.floats(place.values, length).set(this.#arena.floats(values + from, length));
         }
       }
-      rows.forEach(({ part, position, to, path }, t) => {
-        const from = window === undefined ? 0 : Math.max(0, position + 1 - window);
-        layer.caches[part.index].attend(s.query + 4 * t * turned, s.mixed + 4 * t * turned, Math.min(from, to), to, path.slice(Math.max(0, from - to)));
-      });
+      const fromOf = ({ position }: Row): number => (window === undefined ? 0 : Math.max(0, position + 1 - window));
+      for (let t = 0; t < count;) {
+        const { part, to, path } = rows[t];
+        const [from, cache, queries, out] = [fromOf(rows[t]), layer.caches[part.index], s.query + 4 * t * turned, s.mixed + 4 * t * turned];
+        if (cache.attendRows !== undefined && fourInLine(rows, t) && from === fromOf(rows[t + 3])) {
+          cache.attendRows(queries, out, 4 * turned, from, to);
+          t += 4;
+        } else {
+          cache.attend(queries, out, Math.min(from, to), to, path.slice(Math.max(0, from - to)));
+          t++;
+        }
+      }
       multiply(k, layer.o, rounded(s.mixed, turned), count, s.projected, wide);
       biased(s.projected, vectors.oBias, wide, hiddenSize);
       k.addTo(s.x, s.projected, count * wide);
@@ -317,6 +325,10 @@ function rowsOf(part: Part): Row[] {
   if (plain) return tokens.map((_, t) => ({ part, position: position + t, to: position + t + 1, path: [] }));
   return pathsOf(parents).map((path) => ({ part, position: position + path.length - 1, to: position, path: path.map((at) => position + at) }));
 }
+
+/** Whether four rows from `t` on are tokens of one text that follow each other. */
+const fourInLine = (rows: readonly Row[], t: number): boolean =>
+  t + 3 < rows.length && [0, 1, 2, 3].every((r) => rows[t + r].part === rows[t].part && rows[t + r].path.length === 0 && rows[t + r].to === rows[t].to + r);
 
 /** Cosines and sines [context, headDim / 2]. */
 function turnTables(arena: Arena, { rope, headDim }: LlamaConfig, context: number): { readonly cos: number; readonly sin: number } {
