@@ -6,7 +6,7 @@ import type { Feeds } from '../../engine/session.ts';
 import { i64 } from '../../engine/tensor.ts';
 import { openFolder } from '../../files/fs-node.ts';
 import type { Graph } from '../../graph/graph.ts';
-import { openLanguageModel } from '../../models/language-model.ts';
+import { openLanguageModel, type LanguageModel } from '../../models/language-model.ts';
 import { openTokenizer } from '../../models/tokenizer.ts';
 import { klDivergence, logSoftmax } from '../../numeric/distribution.ts';
 import { randomInteger } from '../../numeric/random.ts';
@@ -16,6 +16,8 @@ export const window = 256;
 const asset = (path: string): string => fileURLToPath(new URL(`../../../assets/${path}`, import.meta.url));
 
 export interface LlamaHost {
+  /** The model itself, for engines that need no graph. */
+  readonly model: LanguageModel;
   /** `input_ids` [batch, sequence] → `logits`. */
   readonly graph: Graph;
   /** Windows of training text at places drawn by the seed, `batch` to a batch. */
@@ -33,6 +35,7 @@ export async function openLlama(): Promise<LlamaHost> {
   const [train, heldout] = await Promise.all(['train', 'heldout'].map(async (part) => tokenizer.encode(await readFile(asset(`shakespeare/${part}.txt`), 'utf8'))));
   const batchOf = (windows: readonly (readonly number[])[]): Feeds => ({ input_ids: i64([windows.length, window], windows.flat()) });
   return {
+    model,
     graph: model.graph(),
     calibration(count, seed, batch = 8) {
       const all = Array.from({ length: count }, (_, i) => {
