@@ -1,6 +1,7 @@
 /** Every reproduction, by the name of its recipe. */
 import { adaround } from './adaround.ts';
 import { arcquantReproduction } from './arcquant.ts';
+import { comet } from './comet.ts';
 import { doubleRounding } from './double-rounding.ts';
 import { fp4dit } from './fp4dit.ts';
 import { genie } from './genie.ts';
@@ -21,4 +22,4 @@ import { svdquantReproduction } from './svdquant.ts';
 import { viditQReproduction } from './vidit-q.ts';
 import { zeroq } from './zeroq.ts';
 
-export const reproductions: readonly Reproduction[] = [adaround, arcquantReproduction, doubleRounding, fp4dit, genie, hawqv3, krishnamoorthiInt8, lowbitFpDiffusion, mambaquant, mixdqReproduction, lqLoraReproduction, qPaletteReproduction, quamba2, quantvggt, questLlm, sageattention2Reproduction, specmquant, svdquantReproduction, viditQReproduction, zeroq];
+export const reproductions: readonly Reproduction[] = [adaround, arcquantReproduction, comet, doubleRounding, fp4dit, genie, hawqv3, krishnamoorthiInt8, lowbitFpDiffusion, mambaquant, mixdqReproduction, lqLoraReproduction, qPaletteReproduction, quamba2, quantvggt, questLlm, sageattention2Reproduction, specmquant, svdquantReproduction, viditQReproduction, zeroq];
