@@ -1,6 +1,7 @@
 /** Builds the browser app, into dist/studio unless told: a page, its worker, and beside them the examples and the solver. */
 import react from '@vitejs/plugin-react';
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
@@ -14,6 +15,8 @@ const examples = [
 ];
 
 let out = '';
+/** Bytes of a file that the page keeps for later without being asked. */
+const taken = 2_000_000;
 
 export default defineConfig({
   root: join(root, 'studio'),
@@ -22,18 +25,24 @@ export default defineConfig({
     name: 'beside',
     configResolved({ build }) { out = build.outDir; },
     closeBundle() {
+      const built = resolve(root, 'studio', out);
       const copies = [
         ...examples.map((file) => [join('assets', file), join('examples', file)]),
         // Loaded at run time when a budget is solved.
         ...['highs.mjs', 'highs.wasm'].map((file) => [join('node_modules/highs/build', file), join('solver', file)]),
       ];
       for (const [from, to] of copies) {
-        const target = resolve(root, 'studio', out, to);
+        const target = join(built, to);
         mkdirSync(dirname(target), { recursive: true });
         cpSync(join(root, from), target);
       }
       const results = join(root, 'assets/reproductions');
-      writeFileSync(resolve(root, 'studio', out, 'feed.xml'), atomFeed(readdirSync(results).map((file) => JSON.parse(readFileSync(join(results, file), 'utf8')) as FeedResult)));
+      writeFileSync(join(built, 'feed.xml'), atomFeed(readdirSync(results).map((file) => JSON.parse(readFileSync(join(results, file), 'utf8')) as FeedResult)));
+      const all = (readdirSync(built, { recursive: true, encoding: 'utf8' }) as string[]).map((file) => file.replaceAll('\\', '/')).filter((file) => statSync(join(built, file)).isFile()).sort();
+      const hash = createHash('sha256');
+      for (const file of all) hash.update(file).update(readFileSync(join(built, file)));
+      const small = ['./', ...all.filter((file) => statSync(join(built, file)).size < taken)];
+      writeFileSync(join(built, 'sw.js'), `const build = ${JSON.stringify(hash.digest('hex').slice(0, 16))}, files = ${JSON.stringify(small)};\n${readFileSync(join(root, 'studio/service-worker.js'), 'utf8')}`);
     },
   }],
   // Reproductions are written for Node: in the page they get its engine, and its copy of the text.

@@ -24,12 +24,14 @@ const opened = (): ReturnType<Studio['page']> => studio.page();
 test('a convolutional network: from the example to files with the bytes of the command, judged on its inputs', async () => {
   const { page, close } = await opened();
   await page.getByRole('button', { name: 'Keyword spotting' }).click();
+  await page.locator('details.outline summary').click();
+  await page.getByRole('region', { name: 'outline' }).getByRole('row', { name: /^dense\.weight / }).waitFor();
   await page.locator('details.tensors summary').click();
   await page.getByRole('button', { name: 'conv2d_1.weight', exact: true }).click();
   await page.locator('figure .plot svg').first().waitFor();
   await page.getByRole('button', { name: 'Quantize' }).click();
   await page.getByRole('button', { name: /example’s inputs/ }).click();
-  const row = page.getByRole('row', { name: /kws-dscnn-int8-channel\.onnx/ });
+  const row = page.getByRole('region', { name: 'results' }).getByRole('row', { name: /kws-dscnn-int8-channel\.onnx/ });
   await page.getByText('Judged on').waitFor({ timeout: 120_000 });
   assert.match(await row.textContent() ?? '', /91\.02 → 9\d\.\d\d %/);
   assert.equal(await page.locator('code.command').first().textContent(), 'npx fewbit quantize kws-dscnn.onnx --to onnx --weights int8/channel,int4/channel');
@@ -81,7 +83,7 @@ test('a budget shares bits between layers, and the slider stops where choices di
   const row = page.getByRole('row', { name: new RegExp(`kws-dscnn-${bits}bit\\.onnx`) });
   await row.waitFor({ timeout: 60_000 });
   // The file is as large as was asked, or a little smaller.
-  const reached = Number.parseFloat((await row.locator('td').nth(3).textContent())!);
+  const reached = Number.parseFloat((await row.locator('td').nth(4).textContent())!);
   assert.ok(reached <= bits + 0.01 && reached > bits - 0.5, `${reached} of ${bits}`);
   await close();
 });
@@ -169,6 +171,23 @@ for (const colorScheme of ['light', 'dark'] as const) {
     await context.close();
   });
 }
+
+test('once loaded, the page starts and works without a network', async () => {
+  const { page, close } = await opened();
+  await page.evaluate(() => navigator.serviceWorker.ready.then(({ active }) => new Promise<void>((resolve) => {
+    if (active!.state === 'activated') resolve();
+    else active!.addEventListener('statechange', () => resolve());
+  })));
+  await page.context().setOffline(true);
+  await page.reload();
+  await page.getByRole('button', { name: 'Keyword spotting' }).click();
+  await page.getByRole('heading', { name: 'Decide' }).waitFor();
+  await page.getByRole('button', { name: 'Quantize' }).click();
+  await page.getByRole('heading', { name: 'Take' }).waitFor();
+  await page.getByRole('link', { name: 'Methods', exact: true }).click();
+  await page.getByRole('heading', { name: 'Methods', exact: true }).waitFor();
+  await close();
+});
 
 test('before anything is opened the page loads less than 400 kB of script', async () => {
   const { page, close } = await opened();

@@ -7,6 +7,7 @@ import { Decide } from './decide.tsx';
 import { Open } from './open.tsx';
 import { LeftRuns } from './left-runs.tsx';
 import type { Continuation, FileRef, Given, Judgement, Made, OpenedModel, Request, SeenSample, Trouble } from './protocol.ts';
+import { Outline } from './outline-table.tsx';
 import { Result } from './result.tsx';
 import type { Run } from './runs.ts';
 import { save } from './save.ts';
@@ -124,6 +125,7 @@ export function App(): ReactNode {
                 <section aria-labelledby="model-title">
                   <h2 id="model-title">{model.name}</h2>
                   <p>{model.origin === 'onnx' ? 'ONNX graph' : model.origin === 'gguf' ? 'language model in GGUF' : 'language model in a Hugging Face folder'}, {integer(model.parameters)} weights, {size(model.bytes)}</p>
+                  <Outline blocks={model.blocks} />
                   <Tensors model={model} worker={worker.current} keep={keep} onKeep={setKeep} />
                 </section>
                 <Decide key={model.fingerprint} model={model} worker={worker.current} keep={keep} onKeep={setKeep} disabled={busy !== undefined} onRun={(next, data) => void run(next, data)} />

@@ -50,7 +50,7 @@ export function Decide({ model, worker, keep, onKeep, disabled, onRun }: DecideP
   return (
     <section aria-labelledby="decide-title">
       <h2 id="decide-title">Decide</h2>
-      <fieldset>
+      <fieldset className="places">
         <legend>Where will it run?</legend>
         {places.map((one) => (
           <label key={one.id} className="choice">

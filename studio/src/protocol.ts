@@ -1,4 +1,5 @@
 /** What the page asks of its worker, and what comes back. */
+import type { Block } from './outline.ts';
 import type { TensorView } from '../../src/jobs/tensor-view.ts';
 import type { ReproductionReport } from '../../src/reproductions/reproduction.ts';
 import type { PlannedOutput } from '../../src/jobs/result.ts';
@@ -23,6 +24,7 @@ export interface OpenedModel {
   readonly argument: string;
   /** Tells these files from others: of names, sizes, beginnings and ends. */
   readonly fingerprint: string;
+  readonly blocks: readonly Block[];
   readonly tensors: readonly TensorRow[];
   /** Inputs of a plain graph, for people who bring their own. */
   readonly inputs: readonly string[];

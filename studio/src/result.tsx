@@ -22,6 +22,7 @@ export function Result({ model, made, request, judgement, disabled, onJudge, see
   const example = exampleData[model.name];
   const judged = new Map(judgement?.files.map((file) => [file.path, file]));
   const names = [...new Set(judgement?.files.flatMap(({ figures }) => figures.map(({ name }) => name)))];
+  const backends = (['WASM', 'WebGPU'] as const).filter((backend) => judgement?.files.some(({ speeds }) => speeds.some((one) => one.backend === backend && one.ratio !== undefined)));
   const main = made.outputs.map(({ file }) => file);
   return (
     <section aria-labelledby="result-title">
@@ -33,10 +34,9 @@ export function Result({ model, made, request, judgement, disabled, onJudge, see
         <table>
           <thead>
             <tr>
-              <th scope="col">file</th><th scope="col" className="number">size</th><th scope="col" className="number">smaller</th><th scope="col" className="number">bits per weight</th>
+              <th scope="col">file</th><th scope="col"><span className="hidden">save</span></th><th scope="col" className="number">size</th><th scope="col" className="number">smaller</th><th scope="col" className="number">bits per weight</th>
               {names.map((name) => <th key={name} scope="col" className="number">{name}</th>)}
-              {judgement !== undefined && <><th scope="col" className="number">time on WASM</th><th scope="col" className="number">on WebGPU</th></>}
-              <th scope="col"><span className="hidden">save</span></th>
+              {backends.map((backend) => <th key={backend} scope="col" className="number">time on {backend}</th>)}
             </tr>
           </thead>
           <tbody>
@@ -46,10 +46,9 @@ export function Result({ model, made, request, judgement, disabled, onJudge, see
               const found = judged.get(file);
               return (
                 <tr key={file}>
-                  <td>{file}</td><td className="number">{size(bytes)}</td><td className="number">{(model.bytes / bytes).toFixed(1)}×</td><td className="number">{bitsPerWeight.toFixed(2)}</td>
+                  <td>{file}</td><td><button type="button" onClick={() => save(blob)}>Save</button></td><td className="number">{size(bytes)}</td><td className="number">{(model.bytes / bytes).toFixed(1)}×</td><td className="number">{bitsPerWeight.toFixed(2)}</td>
                   {names.map((name) => <td key={name} className="number" title={found?.figures.find((one) => one.name === name)?.meaning}>{found?.figures.find((one) => one.name === name)?.value ?? ''}</td>)}
-                  {judgement !== undefined && <><Time file={found} backend="WASM" /><Time file={found} backend="WebGPU" /></>}
-                  <td><button type="button" onClick={() => save(blob)}>Save</button></td>
+                  {backends.map((backend) => <Time key={backend} file={found} backend={backend} />)}
                 </tr>
               );
             })}
@@ -81,6 +80,6 @@ export function Result({ model, made, request, judgement, disabled, onJudge, see
 
 function Time({ file, backend }: { readonly file: JudgedFile | undefined; readonly backend: 'WASM' | 'WebGPU' }): ReactNode {
   const found = file?.speeds.find((one) => one.backend === backend);
-  if (found?.ratio === undefined) return <td className="number">{found?.why === undefined ? '' : 'none'}</td>;
+  if (found?.ratio === undefined) return <td className="number">none</td>;
   return <td className="number" title={`${found.median!.toFixed(1)} ms`}>{found.ratio.toFixed(2)}×</td>;
 }

@@ -5,6 +5,7 @@ import { linearSites } from '../../src/graph/linear.ts';
 import { openBlobs, openModelIn } from '../../src/jobs/source-web.ts';
 import type { SourceModel } from '../../src/jobs/source.ts';
 import { tensorView } from '../../src/jobs/tensor-view.ts';
+import { outlineOf } from './outline.ts';
 import type { Answer, CallName, Calls, Continuation } from './protocol.ts';
 import { troubleOf } from './trouble.ts';
 import { desk, fingerprintOf, folderOf, hubId, opened, type Tell } from './worker-desk.ts';
@@ -28,7 +29,7 @@ const handlers: Handlers = {
     const layers = new Set(linearSites(model.graph).map(({ id }) => id));
     const tensors = model.language === undefined ? model.graph.weights : model.language.tensors;
     return {
-      name: model.name, kind: model.kind, origin: model.origin, parameters: model.parameters, bytes: model.bytes, fingerprint,
+      name: model.name, kind: model.kind, origin: model.origin, parameters: model.parameters, bytes: model.bytes, fingerprint, blocks: outlineOf(model),
       argument: given.kind === 'hub' ? hubId(given.id) : `${model.name}${model.origin === 'onnx' ? '.onnx' : model.origin === 'gguf' ? '.gguf' : ''}`,
       inputs: model.graph.inputs.map(({ name, shape }) => `${name} [${shape?.join(', ') ?? ''}]`),
       tensors: [...tensors.values()].map(({ name, shape, type, byteLength }) => ({ name, shape, type, bytes: byteLength, layer: layers.has(name) })),
