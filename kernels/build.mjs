@@ -26,6 +26,7 @@ const kernels = {
   nested: { what: 'narrowing of integers' },
   optimizer: { what: 'updates of parameters', options: ['--importMemory'] },
   scales: { what: 'scale searches of integer formats' },
+  ssm: { what: 'steps of state-space models', options: ['--importMemory'] },
   trellis: { what: 'search of trellis codes' },
 };
 

@@ -3,19 +3,22 @@ import { defineErrors } from '../errors.ts';
 import { encodeBlocks } from '../formats/ggml/index.ts';
 import { readFloats } from '../files/values.ts';
 import type { LanguageModel } from '../models/language-model.ts';
+import type { Mamba2Config } from '../models/mamba2-config.ts';
 import { openTokenizer, type Tokenizer } from '../models/tokenizer.ts';
 import { blockTypes, isBlockType, type BlockType, type TensorRef } from '../tensor-ref.ts';
 import { chatPrompt, type Message } from './chat.ts';
 import { generate, type Generated, type GenerateOptions } from './generate.ts';
 import { LlamaDecoder, type DecoderOptions } from './llama-decoder.ts';
 import { defaultDraftTokens, openDrafts, type DraftSettings } from './open-drafts.ts';
-import type { PrefixCache } from './prefix-cache.ts';
+import { Mamba2Decoder } from './mamba2-decoder.ts';
+import { PrefixCache } from './prefix-cache.ts';
 import type { SpeculationReport } from './speculation-report.ts';
 import { TextSlots } from './text-slots.ts';
 
 const errors = defineErrors('textModel', {
   tokenizer: (f: { model: string }) => `${f.model} has no tokenizer.json, without which text is not read`,
-  architecture: (f: { model: string; architecture: string }) => [`${f.model} is of the family ${f.architecture}, which the low-bit engine does not run yet`, 'it runs llama, mistral, qwen2, qwen3 and smollm3'],
+  architecture: (f: { model: string; architecture: string }) => [`${f.model} is of the family ${f.architecture}, which the low-bit engine does not run yet`, 'it runs llama, mistral, qwen2, qwen3, smollm3 and mamba2'],
+  stateSpace: (f: { what: string; why: string }) => `${f.what} cannot be had for a state-space model: ${f.why}`,
 });
 
 export interface TextModelOptions extends DecoderOptions, Partial<DraftSettings> {
@@ -47,15 +50,20 @@ export interface TextModel {
 }
 
 export async function openTextModel(model: LanguageModel, options: TextModelOptions = {}): Promise<TextModel> {
-  if (!('kvHeads' in model.config)) throw errors.architecture({ model: model.name, architecture: model.config.family });
   const files = model.tokenizer;
   if (files === undefined) throw errors.tokenizer({ model: model.name });
   const { weights, drafts = [] } = options;
   const tensorsOf = ({ tensors }: LanguageModel): ReadonlyMap<string, TensorRef> => (weights === undefined ? tensors : new Map([...tensors].map(([name, tensor]) => [name, inBlocks(tensor, weights)])));
   const tokenizer = openTokenizer(files);
-  const llama = await LlamaDecoder.open(model.config, tensorsOf(model), options);
-  const opened = drafts.length === 0 ? undefined : await openDrafts({ ...options, drafts }, { name: model.name, tokenizer, vocabulary: llama.vocabulary }, tensorsOf, { context: llama.context, sequences: llama.sequences.length, ...(options.kernels === undefined ? {} : { kernels: options.kernels }) });
-  const slots = new TextSlots(llama, opened, options.draftTokens ?? defaultDraftTokens);
+  const { config } = model;
+  const slots = await (async (): Promise<Slots> => {
+    if (config.family === 'mamba2') return stateSpaceSlots(await openMamba2(config, tensorsOf(model), options));
+    if (!('kvHeads' in config)) throw errors.architecture({ model: model.name, architecture: config.family });
+    const llama = await LlamaDecoder.open(config, tensorsOf(model), options);
+    const opened = drafts.length === 0 ? undefined : await openDrafts({ ...options, drafts }, { name: model.name, tokenizer, vocabulary: llama.vocabulary }, tensorsOf, { context: llama.context, sequences: llama.sequences.length, ...(options.kernels === undefined ? {} : { kernels: options.kernels }) });
+    const made = new TextSlots(llama, opened, options.draftTokens ?? defaultDraftTokens);
+    return { first: made.first, write: (prompt, run) => made.write(prompt, run), speculation: () => made.speculation(), bytes: llama.bytes + (opened?.bytes ?? 0), cacheBytes: llama.cacheBytes, dispose: () => llama.dispose() };
+  })();
   const endTokens = endTokensOf(model);
   const encode = (prompt: string): number[] => tokenizer.encode(prompt);
   // Templates write their special tokens themselves.
@@ -63,10 +71,28 @@ export async function openTextModel(model: LanguageModel, options: TextModelOpti
   const generated = (prompt: readonly number[], given: GenerateOptions = {}): AsyncGenerator<string, Generated> =>
     slots.write(prompt, (decoder) => generate(decoder, tokenizer, prompt, { endTokens, ...given }));
   return {
-    decoder: slots.first, tokenizer, endTokens, bytes: llama.bytes + (opened?.bytes ?? 0), cacheBytes: llama.cacheBytes, speculation: () => slots.speculation(), encode, encodeChat, generate: generated, dispose: () => llama.dispose(),
+    decoder: slots.first, tokenizer, endTokens, bytes: slots.bytes, cacheBytes: slots.cacheBytes, speculation: () => slots.speculation(), encode, encodeChat, generate: generated, dispose: () => slots.dispose(),
     write: (prompt, given) => generated(encode(prompt), given),
     chat: (messages, given) => generated(encodeChat(messages), given),
   };
+}
+
+/** Where texts are written, whatever the architecture. */
+interface Slots extends Pick<TextModel, 'bytes' | 'cacheBytes' | 'speculation' | 'dispose'> {
+  readonly first: PrefixCache;
+  write<T>(prompt: readonly number[], run: (decoder: PrefixCache) => AsyncGenerator<string, T>): AsyncGenerator<string, T>;
+}
+
+async function openMamba2(config: Mamba2Config, tensors: ReadonlyMap<string, TensorRef>, { drafts = [], sequences = 1, cache = 'float', ...options }: TextModelOptions): Promise<Mamba2Decoder> {
+  if (drafts.length > 0) throw errors.stateSpace({ what: 'drafts', why: 'its state does not go back to before a wrong guess' });
+  if (sequences > 1) throw errors.stateSpace({ what: 'several texts at a time', why: 'it holds one state' });
+  if (cache !== 'float') throw errors.stateSpace({ what: 'a cache in few bits', why: 'it has no cache' });
+  return Mamba2Decoder.open(config, tensors, options);
+}
+
+function stateSpaceSlots(decoder: Mamba2Decoder): Slots {
+  const first = new PrefixCache(decoder);
+  return { first, write: (_, run) => run(first), speculation: async () => undefined, bytes: decoder.bytes, cacheBytes: decoder.cacheBytes, dispose: () => {} };
 }
 
 /** A float matrix that is encoded as it is read; others stay what they are. */

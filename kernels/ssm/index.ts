@@ -1,0 +1,56 @@
+/**
+ * A token's way through the state of a Mamba-2 mixer (arXiv:2405.21060): the causal convolution of each channel, and the
+ * recurrence. One order for every output, one rounding per multiplication and addition: the plain twins in
+ * src/engine/kernels/ssm.ts give the same bits.
+ */
+import { exp4, total } from '../lowbit/vector';
+
+/**
+ * out = silu(bias + Σ weights[k] · tokens[k]) for channels, a multiple of four: the kernel − 1 tokens before, oldest first,
+ * lie in `history` [kernel − 1][channels], the new one in x, which takes the place of the newest. Weights [kernel][channels].
+ */
+export function convolveToken(x: usize, history: usize, weights: usize, bias: usize, channels: i32, kernel: i32, out: usize): void {
+  const row = <usize>channels << 2;
+  const one = f32x4.splat(1);
+  for (let c: usize = 0; c < row; c += 16) {
+    let sum = bias == 0 ? f32x4.splat(0) : v128.load(bias + c);
+    for (let k = 0; k < kernel - 1; k++) sum = f32x4.add(sum, f32x4.mul(v128.load(weights + <usize>k * row + c), v128.load(history + <usize>k * row + c)));
+    sum = f32x4.add(sum, f32x4.mul(v128.load(weights + <usize>(kernel - 1) * row + c), v128.load(x + c)));
+    const e = exp4(f32x4.neg(f32x4.abs(sum)));
+    const s = f32x4.div(v128.bitselect(e, one, f32x4.lt(sum, f32x4.splat(0))), f32x4.add(one, e));
+    v128.store(out + c, f32x4.mul(sum, s));
+  }
+  if (kernel < 2) return;
+  memory.copy(history, history + row, row * <usize>(kernel - 2));
+  memory.copy(history + row * <usize>(kernel - 2), x, row);
+}
+
+/**
+ * state = decay · state + (step · x) · B and y = state · C + direct · x, of a token: x and y [heads][width], state
+ * [heads][width][size], B and C [groups][size] with size a multiple of four, a step, a decay and a direct path per head.
+ */
+export function scanToken(state: usize, x: usize, steps: usize, decays: usize, direct: usize, B: usize, C: usize, heads: i32, groups: i32, width: i32, size: i32, y: usize): void {
+  const row = <usize>size << 2;
+  const shared = heads / groups;
+  for (let h = 0; h < heads; h++) {
+    const b = B + <usize>(h / shared) * row;
+    const c = C + <usize>(h / shared) * row;
+    const decay = v128.load32_splat(decays + (<usize>h << 2));
+    const step = load<f32>(steps + (<usize>h << 2));
+    const past = load<f32>(direct + (<usize>h << 2));
+    for (let p = 0; p < width; p++) {
+      const value = load<f32>(x);
+      const given = f32x4.splat(step * value);
+      let sum = f32x4.splat(0);
+      for (let n: usize = 0; n < row; n += 16) {
+        const next = f32x4.add(f32x4.mul(v128.load(state + n), decay), f32x4.mul(given, v128.load(b + n)));
+        v128.store(state + n, next);
+        sum = f32x4.add(sum, f32x4.mul(next, v128.load(c + n)));
+      }
+      store<f32>(y, total(sum) + past * value);
+      state += row;
+      x += 4;
+      y += 4;
+    }
+  }
+}

@@ -1,0 +1,64 @@
+/** A token's way through the state of a Mamba-2 mixer, as WASM SIMD with a plain twin of the same bits over the same memory; see kernels/ssm/index.ts. */
+import { exponential, lanes } from './exponential.ts';
+import { ssmWasm } from './ssm.wasm.ts';
+
+/** Sizes of a mixer: B and C of a group serve heads / groups heads. */
+export interface ScanSizes { readonly heads: number; readonly groups: number; readonly width: number; readonly size: number }
+
+/** Addresses in bytes. */
+export interface ScanPlace { readonly state: number; readonly x: number; readonly steps: number; readonly decays: number; readonly direct: number; readonly B: number; readonly C: number; readonly y: number }
+
+export interface SsmKernels {
+  /** `bias` is 0 where there is none. */
+  convolveToken(x: number, history: number, weights: number, bias: number, channels: number, kernel: number, out: number): void;
+  scanToken(place: ScanPlace, sizes: ScanSizes): void;
+}
+
+interface Exports {
+  convolveToken(x: number, history: number, weights: number, bias: number, channels: number, kernel: number, out: number): void;
+  scanToken(state: number, x: number, steps: number, decays: number, direct: number, B: number, C: number, heads: number, groups: number, width: number, size: number, y: number): void;
+}
+
+/** Kernels over a memory that is not shared. */
+export function ssmKernels(memory: WebAssembly.Memory): SsmKernels {
+  const run = new WebAssembly.Instance(new WebAssembly.Module(ssmWasm()), { env: { memory, abort: () => { throw new Error('kernel aborted'); } } }).exports as unknown as Exports;
+  return {
+    convolveToken: run.convolveToken,
+    scanToken: ({ state, x, steps, decays, direct, B, C, y }, { heads, groups, width, size }) => run.scanToken(state, x, steps, decays, direct, B, C, heads, groups, width, size, y),
+  };
+}
+
+const f = Math.fround;
+
+export function plainSsm(memory: WebAssembly.Memory): SsmKernels {
+  return {
+    convolveToken(x, history, weights, bias, channels, kernel, out) {
+      const F = new Float32Array(memory.buffer);
+      for (let c = 0; c < channels; c++) {
+        let sum = bias === 0 ? 0 : F[bias / 4 + c];
+        for (let k = 0; k < kernel; k++) sum = f(sum + f(F[weights / 4 + k * channels + c] * F[(k === kernel - 1 ? x / 4 : history / 4 + k * channels) + c]));
+        const e = exponential(-Math.abs(sum));
+        F[out / 4 + c] = f(sum * f((sum < 0 ? e : 1) / f(1 + e)));
+      }
+      if (kernel < 2) return;
+      F.copyWithin(history / 4, history / 4 + channels, history / 4 + (kernel - 1) * channels);
+      F.copyWithin(history / 4 + (kernel - 2) * channels, x / 4, x / 4 + channels);
+    },
+    scanToken({ state, x, steps, decays, direct, B, C, y }, { heads, groups, width, size }) {
+      const F = new Float32Array(memory.buffer);
+      for (let row = 0; row < heads * width; row++) {
+        const head = Math.floor(row / width);
+        const group = Math.floor(head / (heads / groups)) * size;
+        const value = F[x / 4 + row];
+        const given = f(F[steps / 4 + head] * value);
+        const sums = [0, 0, 0, 0];
+        for (let n = 0; n < size; n++) {
+          const at = state / 4 + row * size + n;
+          F[at] = f(f(F[at] * F[decays / 4 + head]) + f(given * F[B / 4 + group + n]));
+          sums[n & 3] = f(sums[n & 3] + f(F[at] * F[C / 4 + group + n]));
+        }
+        F[y / 4 + row] = f(lanes(sums) + f(F[direct / 4 + head] * value));
+      }
+    },
+  };
+}
