@@ -33,8 +33,8 @@ const padded = (length: number): number => Math.ceil(length / line) * line;
 
 /** Fewer numbers than these are not worth a memory of their own. */
 const fewest = 1 << 14;
-/** Pages that a memory of 32-bit addresses can have. */
-const mostPages = 1 << 16;
+/** 2 GiB: what every browser gives to one memory. */
+const mostPages = 1 << 15;
 
 /** Room for arrays of these lengths. */
 export function roomFor(lengths: readonly number[]): UpdateRoom {
