@@ -34,7 +34,9 @@ static inline __attribute__((always_inline)) void panels4(const char *w, const c
     const char *at = w + (size_t)p * groups * group_bytes, *s = scales + (size_t)p * groups * 32;
     __m128 left = _mm_setzero_ps(), right = left;
     for (const char *inputs = x, *end = x + (size_t)groups * input_bytes; inputs < end; inputs += input_bytes, s += 32) {
-      __m128i a = splat(inputs + (narrow ? 140 : 136)), b = a, a1 = zero, b1 = zero, a2 = zero, b2 = zero;
+      __m128i a = splat(inputs + 136);
+      if (narrow) a = _mm_slli_epi32(a, 8);
+      __m128i b = a, a1 = zero, b1 = zero, a2 = zero, b2 = zero;
       const char *from = narrow ? inputs + 64 : inputs;
       for (const char *stop = at + group_bytes; at < stop; at += 32, from += 16) {
         const __m128i u = _mm_loadu_si128((const __m128i *)at), v = _mm_loadu_si128((const __m128i *)(at + 16));

@@ -42,8 +42,8 @@ export function panels8(w: usize, scales: usize, mins: usize, groups: i32, x: us
             from += 8;
             at += 32;
           }
-          left = addedHalves(left, a, c, s, inputs);
-          right = addedHalves(right, b, d, s + 16, inputs);
+          left = addedHalves(left, a, c, s, 0, false, inputs);
+          right = addedHalves(right, b, d, s + 16, 0, false, inputs);
         } else {
           left = added(left, a, v128.load(s), m, minima, inputs);
           right = added(right, b, v128.load(s, 16), m + 16, minima, inputs);

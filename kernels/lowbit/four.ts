@@ -27,7 +27,8 @@ export function panels4(w: usize, scales: usize, mins: usize, groups: i32, x: us
       const end = inputs + row;
       let left = f32x4.splat(0), right = f32x4.splat(0);
       while (inputs < end) {
-        let a = minima ? i32x4.splat(0) : v128.load32_splat(inputs + (ASC_FEATURE_RELAXED_SIMD || !narrow ? sides + 8 : sides + 12)), b = a;
+        let a = minima ? i32x4.splat(0) : v128.load32_splat(inputs, sides + 8), b = a;
+        if (!ASC_FEATURE_RELAXED_SIMD && narrow && !minima) b = a = i32x4.shl(a, 8);
         let a1 = i32x4.splat(0), b1 = a1, a2 = a1, b2 = a1;
         let from = ASC_FEATURE_RELAXED_SIMD || narrow ? inputs + 64 : inputs;
         const stop = at + 128;

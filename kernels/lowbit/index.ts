@@ -5,6 +5,7 @@
  *   four bits    128 bytes a group: for eight columns at a time and each row four bytes, two words of 16 bits with the even
  *                and the odd columns from the lowest nibble up;
  *   eight bits   256 bytes a group: for two columns at a time and each row two codes;
+ *   two, three and four bits by a table as packed.ts says;
  *   float        1024 bytes a group: for each column eight values, one per row.
  * Scales (and minima, subtracted) lie [panel][group][row], of halves of a group [panel][group][half][row]. Four bits
  * without minima are codes less 8.
@@ -16,6 +17,7 @@
  */
 import { panels4 } from './four';
 import { panels8 } from './eight';
+import { packed } from './packed';
 import { tiles } from './tile';
 
 export { attendRows } from './attend-rows';
@@ -45,4 +47,11 @@ export function product8(w: usize, scales: usize, mins: usize, groups: i32, x: u
 /** Eight bits with a scale for each half of a group. */
 export function product8Halves(w: usize, scales: usize, groups: i32, x: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize): void {
   panels8(w, scales, 0, groups, x, out, stride, tiles(8, w, scales, 0, groups, x, false, tokens, out, stride, first, last, scratch, false, true), tokens, first, last, false, true);
+}
+
+/** Codes of two and three bits, less `less`, or of four by a table of 16 bytes; sides as packed.ts says. */
+export function productPacked(bits: i32, less: i32, table: usize, fine: bool, minima: bool, halves: bool, w: usize, sides: usize, groups: i32, x: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize): void {
+  if (minima) packed(bits, less, table, fine, true, true, w, sides, groups, x, tokens, out, stride, first, last, scratch);
+  else if (halves) packed(bits, less, table, fine, false, true, w, sides, groups, x, tokens, out, stride, first, last, scratch);
+  else packed(bits, less, table, fine, false, false, w, sides, groups, x, tokens, out, stride, first, last, scratch);
 }

@@ -6,7 +6,7 @@
  *   64    what products with four bits multiply: where dot products of bytes can be had, the low and then the high bytes
  *         of the codes, eight columns at a time as `order` says; else narrow codes times 256, 16, 1, 256, … by pairs;
  *   128   the scale, and the sum of the codes as a float;
- *   136   −8 times that sum as an integer, and 256 times this.
+ *   136   −8 times that sum as an integer, and the sum of the first 16 codes as a float.
  */
 // @ts-ignore: decorator
 @inline
@@ -20,6 +20,10 @@ export const sides: usize = 128;
 @inline
 function order(v: v128): v128 { return v128.shuffle<u8>(v, v, 0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15); }
 
+// @ts-ignore: decorator
+@inline
+function sumOf(v: v128): i32 { return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1) + i32x4.extract_lane(v, 2) + i32x4.extract_lane(v, 3); }
+
 /** Rounds `count` groups of floats to codes whose largest is `top`: 127, or 32639 whose high byte is 127 as well. */
 export function roundInputs(x: usize, count: i32, to: usize, top: i32): void {
   for (let g = 0; g < count; g++) {
@@ -28,11 +32,12 @@ export function roundInputs(x: usize, count: i32, to: usize, top: i32): void {
     const amax = max(max(f32x4.extract_lane(most, 0), f32x4.extract_lane(most, 1)), max(f32x4.extract_lane(most, 2), f32x4.extract_lane(most, 3)));
     const scale: f32 = amax / <f32>top;
     const by = f32x4.splat(scale > 0 ? scale : 1);
-    let total = i32x4.splat(0);
+    let total = i32x4.splat(0), first = total;
     for (let i: usize = 0; i < 64; i += 16) {
       const a = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.div(v128.load(x + (i << 1)), by)));
       const b = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.div(v128.load(x + (i << 1), 16), by)));
       total = i32x4.add(total, i32x4.add(a, b));
+      if (i === 16) first = total;
       const codes = i16x8.narrow_i32x4_s(a, b);
       v128.store(to + i, codes);
       if (!ASC_FEATURE_RELAXED_SIMD) v128.store(to + i, i16x8.mul(codes, i16x8(256, 256, 16, 16, 1, 1, 256, 256)), 64);
@@ -46,11 +51,11 @@ export function roundInputs(x: usize, count: i32, to: usize, top: i32): void {
         v128.store(to + i, order(i8x16.narrow_i16x8_s(high, over)), 96);
       }
     }
-    const sum = i32x4.extract_lane(total, 0) + i32x4.extract_lane(total, 1) + i32x4.extract_lane(total, 2) + i32x4.extract_lane(total, 3);
+    const sum = sumOf(total);
     store<f32>(to, scale, sides);
     store<f32>(to, <f32>sum, sides + 4);
     store<i32>(to, -8 * sum, sides + 8);
-    store<i32>(to, -2048 * sum, sides + 12);
+    store<f32>(to, <f32>sumOf(first), sides + 12);
     x += 128;
     to += inputBytes;
   }

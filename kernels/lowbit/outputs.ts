@@ -8,12 +8,17 @@ export function added(to: v128, sum: v128, scales: v128, mins: usize, minima: bo
   return f32x4.add(to, scaled(lessened(f32x4.mul(f32x4.convert_i32x4_s(sum), scales), mins, minima, inputs), inputs));
 }
 
-/** The same of a group whose halves have scales of their own. */
+/** The same of a group whose halves have scales, and minima, of their own. */
 // @ts-ignore: decorator
 @inline
-export function addedHalves(to: v128, left: v128, right: v128, scales: usize, inputs: usize): v128 {
-  const value = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(left), v128.load(scales)), f32x4.mul(f32x4.convert_i32x4_s(right), v128.load(scales, 32)));
-  return f32x4.add(to, scaled(value, inputs));
+export function addedHalves(to: v128, left: v128, right: v128, scales: usize, mins: usize, minima: bool, inputs: usize): v128 {
+  let first = f32x4.mul(f32x4.convert_i32x4_s(left), v128.load(scales)), second = f32x4.mul(f32x4.convert_i32x4_s(right), v128.load(scales, 32));
+  if (minima) {
+    const total = v128.load32_splat(inputs, sides + 12);
+    first = f32x4.sub(first, f32x4.mul(total, v128.load(mins)));
+    second = f32x4.sub(second, f32x4.mul(f32x4.sub(v128.load32_splat(inputs, sides + 4), total), v128.load(mins, 32)));
+  }
+  return f32x4.add(to, scaled(f32x4.add(first, second), inputs));
 }
 
 // @ts-ignore: decorator

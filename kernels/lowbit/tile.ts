@@ -6,9 +6,9 @@ import { inputBytes, sides } from './inputs';
 import { added, addedHalves } from './outputs';
 
 /** Groups that are unpacked together, 512 bytes each. */
-const blockGroups: i32 = 8;
-/** Where outputs of rows past the last go, behind the unpacked codes. */
-const nowhere: usize = 4096;
+export const blockGroups: i32 = 8;
+/** Where outputs of rows past the last go, behind the unpacked codes and their scales. */
+export const nowhere: usize = 5120;
 
 /** Four bits to pairs of columns, less 8 where there are no minima. */
 // @ts-ignore: decorator
@@ -71,7 +71,110 @@ function plusBytes(to: v128, codes: v128, x: v128): v128 { return ASC_FEATURE_RE
 @inline
 function centred(sum: v128, minima: bool, inputs: usize): v128 { return minima ? sum : i32x4.add(sum, v128.load32_splat(inputs, sides + 8)); }
 
-/** The first tokens, a multiple of four; what is left begins at the result. */
+/** Four tokens times unpacked groups, added to their outputs. */
+// @ts-ignore: decorator
+@inline
+export function fourTokens(codes: usize, stop: usize, s: usize, m: usize, inputs: usize, row: usize, left: usize, outRow: usize, right: usize, rightRow: usize, byBytes: bool, narrow: bool, minima: bool, halves: bool): void {
+  const sideBytes: usize = halves ? 64 : 32;
+  for (; codes < stop; inputs += inputBytes) {
+    let a0 = i32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+    if (byBytes) {
+      // High bytes of the inputs first, where there are any.
+      for (let plane: usize = narrow ? 64 : 96; plane >= 64; plane -= 32) {
+        a0 = i32x4.shl(a0, 8); a1 = i32x4.shl(a1, 8); a2 = i32x4.shl(a2, 8); a3 = i32x4.shl(a3, 8);
+        b0 = i32x4.shl(b0, 8); b1 = i32x4.shl(b1, 8); b2 = i32x4.shl(b2, 8); b3 = i32x4.shl(b3, 8);
+        let from = inputs + plane;
+        const end = from + 32;
+        for (let at = codes; from < end; from += 4, at += 32) {
+          const u = v128.load(at), v = v128.load(at, 16);
+          const x0 = v128.load32_splat(from), x1 = v128.load32_splat(from + row), x2 = v128.load32_splat(from + row * 2), x3 = v128.load32_splat(from + row * 3);
+          a0 = plusBytes(a0, u, x0); b0 = plusBytes(b0, v, x0);
+          a1 = plusBytes(a1, u, x1); b1 = plusBytes(b1, v, x1);
+          a2 = plusBytes(a2, u, x2); b2 = plusBytes(b2, v, x2);
+          a3 = plusBytes(a3, u, x3); b3 = plusBytes(b3, v, x3);
+        }
+      }
+      codes += 256;
+      a0 = centred(a0, minima, inputs); b0 = centred(b0, minima, inputs);
+      a1 = centred(a1, minima, inputs + row); b1 = centred(b1, minima, inputs + row);
+      a2 = centred(a2, minima, inputs + row * 2); b2 = centred(b2, minima, inputs + row * 2);
+      a3 = centred(a3, minima, inputs + row * 3); b3 = centred(b3, minima, inputs + row * 3);
+    }
+    let from = inputs;
+    let end = codes + (halves ? 256 : 512);
+    while (!byBytes && codes < end) {
+      const u = v128.load(codes), v = v128.load(codes, 16);
+      const x0 = v128.load32_splat(from), x1 = v128.load32_splat(from + row), x2 = v128.load32_splat(from + row * 2), x3 = v128.load32_splat(from + row * 3);
+      a0 = plus(a0, u, x0); b0 = plus(b0, v, x0);
+      a1 = plus(a1, u, x1); b1 = plus(b1, v, x1);
+      a2 = plus(a2, u, x2); b2 = plus(b2, v, x2);
+      a3 = plus(a3, u, x3); b3 = plus(b3, v, x3);
+      from += 4;
+      codes += 32;
+    }
+    if (halves) {
+      let c0 = i32x4.splat(0), c1 = c0, c2 = c0, c3 = c0, d0 = c0, d1 = c0, d2 = c0, d3 = c0;
+      end = codes + 256;
+      while (codes < end) {
+        const u = v128.load(codes), v = v128.load(codes, 16);
+        const x0 = v128.load32_splat(from), x1 = v128.load32_splat(from + row), x2 = v128.load32_splat(from + row * 2), x3 = v128.load32_splat(from + row * 3);
+        c0 = plus(c0, u, x0); d0 = plus(d0, v, x0);
+        c1 = plus(c1, u, x1); d1 = plus(d1, v, x1);
+        c2 = plus(c2, u, x2); d2 = plus(d2, v, x2);
+        c3 = plus(c3, u, x3); d3 = plus(d3, v, x3);
+        from += 4;
+        codes += 32;
+      }
+      keepHalves(left, right, a0, b0, c0, d0, s, m, minima, inputs);
+      keepHalves(left + outRow, right + rightRow, a1, b1, c1, d1, s, m, minima, inputs + row);
+      keepHalves(left + outRow * 2, right + rightRow * 2, a2, b2, c2, d2, s, m, minima, inputs + row * 2);
+      keepHalves(left + outRow * 3, right + rightRow * 3, a3, b3, c3, d3, s, m, minima, inputs + row * 3);
+    } else {
+      keep(left, right, a0, b0, s, m, minima, inputs);
+      keep(left + outRow, right + rightRow, a1, b1, s, m, minima, inputs + row);
+      keep(left + outRow * 2, right + rightRow * 2, a2, b2, s, m, minima, inputs + row * 2);
+      keep(left + outRow * 3, right + rightRow * 3, a3, b3, s, m, minima, inputs + row * 3);
+    }
+    s += sideBytes;
+    m += sideBytes;
+  }
+}
+
+/** One token times unpacked groups, added to its outputs. */
+// @ts-ignore: decorator
+@inline
+export function oneToken(codes: usize, stop: usize, s: usize, m: usize, inputs: usize, left: usize, right: usize, minima: bool, halves: bool): void {
+  let l = v128.load(left), r = v128.load(right);
+  for (; codes < stop; inputs += inputBytes) {
+    let a = i32x4.splat(0), b = a, c = a, d = a;
+    let from = inputs;
+    const end = codes + 512;
+    const middle = halves ? codes + 256 : end;
+    for (; codes < middle; codes += 64, from += 8) {
+      const y = v128.load32_splat(from), z = v128.load32_splat(from, 4);
+      a = plus(plus(a, v128.load(codes), y), v128.load(codes, 32), z);
+      b = plus(plus(b, v128.load(codes, 16), y), v128.load(codes, 48), z);
+    }
+    if (halves) {
+      for (; codes < end; codes += 64, from += 8) {
+        const y = v128.load32_splat(from), z = v128.load32_splat(from, 4);
+        c = plus(plus(c, v128.load(codes), y), v128.load(codes, 32), z);
+        d = plus(plus(d, v128.load(codes, 16), y), v128.load(codes, 48), z);
+      }
+      l = addedHalves(l, a, c, s, m, minima, inputs);
+      r = addedHalves(r, b, d, s + 16, m + 16, minima, inputs);
+    } else {
+      l = added(l, a, v128.load(s), m, minima, inputs);
+      r = added(r, b, v128.load(s, 16), m + 16, minima, inputs);
+    }
+    s += halves ? 64 : 32;
+    m += halves ? 64 : 32;
+  }
+  v128.store(left, l);
+  v128.store(right, r);
+}
+
+/** Codes of four and eight bits; the first tokens, a multiple of four; what is left begins at the result. */
 // @ts-ignore: decorator
 @inline
 export function tiles(bits: i32, w: usize, scales: usize, mins: usize, groups: i32, x: usize, narrow: bool, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize, minima: bool, halves: bool): i32 {
@@ -91,9 +194,9 @@ export function tiles(bits: i32, w: usize, scales: usize, mins: usize, groups: i
       else if (bits === 4) unpack4(w + at * codeBytes, scratch, stop, minima);
       else unpack8(w + at * codeBytes, scratch, stop);
       for (let t = 0; t < whole; t += 4) {
-        let inputs = x + <usize>t * row + <usize>g * inputBytes;
-        let s = scales + at * sideBytes;
-        let m = mins + at * sideBytes;
+        const inputs = x + <usize>t * row + <usize>g * inputBytes;
+        const s = scales + at * sideBytes;
+        const m = mins + at * sideBytes;
         const left = out + <usize>t * outRow + (<usize>p << 5);
         const right = there ? left + 16 : scratch + nowhere;
         const rightRow = there ? outRow : 0;
@@ -103,68 +206,7 @@ export function tiles(bits: i32, w: usize, scales: usize, mins: usize, groups: i
             v128.store(right + i * rightRow, f32x4.splat(0));
           }
         }
-        for (let codes = scratch; codes < stop; inputs += inputBytes) {
-          let a0 = i32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
-          if (byBytes) {
-            // High bytes of the inputs first, where there are any.
-            for (let plane: usize = narrow ? 64 : 96; plane >= 64; plane -= 32) {
-              a0 = i32x4.shl(a0, 8); a1 = i32x4.shl(a1, 8); a2 = i32x4.shl(a2, 8); a3 = i32x4.shl(a3, 8);
-              b0 = i32x4.shl(b0, 8); b1 = i32x4.shl(b1, 8); b2 = i32x4.shl(b2, 8); b3 = i32x4.shl(b3, 8);
-              let from = inputs + plane;
-              const end = from + 32;
-              for (let at = codes; from < end; from += 4, at += 32) {
-                const u = v128.load(at), v = v128.load(at, 16);
-                const x0 = v128.load32_splat(from), x1 = v128.load32_splat(from + row), x2 = v128.load32_splat(from + row * 2), x3 = v128.load32_splat(from + row * 3);
-                a0 = plusBytes(a0, u, x0); b0 = plusBytes(b0, v, x0);
-                a1 = plusBytes(a1, u, x1); b1 = plusBytes(b1, v, x1);
-                a2 = plusBytes(a2, u, x2); b2 = plusBytes(b2, v, x2);
-                a3 = plusBytes(a3, u, x3); b3 = plusBytes(b3, v, x3);
-              }
-            }
-            codes += 256;
-            a0 = centred(a0, minima, inputs); b0 = centred(b0, minima, inputs);
-            a1 = centred(a1, minima, inputs + row); b1 = centred(b1, minima, inputs + row);
-            a2 = centred(a2, minima, inputs + row * 2); b2 = centred(b2, minima, inputs + row * 2);
-            a3 = centred(a3, minima, inputs + row * 3); b3 = centred(b3, minima, inputs + row * 3);
-          }
-          let from = inputs;
-          let end = codes + (halves ? 256 : 512);
-          while (!byBytes && codes < end) {
-            const u = v128.load(codes), v = v128.load(codes, 16);
-            const x0 = v128.load32_splat(from), x1 = v128.load32_splat(from + row), x2 = v128.load32_splat(from + row * 2), x3 = v128.load32_splat(from + row * 3);
-            a0 = plus(a0, u, x0); b0 = plus(b0, v, x0);
-            a1 = plus(a1, u, x1); b1 = plus(b1, v, x1);
-            a2 = plus(a2, u, x2); b2 = plus(b2, v, x2);
-            a3 = plus(a3, u, x3); b3 = plus(b3, v, x3);
-            from += 4;
-            codes += 32;
-          }
-          if (halves) {
-            let c0 = i32x4.splat(0), c1 = c0, c2 = c0, c3 = c0, d0 = c0, d1 = c0, d2 = c0, d3 = c0;
-            end = codes + 256;
-            while (codes < end) {
-              const u = v128.load(codes), v = v128.load(codes, 16);
-              const x0 = v128.load32_splat(from), x1 = v128.load32_splat(from + row), x2 = v128.load32_splat(from + row * 2), x3 = v128.load32_splat(from + row * 3);
-              c0 = plus(c0, u, x0); d0 = plus(d0, v, x0);
-              c1 = plus(c1, u, x1); d1 = plus(d1, v, x1);
-              c2 = plus(c2, u, x2); d2 = plus(d2, v, x2);
-              c3 = plus(c3, u, x3); d3 = plus(d3, v, x3);
-              from += 4;
-              codes += 32;
-            }
-            keepHalves(left, right, a0, b0, c0, d0, s, inputs);
-            keepHalves(left + outRow, right + rightRow, a1, b1, c1, d1, s, inputs + row);
-            keepHalves(left + outRow * 2, right + rightRow * 2, a2, b2, c2, d2, s, inputs + row * 2);
-            keepHalves(left + outRow * 3, right + rightRow * 3, a3, b3, c3, d3, s, inputs + row * 3);
-          } else {
-            keep(left, right, a0, b0, s, m, minima, inputs);
-            keep(left + outRow, right + rightRow, a1, b1, s, m, minima, inputs + row);
-            keep(left + outRow * 2, right + rightRow * 2, a2, b2, s, m, minima, inputs + row * 2);
-            keep(left + outRow * 3, right + rightRow * 3, a3, b3, s, m, minima, inputs + row * 3);
-          }
-          s += sideBytes;
-          m += sideBytes;
-        }
+        fourTokens(scratch, stop, s, m, inputs, row, left, outRow, right, rightRow, byBytes, narrow, minima, halves);
       }
     }
   }
@@ -180,7 +222,7 @@ function keep(left: usize, right: usize, a: v128, b: v128, s: usize, m: usize, m
 
 // @ts-ignore: decorator
 @inline
-function keepHalves(left: usize, right: usize, a: v128, b: v128, c: v128, d: v128, s: usize, inputs: usize): void {
-  v128.store(left, addedHalves(v128.load(left), a, c, s, inputs));
-  v128.store(right, addedHalves(v128.load(right), b, d, s + 16, inputs));
+function keepHalves(left: usize, right: usize, a: v128, b: v128, c: v128, d: v128, s: usize, m: usize, minima: bool, inputs: usize): void {
+  v128.store(left, addedHalves(v128.load(left), a, c, s, m, minima, inputs));
+  v128.store(right, addedHalves(v128.load(right), b, d, s + 16, m + 16, minima, inputs));
 }

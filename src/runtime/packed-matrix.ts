@@ -1,12 +1,13 @@
 /** Matrices repacked for the low-bit kernels, and their products with tokens. */
-import { bytePlace, groupSize, inputBytes, nibblePlace, panelRows, type LowBitKernels, type RoundedPlace } from '../engine/kernels/lowbit.ts';
+import { bytePlace, groupSize, inputBytes, nibblePlace, panelRows, type LowBitKernels, type PackedForm, type RoundedPlace } from '../engine/kernels/lowbit.ts';
 import { readFloats } from '../files/values.ts';
 import { blockTypes, isBlockType, type TensorRef } from '../tensor-ref.ts';
 import type { Arena } from './arena.ts';
+import { emptyBlock, packedGroupBytes, packedTypes, packedValue, putBlock, sideBytes, type PackedType, type PackedViews } from './packed-forms.ts';
 import { unpackers, type Layout } from './unpack.ts';
 
 export interface PackedMatrix {
-  readonly layout: Layout;
+  readonly layout: Layout | 'packed';
   readonly rows: number;
   readonly cols: number;
   /** Groups of 32 columns, the last padded with zeros. */
@@ -16,6 +17,9 @@ export interface PackedMatrix {
   readonly weights: number;
   readonly scales: number;
   readonly mins: number;
+  /** Bytes of weights, scales and minima. */
+  readonly bytes: number;
+  readonly packed?: { readonly type: PackedType; readonly form: PackedForm };
 }
 
 const groupBytes: Readonly<Record<Layout, number>> = { four: 128, 'four-minima': 128, eight: 256, 'eight-minima': 256, 'eight-halves': 256, float: 1024 };
@@ -31,13 +35,14 @@ export async function packMatrix(tensor: TensorRef, arena: Arena): Promise<Packe
   const [rows, cols] = tensor.shape;
   const groups = Math.ceil(cols / groupSize);
   const panels = Math.ceil(rows / panelRows);
+  const packed = isBlockType(tensor.type) ? packedTypes[tensor.type] : undefined;
+  if (packed !== undefined) return packPacked(tensor, packed, { rows, cols, groups, panels }, arena);
   const unpacker = isBlockType(tensor.type) ? unpackers[tensor.type] : undefined;
   const layout = unpacker?.layout ?? 'float';
   const sides = panels * groups * panelRows;
-  const weights = arena.take(panels * groups * groupBytes[layout]);
-  const scales = layout === 'float' ? 0 : arena.take(4 * sides * (layout === 'eight-halves' ? 2 : 1));
-  const mins = layout === 'four-minima' || layout === 'eight-minima' ? arena.take(4 * sides) : 0;
-  const matrix: PackedMatrix = { layout, rows, cols, groups, panels, weights, scales, mins };
+  const [codeBytes, scaleBytes, minBytes] = [panels * groups * groupBytes[layout], layout === 'float' ? 0 : 4 * sides * (layout === 'eight-halves' ? 2 : 1), layout === 'four-minima' || layout === 'eight-minima' ? 4 * sides : 0];
+  const [weights, scales, mins] = [codeBytes, scaleBytes, minBytes].map((bytes) => (bytes === 0 ? 0 : arena.take(bytes)));
+  const matrix: PackedMatrix & { readonly layout: Layout } = { layout, rows, cols, groups, panels, weights, scales, mins, bytes: codeBytes + scaleBytes + minBytes };
   if (unpacker === undefined) await packFloats(tensor, matrix, arena);
   else await packBlocks(tensor, matrix, arena);
   return matrix;
@@ -56,7 +61,7 @@ async function packFloats(tensor: TensorRef, { rows, cols, groups, weights }: Pa
   }
 }
 
-async function packBlocks(tensor: TensorRef, matrix: PackedMatrix, arena: Arena): Promise<void> {
+async function packBlocks(tensor: TensorRef, matrix: PackedMatrix & { readonly layout: Layout }, arena: Arena): Promise<void> {
   const { rows, cols, groups, layout, weights, scales, mins, panels } = matrix;
   const type = tensor.type as keyof typeof unpackers;
   const { block, bytes: blockBytes } = blockTypes[type];
@@ -95,6 +100,36 @@ async function packBlocks(tensor: TensorRef, matrix: PackedMatrix, arena: Arena)
 /** Places of codes of four bits by row and column. */
 const nibbles = Array.from({ length: panelRows }, (_, row) => Array.from({ length: groupSize }, (_, column) => nibblePlace(row, column)));
 
+const viewsOf = (arena: Arena, { weights, scales, panels, groups }: Pick<PackedMatrix, 'weights' | 'scales' | 'panels' | 'groups'>, { form }: PackedType): PackedViews => {
+  const sides = sideBytes(form, panels, groups);
+  return { codes: arena.bytesAt(weights, panels * groups * packedGroupBytes(form)), sides: arena.bytesAt(scales, sides), floats: arena.floats(scales, sides / 4) };
+};
+
+async function packPacked(tensor: TensorRef, type: PackedType, size: Pick<PackedMatrix, 'rows' | 'cols' | 'groups' | 'panels'>, arena: Arena): Promise<PackedMatrix> {
+  const { rows, cols, groups, panels } = size;
+  const { form } = type;
+  const [codeBytes, scaleBytes] = [panels * groups * packedGroupBytes(form), sideBytes(form, panels, groups)];
+  const [weights, scales, table] = [arena.take(codeBytes), arena.take(scaleBytes), form.levels === undefined ? 0 : arena.take(form.levels.length)];
+  if (form.levels !== undefined) arena.bytesAt(table, form.levels.length).set(form.levels);
+  const { block, bytes: blockBytes } = blockTypes[tensor.type as keyof typeof packedTypes];
+  const rowBytes = (cols / block) * blockBytes;
+  const room = emptyBlock(block);
+  const atOnce = Math.max(1, Math.floor(readAtOnce / rowBytes));
+  for (let first = 0; first < rows; first += atOnce) {
+    const last = Math.min(rows, first + atOnce);
+    const read = await tensor.read(first * rowBytes, last * rowBytes);
+    const views = viewsOf(arena, { weights, scales, panels, groups }, type);
+    for (let r = first; r < last; r++) {
+      const [panel, lane] = placeOf(r);
+      for (let b = 0; b * block < cols; b++) {
+        type.unpack(read, (r - first) * rowBytes + b * blockBytes, room);
+        putBlock(type, room, panel * groups + (b * block) / groupSize, lane, views);
+      }
+    }
+  }
+  return { layout: 'packed', ...size, weights, scales, mins: 0, bytes: codeBytes + scaleBytes, packed: { type, form: { ...form, table } } };
+}
+
 /** Room for `tokens` rounded inputs of `width` values, a multiple of 32. */
 export const takeRounded = (arena: Arena, tokens: number, width: number, bits: RoundedPlace['bits'] = 8): RoundedPlace => ({ at: arena.take(tokens * (width / groupSize) * inputBytes), bits });
 
@@ -108,14 +143,21 @@ export function multiply(kernels: LowBitKernels, matrix: PackedMatrix, inputs: I
     case 'four': case 'four-minima': return kernels.product4(place, matrix.scales, matrix.mins, inputs.rounded);
     case 'eight': case 'eight-minima': return kernels.product8(place, matrix.scales, matrix.mins, inputs.rounded);
     case 'eight-halves': return kernels.product8Halves(place, matrix.scales, inputs.rounded);
+    case 'packed': return kernels.productPacked(place, matrix.packed!.form, matrix.scales, inputs.rounded);
     case 'float': return kernels.productFloat(place, inputs.x);
     default: return matrix.layout satisfies never;
   }
 }
 
 /** The values of one row, as the products see them: what an embedding looks up. */
-export function rowOf(arena: Arena, { layout, cols, groups, weights, scales, mins }: PackedMatrix, row: number, out: Float32Array): void {
+export function rowOf(arena: Arena, matrix: PackedMatrix, row: number, out: Float32Array): void {
+  const { layout, cols, groups, weights, scales, mins, packed } = matrix;
   const [panel, lane] = placeOf(row);
+  if (layout === 'packed') {
+    const views = viewsOf(arena, matrix, packed!.type);
+    for (let c = 0; c < cols; c++) out[c] = packedValue(packed!.type, panel * groups + Math.floor(c / groupSize), lane, c % groupSize, views);
+    return;
+  }
   const at = (address: number, index: number): number => arena.floats(address, index + 1)[index];
   for (let g = 0; g * groupSize < cols; g++) {
     const group = panel * groups + g;

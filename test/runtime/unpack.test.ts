@@ -1,17 +1,20 @@
 /** Codes, scales and minima of blocks stand for the values that the codecs decode. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { inputBytes, lowBitKernels } from '../../src/engine/kernels/lowbit.ts';
+import { plainLowBit } from '../../src/engine/kernels/lowbit-plain.ts';
 import { decodeBlocks, encodeBlocks } from '../../src/formats/ggml/index.ts';
 import { normal } from '../../src/numeric/random.ts';
 import { Arena } from '../../src/runtime/arena.ts';
-import { packMatrix, rowOf } from '../../src/runtime/packed-matrix.ts';
+import { multiply, packMatrix, rowOf, takeRounded } from '../../src/runtime/packed-matrix.ts';
+import { packedTypes } from '../../src/runtime/packed-forms.ts';
 import { unpackers } from '../../src/runtime/unpack.ts';
 import { floatTensor, memoryTensor, type BlockType } from '../../src/tensor-ref.ts';
 
 const [rows, cols] = [6, 512];
 const values = Float32Array.from({ length: rows * cols }, (_, i) => normal(9, 0, i) * (1 + (i % 7)));
 
-for (const type of Object.keys(unpackers) as BlockType[]) {
+for (const type of [...Object.keys(unpackers), ...Object.keys(packedTypes)] as BlockType[]) {
   test(`rows of a matrix in ${type}`, async () => {
     const bytes = encodeBlocks(type, values, rows, cols);
     const arena = new Arena();
@@ -26,14 +29,61 @@ for (const type of Object.keys(unpackers) as BlockType[]) {
   });
 }
 
+for (const type of Object.keys(packedTypes) as BlockType[]) {
+  for (const bits of [8, 16] as const) {
+    test(`products of ${type} with inputs of ${bits}: the bits of the plain twin, and what float64 gives of the decoded values and the rounded inputs`, async () => {
+      const blocks = memoryTensor('w', type, [rows, cols], encodeBlocks(type, values, rows, cols));
+      const [tokens, stride] = [5, 8];
+      const results = await Promise.all([lowBitKernels, plainLowBit].map(async (kernels) => {
+        const arena = new Arena();
+        const matrix = await packMatrix(blocks, arena);
+        const [x, out] = [arena.take(4 * tokens * cols), arena.take(4 * tokens * stride)];
+        const rounded = takeRounded(arena, tokens, cols, bits);
+        arena.floats(x, tokens * cols).forEach((_, i, all) => { all[i] = normal(10, 0, i); });
+        const run = kernels(arena.memory);
+        run.roundInputs(x, (tokens * cols) / 32, rounded);
+        multiply(run, matrix, { x, rounded }, tokens, out, stride);
+        return { out: arena.floats(out, tokens * stride).slice(), arena, matrix, at: rounded.at };
+      }));
+      assert.deepEqual(results[0].out, results[1].out);
+      const { out, arena, at } = results[0];
+      const decoded = decodeBlocks(type, await blocks.read());
+      for (let t = 0; t < tokens; t++) {
+        for (let r = 0; r < rows; r++) {
+          let [expected, size] = [0, 0];
+          for (let c = 0; c < cols; c++) {
+            const record = at + (t * (cols / 32) + Math.floor(c / 32)) * inputBytes;
+            const input = new Int16Array(arena.memory.buffer, record, 32)[c % 32] * arena.floats(record + 128, 1)[0];
+            expected += decoded[r * cols + c] * input;
+            size += Math.abs(decoded[r * cols + c] * input);
+          }
+          assert.ok(Math.abs(out[t * stride + r] - expected) <= 2e-6 * size);
+        }
+      }
+    });
+  }
+}
+
+test('types that are packed take little more than in the file', async () => {
+  // Bits of a weight held and in the file: floats for each row of 256 columns, or for each group, come on top.
+  const held = await Promise.all((Object.keys(packedTypes) as BlockType[]).map(async (type) => {
+    const bytes = encodeBlocks(type, new Float32Array(8 * cols), 8, cols);
+    const matrix = await packMatrix(memoryTensor('w', type, [8, cols], bytes), new Arena());
+    return [type, (8 * matrix.bytes) / (8 * cols), (8 * bytes.length) / (8 * cols)] as const;
+  }));
+  assert.deepEqual(held, [
+    ['q2_k', 3.25, 2.625], ['q3_k', 3.625, 3.4375], ['tq2_0', 2.375, 2.0625], ['iq4_nl', 5, 4.5], ['iq4_xs', 4.375, 4.25], ['mxfp4', 5, 4.25], ['nvfp4', 6, 4.5],
+  ]);
+});
+
 test('types without codes for the kernels, and widths that end within a group, are kept as floats', async () => {
   const arena = new Arena();
-  const bytes = encodeBlocks('q3_k', values, rows, cols);
-  const blocks = await packMatrix(memoryTensor('w', 'q3_k', [rows, cols], bytes), arena);
+  const bytes = encodeBlocks('tq1_0', values, rows, cols);
+  const blocks = await packMatrix(memoryTensor('w', 'tq1_0', [rows, cols], bytes), arena);
   const odd = await packMatrix(floatTensor('v', [5, 44], values.slice(0, 220)), arena);
   const out = new Float32Array(cols);
   rowOf(arena, blocks, 3, out);
-  assert.deepEqual(out, decodeBlocks('q3_k', bytes).subarray(3 * cols, 4 * cols));
+  assert.deepEqual(out, decodeBlocks('tq1_0', bytes).subarray(3 * cols, 4 * cols));
   rowOf(arena, odd, 4, out);
   assert.deepEqual(out.subarray(0, 44), values.subarray(176, 220));
 });

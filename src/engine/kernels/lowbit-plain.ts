@@ -1,7 +1,7 @@
 /** The plain twins of the low-bit kernels: the same operations in the same order, each rounded to float32. */
 import { rne } from '../../numeric/rounding.ts';
 import { exponential, lanes } from './exponential.ts';
-import { bytePlace, groupSize, inputBytes, inputTop, nibblePlace, panelRows, type LowBitKernels, type ProductPlace, type RoundedPlace } from './lowbit.ts';
+import { bytePlace, groupSize, inputBytes, inputTop, nibblePlace, panelRows, thirdBitPlace, twoBitPlace, type LowBitKernels, type ProductPlace, type RoundedPlace } from './lowbit.ts';
 
 const f = Math.fround;
 
@@ -11,7 +11,7 @@ export function plainLowBit(memory: WebAssembly.Memory): LowBitKernels {
   const bytes = (): Uint8Array => new Uint8Array(memory.buffer);
 
   /** Calls with every output and the group sums it is made of: `value` gives what a group adds before its input scale. */
-  function eachOutput({ weights, groups, tokens, out, stride, first, last }: ProductPlace, inputs: RoundedPlace, groupBytes: number, value: (sums: { side: number; row: number; total: number; dot(codeAt: (column: number) => number, from?: number, to?: number): number; at: number }) => number): void {
+  function eachOutput({ weights, groups, tokens, out, stride, first, last }: ProductPlace, inputs: RoundedPlace, groupBytes: number, value: (sums: { side: number; row: number; first: number; total: number; dot(codeAt: (column: number) => number, from?: number, to?: number): number; at: number }) => number): void {
     const F = floats();
     const S = shorts();
     for (let p = first; p < last; p++) {
@@ -25,7 +25,7 @@ export function plainLowBit(memory: WebAssembly.Memory): LowBitKernels {
               for (let i = from; i < to; i++) all += codeAt(i) * S[x / 2 + i];
               return f(all);
             };
-            sum = f(sum + f(value({ side: p * groups + g, row, total: F[x / 4 + 33], dot, at: weights + (p * groups + g) * groupBytes }) * F[x / 4 + 32]));
+            sum = f(sum + f(value({ side: p * groups + g, row, first: F[x / 4 + 35], total: F[x / 4 + 33], dot, at: weights + (p * groups + g) * groupBytes }) * F[x / 4 + 32]));
           }
           F[out / 4 + t * stride + p * panelRows + row] = sum;
         }
@@ -44,7 +44,9 @@ export function plainLowBit(memory: WebAssembly.Memory): LowBitKernels {
         const scale = f(most / inputTop[bits]);
         const to = at + g * inputBytes;
         let total = 0;
+        let first = 0;
         for (let i = 0; i < groupSize; i++) {
+          if (i === 16) first = total;
           const code = rne(f(F[x / 4 + g * groupSize + i] / (scale > 0 ? scale : 1)));
           S[to / 2 + i] = code;
           S[to / 2 + 32 + i] = code * [256, 16, 1, 256][(i >> 1) & 3];
@@ -53,7 +55,7 @@ export function plainLowBit(memory: WebAssembly.Memory): LowBitKernels {
         F[to / 4 + 32] = scale;
         F[to / 4 + 33] = total;
         I[to / 4 + 34] = -8 * total;
-        I[to / 4 + 35] = -2048 * total;
+        F[to / 4 + 35] = first;
       }
     },
     product4(place, scales, mins, inputs) {
@@ -76,6 +78,25 @@ export function plainLowBit(memory: WebAssembly.Memory): LowBitKernels {
       eachOutput(place, inputs, 256, ({ side, row, dot, at }) => {
         const half = (h: number): number => f(dot((i) => signed(at + bytePlace(row, i)), 16 * h, 16 * h + 16) * sideAt(scales, 2 * side + h, row));
         return f(half(0) + half(1));
+      });
+    },
+    productPacked(place, { bits, less, table, fine, minima, halves }, sides, inputs) {
+      const parts = halves ? 2 : 1;
+      const fineBytes = (32 + 64 * parts) * (minima ? 2 : 1);
+      const bitsAt = (at: number, { byte, shift }: { readonly byte: number; readonly shift: number }, mask: number): number => (bytes()[at + byte] >> shift) & mask;
+      eachOutput(place, inputs, bits * 32, ({ side, row, first, total, dot, at }) => {
+        const code = (i: number): number => (table !== 0 ? signed(table + bitsAt(at, nibblePlace(row, i), 15))
+          : bitsAt(at, twoBitPlace(row, i), 3) + (bits === 3 ? 4 * bitsAt(at, thirdBitPlace(row, i), 1) : 0) - less);
+        const fineSide = (part: number, min: boolean): number => {
+          const block = sides + (side >> 3) * fineBytes;
+          const code = block + (minima ? 64 : 32) + (min ? 64 * parts : 0) + ((side & 7) * parts + part) * panelRows + row;
+          return f(signed(code) * sideAt(block + (min ? 32 : 0), 0, row));
+        };
+        const value = (part: number, from: number, to: number, sum: number): number => {
+          const scaled = f(dot(code, from, to) * (fine ? fineSide(part, false) : sideAt(sides, side * parts + part, row)));
+          return minima ? f(scaled - f(sum * fineSide(part, true))) : scaled;
+        };
+        return halves ? f(value(0, 0, 16, first) + value(1, 16, 32, total - first)) : value(0, 0, 32, total);
       });
     },
     productFloat({ weights, groups, tokens, out, stride, first, last }, x) {

@@ -3,7 +3,7 @@
  * of the panels until none are left. Every output is computed by one member in the order that it always has, so that any number of members
  * gives the same bits.
  */
-import { lowBitKernels, type LowBitBuild, type LowBitKernels, type ProductPlace, type RoundedPlace } from './lowbit.ts';
+import { lowBitKernels, type LowBitBuild, type LowBitKernels, type PackedForm, type ProductPlace, type RoundedPlace } from './lowbit.ts';
 
 /** Bytes of the board; it lies at an address that is a multiple of 64. */
 export const boardBytes = 256;
@@ -13,7 +13,7 @@ export interface Membership { readonly memory: WebAssembly.Memory; readonly boar
 
 /** Words of the board. What members look at while they wait, what they take work from and what is to be done do not share a line of a cache. */
 const word = { epoch: 0, next: 16, done: 32, kind: 48, place: 49, rest: 56 } as const;
-const kinds = ['product4', 'product8', 'product8Halves', 'productFloat', 'stop'] as const;
+const kinds = ['product4', 'product8', 'product8Halves', 'productPacked', 'productFloat', 'stop'] as const;
 type Kind = (typeof kinds)[number];
 
 /** Groups of panels below which waking others takes longer than the work. */
@@ -22,6 +22,11 @@ const worthSharing = 2048;
 const patience = 200_000;
 /** Shares of the work per member. Members that begin late or are slower take fewer. */
 const sharesEach = 8;
+
+/** A form as a number, and back. */
+const flagged = ({ bits, less, fine, minima, halves }: PackedForm): number => bits | (less << 4) | (Number(fine) << 8) | (Number(minima) << 9) | (Number(halves) << 10);
+const unflagged = (flags: number, table: number): PackedForm =>
+  ({ bits: (flags & 15) as PackedForm['bits'], less: (flags >> 4) & 15, table, fine: (flags & 256) !== 0, minima: (flags & 512) !== 0, halves: (flags & 1024) !== 0 });
 
 /** Carries out shares of what the board says until none are left. */
 function perform(kernels: LowBitKernels, board: Int32Array, members: number): void {
@@ -39,6 +44,7 @@ function perform(kernels: LowBitKernels, board: Int32Array, members: number): vo
       case 'product4': kernels.product4(share, scales, mins, inputs); break;
       case 'product8': kernels.product8(share, scales, mins, inputs); break;
       case 'product8Halves': kernels.product8Halves(share, scales, inputs); break;
+      case 'productPacked': kernels.productPacked(share, unflagged(at(word.rest + 4), at(word.rest + 5)), scales, inputs); break;
       case 'productFloat': kernels.productFloat(share, inputs.at); break;
       default: return;
     }
@@ -68,6 +74,7 @@ export function teamKernels({ memory, board: at, members, build }: Omit<Membersh
     product4: (p, scales, mins, x) => share('product4', p, [scales, mins, x.at, x.bits], () => own.product4(p, scales, mins, x)),
     product8: (p, scales, mins, x) => share('product8', p, [scales, mins, x.at, x.bits], () => own.product8(p, scales, mins, x)),
     product8Halves: (p, scales, x) => share('product8Halves', p, [scales, 0, x.at, x.bits], () => own.product8Halves(p, scales, x)),
+    productPacked: (p, form, sides, x) => share('productPacked', p, [sides, 0, x.at, x.bits, flagged(form), form.table], () => own.productPacked(p, form, sides, x)),
     productFloat: (p, x) => share('productFloat', p, [0, 0, x, 0], () => own.productFloat(p, x)),
     stop: () => announce('stop', []),
   };

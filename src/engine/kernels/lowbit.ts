@@ -16,7 +16,7 @@ export const panelRows = 8;
 export interface ProductPlace {
   readonly weights: number;
   readonly groups: number;
-  /** Tokens [tokens, groups · 32] that are multiplied, and results [tokens, stride]. */
+  /** Tokens [tokens, groups · 32] that are multiplied, and results [tokens, stride], a multiple of four; rows past it are left out. */
   readonly tokens: number;
   readonly out: number;
   readonly stride: number;
@@ -33,6 +33,20 @@ export const inputBytes = 144;
 /** Largest codes of inputs. Of 16 bits the high byte, rounded, is at most 127 too. */
 export const inputTop = { 8: 127, 16: 32_639 } as const;
 
+/** How codes and scales of a packed matrix are held (kernels/lowbit/packed.ts). */
+export interface PackedForm {
+  readonly bits: 2 | 3 | 4;
+  /** What codes are less; four bits are indices of a table instead, whose 16 bytes lie at `table`. */
+  readonly less: number;
+  readonly table: number;
+  /** Scales are bytes times a float for 256 columns. */
+  readonly fine: boolean;
+  /** With scales of halves, and fine, alone. */
+  readonly minima: boolean;
+  /** Scales are those of 16 columns. */
+  readonly halves: boolean;
+}
+
 export interface LowBitKernels {
   roundInputs(x: number, groups: number, to: RoundedPlace): void;
   /** Codes less 8 where `mins` is 0. */
@@ -40,6 +54,7 @@ export interface LowBitKernels {
   /** `mins` is 0 where there are none. */
   product8(place: ProductPlace, scales: number, mins: number, inputs: RoundedPlace): void;
   product8Halves(place: ProductPlace, scales: number, inputs: RoundedPlace): void;
+  productPacked(place: ProductPlace, form: PackedForm, sides: number, inputs: RoundedPlace): void;
   productFloat(place: ProductPlace, x: number): void;
   rmsNorm(x: number, weight: number, count: number, epsilon: number, out: number): void;
   addTo(x: number, y: number, count: number): void;
@@ -51,14 +66,14 @@ export interface LowBitKernels {
   attendRows(query: number, queryStride: number, keys: number, values: number, stride: number, from: number, to: number, width: number, scale: number, scores: number, out: number, outStride: number): void;
 }
 
-type Exports = Readonly<Record<'roundInputs' | 'product4' | 'product8' | 'product8Halves' | 'productFloat' | 'rmsNorm' | 'addTo' | 'rotate' | 'siluTimes' | 'attend' | 'attendRows', (...args: number[]) => void>>;
+type Exports = Readonly<Record<'roundInputs' | 'product4' | 'product8' | 'product8Halves' | 'productPacked' | 'productFloat' | 'rmsNorm' | 'addTo' | 'rotate' | 'siluTimes' | 'attend' | 'attendRows', (...args: number[]) => void>>;
 
 /** Most threads that share a memory. */
 export const mostMembers = 15;
-/** Bytes in which a thread unpacks codes. */
-const scratchBytes = 4224;
+/** Bytes in which a thread unpacks codes and scales. */
+const scratchBytes = 5248;
 /** Bytes at the beginning of the memory that belong to the kernels. */
-export const reservedBytes = 65_536;
+export const reservedBytes = 131_072;
 
 export type LowBitBuild = 'plain SIMD' | 'relaxed SIMD';
 
@@ -75,6 +90,8 @@ export function lowBitKernels(memory: WebAssembly.Memory, build: LowBitBuild = f
     product4: (p, scales, mins, x) => run.product4(p.weights, scales, mins, p.groups, x.at, x.bits === 8 ? 1 : 0, p.tokens, p.out, p.stride, p.first, p.last, scratch),
     product8: (p, scales, mins, x) => run.product8(p.weights, scales, mins, p.groups, x.at, p.tokens, p.out, p.stride, p.first, p.last, scratch),
     product8Halves: (p, scales, x) => run.product8Halves(p.weights, scales, p.groups, x.at, p.tokens, p.out, p.stride, p.first, p.last, scratch),
+    productPacked: (p, { bits, less, table, fine, minima, halves }, sides, x) =>
+      run.productPacked(bits, less, table, Number(fine), Number(minima), Number(halves), p.weights, sides, p.groups, x.at, p.tokens, p.out, p.stride, p.first, p.last, scratch),
     productFloat: (p, x) => run.productFloat(p.weights, p.groups, x, p.tokens, p.out, p.stride, p.first, p.last),
     rmsNorm, addTo, rotate, siluTimes, attendRows,
     attend: (query, keys, values, stride, from, to, width, scale, scores, out, listed = 0, more = 0) => run.attend(query, keys, values, stride, from, to, width, scale, scores, out, listed, more),
@@ -91,7 +108,7 @@ export function fastestBuild(): LowBitBuild {
 
 /** Rows of extreme and of mixed codes against sums worked out here, with inputs of both widths. */
 function dotsAddUp(): boolean {
-  const memory = new WebAssembly.Memory({ initial: 2 });
+  const memory = new WebAssembly.Memory({ initial: 3 });
   const kernels = lowBitKernels(memory, 'relaxed SIMD');
   const [W, F] = [new Uint8Array(memory.buffer), new Float32Array(memory.buffer)];
   const groups = 2;
@@ -118,6 +135,12 @@ export function nibblePlace(row: number, column: number): { readonly byte: numbe
   const pair = (column >> 1) & 3;
   return { byte: (column >> 3) * 32 + row * 4 + (column & 1) * 2 + (pair >> 1), shift: 4 * (pair & 1) };
 }
+
+/** The same of the two bits of a group in two or three, and of the third bit behind them. */
+export const twoBitPlace = (row: number, column: number): { readonly byte: number; readonly shift: number } =>
+  ({ byte: (column >> 4) * 32 + row * 4 + (column & 1) * 2 + ((column & 15) >> 3), shift: 2 * ((column >> 1) & 3) });
+export const thirdBitPlace = (row: number, column: number): { readonly byte: number; readonly shift: number } =>
+  ({ byte: 64 + row * 4 + (column & 1) * 2 + (column >> 4), shift: (column >> 1) & 7 });
 
 /** Where the code of a row and column of a group in eight bits is. */
 export const bytePlace = (row: number, column: number): number => (column >> 1) * 16 + row * 2 + (column & 1);

@@ -1,0 +1,127 @@
+/**
+ * Products of codes of two, three or four bits in blocks of eight groups, unpacked to 16 bits before they are multiplied,
+ * the latter by a table of 16 values. Their scales stay as small as they are in files.
+ *
+ * A group of codes: two bits 64 bytes, for 16 columns at a time and each row two words with the even and the odd columns from
+ * the lowest bits up; three bits 32 bytes more with the third bit of all 32 columns; four bits as in four.ts.
+ */
+import { inputBytes } from './inputs';
+import { blockGroups, fourTokens, nowhere, oneToken } from './tile';
+
+/** Where scales and minima of a block are worked out, behind its codes. */
+const scalesAt: usize = 4096;
+const minsAt: usize = 4608;
+
+// @ts-ignore: decorator
+@inline
+function unpack2(at: usize, to: usize, third: bool, less: v128): void {
+  const two = i16x8.splat(3), one = i16x8.splat(1);
+  let hu = third ? v128.load(at, 64) : less, hv = third ? v128.load(at, 80) : less;
+  const end = to + 512;
+  for (; to < end; at += 32) {
+    let u = v128.load(at), v = v128.load(at, 16);
+    const stop = to + 256;
+    for (; to < stop; to += 32) {
+      let a = v128.and(u, two), b = v128.and(v, two);
+      if (third) {
+        a = v128.or(a, i16x8.shl(v128.and(hu, one), 2));
+        b = v128.or(b, i16x8.shl(v128.and(hv, one), 2));
+        hu = i16x8.shr_u(hu, 1);
+        hv = i16x8.shr_u(hv, 1);
+      }
+      v128.store(to, i16x8.sub(a, less));
+      v128.store(to, i16x8.sub(b, less), 16);
+      u = i16x8.shr_u(u, 2);
+      v = i16x8.shr_u(v, 2);
+    }
+  }
+}
+
+/** A byte of the table for each 16 bits. */
+// @ts-ignore: decorator
+@inline
+function looked(table: v128, codes: v128): v128 { return i16x8.shr_s(i16x8.shl(i8x16.swizzle(table, codes), 8), 8); }
+
+// @ts-ignore: decorator
+@inline
+function unpackTable(at: usize, to: usize, table: v128): void {
+  const low = i16x8.splat(15);
+  const end = at + 128;
+  for (; at < end; at += 32) {
+    let u = v128.load(at), v = v128.load(at, 16);
+    const stop = to + 128;
+    for (; to < stop; to += 32) {
+      v128.store(to, looked(table, v128.and(u, low)));
+      v128.store(to, looked(table, v128.and(v, low)), 16);
+      u = i16x8.shr_u(u, 4);
+      v = i16x8.shr_u(v, 4);
+    }
+  }
+}
+
+/** Bytes [count][8 rows] times a float for each row. */
+// @ts-ignore: decorator
+@inline
+function unpackScales(at: usize, by: usize, count: i32, to: usize): void {
+  const left = v128.load(by), right = v128.load(by, 16);
+  for (let i = 0; i < count; i++, at += 8, to += 32) {
+    const codes = v128.load8x8_s(at);
+    v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(codes)), left));
+    v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(codes)), right), 16);
+  }
+}
+
+/**
+ * `table` is an address, or 0. Where `fine`, the sides of a block are a float for each row, with minima another, then bytes
+ * for groups or their halves that these are multiplied with, then those of minima; else floats as for four and eight bits.
+ */
+// @ts-ignore: decorator
+@inline
+export function packed(bits: i32, less: i32, table: usize, fine: bool, minima: bool, halves: bool, w: usize, sides: usize, groups: i32, x: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize): void {
+  const row = <usize>groups * inputBytes;
+  const outRow = <usize>stride << 2;
+  const parts = halves ? 2 : 1;
+  const codeBytes = <usize>bits << 5;
+  const fineBytes: usize = (32 + 64 * parts) << (minima ? 1 : 0);
+  for (let p = first; p < last; p++) {
+    const there = p * 8 + 4 < stride;
+    const leftOut = out + (<usize>p << 5);
+    for (let g = 0; g < groups; g += blockGroups) {
+      const at = <usize>p * <usize>groups + <usize>g;
+      const count = min(blockGroups, groups - g);
+      const stop = scratch + (<usize>count << 9);
+      for (let from = w + at * codeBytes, to = scratch; to < stop; from += codeBytes, to += 512) {
+        if (bits === 2) unpack2(from, to, false, i16x8.splat(<i16>less));
+        else if (bits === 3) unpack2(from, to, true, i16x8.splat(<i16>less));
+        else unpackTable(from, to, v128.load(table));
+      }
+      let s = sides + at * 32 * parts, m = s;
+      if (fine) {
+        const block = sides + (at >> 3) * fineBytes;
+        const codes = block + (minima ? 64 : 32);
+        s = scratch + scalesAt;
+        unpackScales(codes, block, 8 * parts, s);
+        if (minima) {
+          m = scratch + minsAt;
+          unpackScales(codes + 64 * parts, block + 32, 8 * parts, m);
+        }
+      }
+      for (let t = 0; t < tokens;) {
+        const inputs = x + <usize>t * row + <usize>g * inputBytes;
+        const left = leftOut + <usize>t * outRow;
+        const right = there ? left + 16 : scratch + nowhere;
+        const rightRow = there ? outRow : 0;
+        const some = tokens - t >= 4 ? 4 : 1;
+        if (g === 0) {
+          for (let i: usize = 0; i < <usize>some; i++) {
+            v128.store(left + i * outRow, f32x4.splat(0));
+            v128.store(right + i * rightRow, f32x4.splat(0));
+          }
+        }
+        if (some === 4) fourTokens(scratch, stop, s, m, inputs, row, left, outRow, right, rightRow, false, false, minima, halves);
+        else oneToken(scratch, stop, s, m, inputs, left, right, minima, halves);
+        t += some;
+      }
+    }
+  }
+}
