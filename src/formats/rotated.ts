@@ -44,8 +44,14 @@ export const rotateRows = (values: Float32Array, width: number, transform: Trans
 const rotateRowsBack = (values: Float32Array, width: number, transform: Transform): Float32Array => signed(transform(values, rotationOrder(width)), width);
 
 const largest = 3.4028234663852886e38;
-/** Sums of the largest numbers stay numbers. */
-const finite = (values: Float32Array): Float32Array => values.map((x) => Math.max(-largest, Math.min(largest, x)));
+/** Sums of the largest numbers stay numbers; changes the values. */
+function finite(values: Float32Array): Float32Array {
+  for (let i = 0; i < values.length; i++) {
+    if (values[i] > largest) values[i] = largest;
+    else if (values[i] < -largest) values[i] = -largest;
+  }
+  return values;
+}
 
 /** W̃ of a row-major [rows, cols] matrix. */
 export const rotated = (values: Float32Array, rows: number, cols: number, transform?: Transform): Float32Array =>
