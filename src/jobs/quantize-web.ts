@@ -39,12 +39,13 @@ export interface WebHooks {
   readonly pool?: Pool;
   /** Where the files go; by default they are kept as Blobs. One that holds output of an earlier run with the same inputs and settings goes on from it. */
   readonly store?: WebStore;
-  /** Sample inputs, and the engine that runs the float network on them. */
+  /** Runs the float network for recipes that want it; without one only those that look at weights alone can be carried out. */
+  readonly engine?: Engine;
   readonly calibration?: WebCalibration;
 }
 
+/** Sample inputs, which take an engine. */
 export interface WebCalibration {
-  readonly engine: Engine;
   readonly set: Dataset;
   /** How outputs are compared where formats are chosen by measurement; the power of the error unless told. */
   readonly distance?: Distance;
@@ -65,10 +66,10 @@ const errors = defineErrors('quantizeWeb', {
     `${f.file}: ${f.count === 1 ? 'a tensor' : `${f.count} tensors`} cannot take the format: ${f.first}`,
     'choose another format, leave them float with keep, or allow the nearest that fits with allowFallback',
   ],
-  noEngine: (_: object) => 'sample inputs need an inference engine, which this job has not',
+  noEngine: (_: object) => ['the recipe runs the network, and no inference engine was given', 'hand one in, or choose a recipe that looks at weights alone'],
 });
 
-/** Recipes without data never open a session. */
+/** Recipes that look at weights alone never open a session. */
 const noEngine: Engine = { name: 'none', open: async () => { throw errors.noEngine({}); } };
 
 interface Prepared { readonly model: SourceModel; readonly settings: QuantizeSettings; readonly parts: readonly PlannedPart[]; readonly plan: WebPlan }
@@ -91,17 +92,16 @@ export const planFiles = async (given: readonly NamedBlob[] | Folder, request: W
 
 /** Plans, then makes the files. Throws before any work when the plan cannot be carried out. */
 export async function quantizeFiles(given: readonly NamedBlob[] | Folder, request: WebRequest, hooks: WebHooks = {}): Promise<WebResult> {
-  const { progress = silentProgress, pool = inlinePool(), store = blobStore(), calibration } = hooks;
+  const { progress = silentProgress, pool = inlinePool(), store = blobStore(), engine = noEngine, calibration } = hooks;
   const { model, settings, parts, plan } = await prepare(given, request, pool.threads, calibration?.set.name);
   hooks.onPlan?.(plan);
   for (const { file, refusals } of plan.outputs) {
     if (refusals.length > 0) throw errors.refused({ count: refusals.length, first: refusals[0], file });
   }
   const batches = calibration === undefined ? undefined : () => feedsOf(model, calibration.set);
-  const { engine = noEngine, distance } = calibration ?? {};
   const apply = recipeRunner(model, settings, {
     engine, progress, storageOf: (scheme) => storageOf(model, scheme, settings.keep),
-    ...(batches === undefined ? {} : { batches }), ...(distance === undefined ? {} : { distance }),
+    ...(batches === undefined ? {} : { batches }), ...(calibration?.distance === undefined ? {} : { distance: calibration.distance }),
   });
   let observed: Promise<ReadonlyMap<string, Float32Array>> | undefined;
   const importance = (): Promise<ReadonlyMap<string, Float32Array>> => (observed ??= batches === undefined ? Promise.resolve(new Map()) : observeImportance(model.graph, engine, batches()));

@@ -25,6 +25,7 @@ export function App(): ReactNode {
   const [page, setPage] = useState(location.hash === '#methods' ? 'methods' : 'studio');
   const [given, setGiven] = useState<Given>();
   const [keep, setKeep] = useState('');
+  const [report, setReport] = useState<string>();
   const [seen, setSeen] = useState<readonly SeenSample[]>();
   const [model, setModel] = useState<OpenedModel>();
   const [request, setRequest] = useState<Request>();
@@ -58,7 +59,7 @@ export function App(): ReactNode {
   async function open(next: Given): Promise<OpenedModel | undefined> {
     const found = await working('reading', true, () => worker.current!.call('open', next));
     if (found === undefined) return undefined;
-    [setMade, setJudgement, setContinuations, setRequest, setSeen].forEach((clear) => clear(undefined));
+    [setMade, setJudgement, setContinuations, setRequest, setSeen, setReport].forEach((clear) => clear(undefined));
     setKeep('');
     setGiven(next);
     setModel(found);
@@ -67,7 +68,7 @@ export function App(): ReactNode {
 
   async function run(next: Request, data: readonly FileRef[]): Promise<void> {
     setRequest(next);
-    [setJudgement, setContinuations, setSeen].forEach((clear) => clear(undefined));
+    [setJudgement, setContinuations, setSeen, setReport].forEach((clear) => clear(undefined));
     setMade(await working('planning', true, (tell) => worker.current!.call('quantize', { request: next, data }, tell)));
   }
 
@@ -80,6 +81,7 @@ export function App(): ReactNode {
   }
 
   async function judge(data: readonly FileRef[], input: string): Promise<void> {
+    setReport(undefined);
     setJudgement(await working('judging', true, (tell) => worker.current!.call('judge', { data, input }, tell)));
   }
 
@@ -91,9 +93,12 @@ export function App(): ReactNode {
     setContinuations(await working('writing', true, (tell) => worker.current!.call('write', { prompt, tokens: 80 }, tell)));
   }
 
-  async function takeBeside(): Promise<void> {
+  /** Manifests, model cards and the report, saved; or the report alone, shown. */
+  async function takeBeside(show: boolean): Promise<void> {
     const files = await working('writing the report', true, (tell) => worker.current!.call('beside', {}, tell));
-    files?.forEach(save);
+    if (files === undefined) return;
+    if (show) setReport(await files.find(({ path }) => path === 'report.html')!.blob.text());
+    else files.forEach(save);
   }
 
   async function cancel(): Promise<void> {
@@ -132,7 +137,7 @@ export function App(): ReactNode {
                 {made !== undefined && request !== undefined && (
                   <Result
                     model={model} made={made} request={request} disabled={busy !== undefined} judgement={judgement} onJudge={(data, input) => void judge(data, input)} seen={seen} onCompare={(data, input) => void compare(data, input)}
-                    continuations={continuations} onTry={(prompt) => void goOn(prompt)} onBeside={() => void takeBeside()}
+                    continuations={continuations} onTry={(prompt) => void goOn(prompt)} report={report} onBeside={(show) => void takeBeside(show)}
                   />
                 )}
               </>

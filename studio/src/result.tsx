@@ -13,10 +13,10 @@ export interface ResultProps {
   readonly judgement: Judgement | undefined; readonly onJudge: (data: readonly FileRef[], input: string) => void;
   readonly seen: readonly SeenSample[] | undefined; readonly onCompare: (data: readonly FileRef[], input: string) => void;
   readonly continuations: readonly Continuation[] | undefined; readonly onTry: (prompt: string) => void;
-  readonly onBeside: () => void;
+  readonly report: string | undefined; readonly onBeside: (show: boolean) => void;
 }
 
-export function Result({ model, made, request, judgement, disabled, onJudge, seen, onCompare, continuations, onTry, onBeside }: ResultProps): ReactNode {
+export function Result({ model, made, request, judgement, disabled, onJudge, seen, onCompare, continuations, onTry, report, onBeside }: ResultProps): ReactNode {
   const [data, setData] = useState<readonly FileRef[]>([]);
   const [input, setInput] = useState(request.input);
   const example = exampleData[model.name];
@@ -57,8 +57,10 @@ export function Result({ model, made, request, judgement, disabled, onJudge, see
       </div>
       <p className="row">
         {made.files.filter(({ path }) => !main.includes(path)).map((file) => <button key={file.path} type="button" onClick={() => save(file)}>{file.path}</button>)}
-        <button type="button" disabled={disabled} onClick={onBeside}>Save the report and manifests</button>
+        <button type="button" disabled={disabled} onClick={() => onBeside(false)}>Save the report and manifests</button>
+        <button type="button" disabled={disabled} onClick={() => onBeside(true)}>Show the report</button>
       </p>
+      {report !== undefined && <iframe className="report" title="report" sandbox="" srcDoc={report} />}
       {made.notes.length > 0 && <details><summary>{made.notes.length} notes</summary><ul>{made.notes.map((note) => <li key={note}>{note}</li>)}</ul></details>}
       <h3>What did it cost?</h3>
       {judgement !== undefined && <p>Judged on {judgement.data}: the files ran in this page beside the float model. Times are of one run, as shares of the float model’s on the same backend.</p>}

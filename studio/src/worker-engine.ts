@@ -13,6 +13,9 @@ export async function wasmEngine(): Promise<Engine> {
   return { ...engine, open: (model, options) => engine.open(model, { ...options, threads: threads() }) };
 }
 
+/** The same, loaded with its first session. */
+export const lazyWasm: Engine = { name: 'onnxruntime-web', open: async (model, options) => (await wasmEngine()).open(model, options) };
+
 /** Why there is no WebGPU here, as a sentence; undefined where there is. */
 export async function withoutWebGpu(): Promise<string | undefined> {
   const { gpu } = navigator as Navigator & { gpu?: { requestAdapter(): Promise<object | null> } };

@@ -9,7 +9,7 @@ import { digestOf, dropRun, finishRun, holdRun, type Run } from './runs.ts';
 import { timeLeft } from './time-left.ts';
 import { dataFrom } from './worker-data.ts';
 import { desk, opened, type Tell } from './worker-desk.ts';
-import { wasmEngine } from './worker-engine.ts';
+import { lazyWasm } from './worker-engine.ts';
 import { size } from './words.ts';
 
 const errors = defineErrors('room', {
@@ -55,7 +55,7 @@ export async function quantizeOpen(give: Calls['quantize']['give'], tell: Tell):
   const clock = timeLeft();
   const result = await quantizeFiles(folder, settingsOf(request), {
     store: place === undefined ? blobStore() : opfsStore(place),
-    ...(calibration === undefined ? {} : { calibration }),
+    engine: lazyWasm, ...(calibration === undefined ? {} : { calibration }),
     onPlan(plan) {
       ({ outputs } = plan);
       const needed = outputs.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -96,5 +96,5 @@ function weigh(tensors: PlannedOutput['tensors']): number[] {
 
 async function calibrate({ request, data }: Calls['quantize']['give']): Promise<WebCalibration> {
   const { set, task } = await dataFrom(data, opened().model, { input: request.input, most: calibrationSamples, part: 'calibration' });
-  return { set, engine: await wasmEngine(), distance: task.name === 'lm' || task.name === 'classify' ? 'kl' : 'noise' };
+  return { set, distance: task.name === 'lm' || task.name === 'classify' ? 'kl' : 'noise' };
 }
