@@ -8,6 +8,9 @@ const normalisations: Readonly<Record<string, readonly number[]>> = {
   RMSNormalization: [1], SimplifiedLayerNormalization: [1],
 };
 
+/** Recurrent operators: matrices of inputs and of states, then biases. */
+const recurrent = new Set(['LSTM', 'GRU', 'RNN']);
+
 export interface Trainable {
   /** Matrices and kernels: weight decay is for these. */
   readonly matrices: readonly string[];
@@ -15,7 +18,7 @@ export interface Trainable {
   readonly others: readonly string[];
 }
 
-/** Float32 weights of linear layers, embeddings, normalisations, and vectors that are added or multiplied. */
+/** Float32 weights of linear and recurrent layers, embeddings, normalisations, and vectors that are added or multiplied. */
 export function trainableWeights(graph: Graph): Trainable {
   const isFloat = (name: string): boolean => graph.weights.get(name)?.type === 'f32';
   const matrices = new Set(linearSites(graph).map((site) => site.id).filter(isFloat));
@@ -26,6 +29,10 @@ export function trainableWeights(graph: Graph): Trainable {
   }
   for (const node of graph.nodes) {
     for (const index of normalisations[node.op] ?? []) others.add(node.inputs[index] ?? '');
+    if (node.domain === '' && recurrent.has(node.op)) {
+      for (const name of node.inputs.slice(1, 3)) if (isFloat(name)) matrices.add(name);
+      others.add(node.inputs[3] ?? '');
+    }
     // A gain or shift along channels, or what one is computed from; scalars are constants of formulas.
     if (node.op === 'Mul' || node.op === 'Add' || node.op === 'PRelu' || node.op === 'Exp' || node.op === 'Unsqueeze') {
       for (const name of node.inputs) if (isLearned(graph, name)) others.add(name);

@@ -14,6 +14,7 @@ import { Recomputation } from './recompute.ts';
 import { gradientRules } from './rules.ts';
 import { GradientSite } from './site.ts';
 import { GraphTape } from './tape.ts';
+import { unrolled } from './unroll.ts';
 
 const errors = defineErrors('gradient', {
   noRule: (f: { op: string; node: string }) => `no gradient rule for ${f.op} (${f.node})`,
@@ -44,7 +45,9 @@ const contentLimit = 64;
 
 /** Appends nodes that compute d loss / d value for every value of `wrt` (inputs, weights or inner values). */
 export async function gradient(source: Graph, loss: string, wrt: readonly string[], { composites = new Map(), seed, recompute = [] }: GradientOptions = {}): Promise<Differentiated> {
-  const graph = await inferTypes((await trainBatchNorm(source)).graph);
+  const typed = await inferTypes((await trainBatchNorm(source)).graph);
+  const written = unrolled(typed);
+  const graph = written === undefined ? typed : await inferTypes(written);
   const view = viewOf(graph);
   for (const value of [loss, ...wrt]) if (view.info(value) === undefined) throw errors.noValue({ value });
   const shapes = new Map<string, readonly number[]>();
