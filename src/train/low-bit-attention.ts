@@ -111,5 +111,7 @@ function mixedOf(tape: Tape, probabilities: string, values: string, smooth: bool
   // A channel of zeros takes a scale that a half can hold.
   const scales = tape.op('Max', [tape.op('Div', [largest, tape.constant(e4m3.max)]), tape.constant(2 ** -24)]);
   const codes = appendFloatRounding(tape, tape.op('Div', [rest, scales]), e4m3);
-  return restored(tape.op('Mul', [tape.op('Mul', [tape.op('MatMul', [weights, codes]), scales]), tape.op('Div', [tops, spread])]));
+  // Back in their own range before the product, which half floats can then hold.
+  const mixed = tape.op('MatMul', [tape.op('Div', [weights, spread]), tape.op('Mul', [codes, scales])]);
+  return restored(tape.op('Mul', [mixed, tops]));
 }
