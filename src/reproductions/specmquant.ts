@@ -39,6 +39,7 @@ async function run({ seeds, threads, full, say }: ReproductionContext): Promise<
       say(`passes of a wide model in ${weights}`);
     }
     const drawn = await draw(host, protocol.draws);
+    say('drawn');
     return {
       protocol,
       arms: [...weightKinds.flatMap((weights) => small.get(weights)!.arms), ...weightKinds.flatMap((weights) => wideArms(weights, wide.get(weights)!, small.get(weights)!))],
@@ -119,11 +120,13 @@ async function draw(host: SpeculationHost, draws: number): Promise<Check[]> {
   const decoders = [await host.target('W4'), await host.draft('float'), await host.draft('W4')] as const;
   const [prompt] = host.prompts(1, 12, 1000);
   try {
-    return await Promise.all(([['one level', 1], ['both levels', 2]] as const).map(async ([name, levels]) => {
+    const checks: Check[] = [];
+    for (const [name, levels] of [['one level', 1], ['both levels', 2]] as const) {
       const { statistic, limit, freedom, guessed } = await drawnChiSquare(decoders, prompt, draws, (target, draft, below) =>
         new SpeculativeDecoder(target, new ChainDrafter(levels === 1 ? draft : new SpeculativeDecoder(draft, new ChainDrafter(below, 2, 2)), 3)));
-      return check(`drawn tokens follow the chances of the model, ${name}`, `χ² of ${draws} texts of three tokens at most ${limit.toFixed(0)}, which is passed once in a thousand`, `${statistic.toFixed(0)} at ${freedom} degrees of freedom, ${guessed} guesses taken`, statistic <= limit);
-    }));
+      checks.push(check(`drawn tokens follow the chances of the model, ${name}`, `χ² of ${draws} texts of three tokens at most ${limit.toFixed(0)}, which is passed once in a thousand`, `${statistic.toFixed(0)} at ${freedom} degrees of freedom, ${guessed} guesses taken`, statistic <= limit));
+    }
+    return checks;
   } finally {
     for (const decoder of decoders) decoder.dispose();
   }

@@ -1,5 +1,6 @@
 /** Drafts by a small model as a tree: passes over the most likely paths, then the most likely of all that was seen (as in EAGLE-2). */
 import { logSoftmax } from '../numeric/distribution.ts';
+import { largest } from '../numeric/largest.ts';
 import { commonLength } from './draft-chain.ts';
 import { noDraft, type BranchingDecoder, type Draft, type Drafter, type DraftOptions } from './draft.ts';
 
@@ -56,13 +57,5 @@ const best = (nodes: readonly Node[], count: number): Node[] => nodes.toSorted((
 
 function children(parent: Node | undefined, logits: Float32Array, count: number): Node[] {
   const chances = logSoftmax(logits, 0, logits.length);
-  const found: number[] = [];
-  for (let id = 0; id < chances.length; id++) {
-    if (found.length === count && !(chances[id] > chances[found.at(-1)!])) continue;
-    let at = found.length;
-    while (at > 0 && chances[found[at - 1]] < chances[id]) at--;
-    found.splice(at, 0, id);
-    found.length = Math.min(found.length, count);
-  }
-  return found.map((id) => ({ id, parent, score: (parent?.score ?? 0) + chances[id], depth: (parent?.depth ?? 0) + 1 }));
+  return largest(chances, count).map((id) => ({ id, parent, score: (parent?.score ?? 0) + chances[id], depth: (parent?.depth ?? 0) + 1 }));
 }

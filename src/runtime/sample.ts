@@ -1,4 +1,5 @@
 /** The next token from logits: the likeliest, or drawn from what temperature, top-k, top-p and min-p leave. */
+import { largest } from '../numeric/largest.ts';
 import { uniform } from '../numeric/random.ts';
 
 export interface SampleOptions {
@@ -34,8 +35,10 @@ export interface Offer { readonly id: number; readonly drawnFrom: readonly Chanc
 export function distribution(logits: Float32Array, { temperature = 1, topK = 0, topP = 1, minP = 0 }: SampleOptions): Chance[] {
   const top = logits[likeliest(logits)];
   const weights = Float64Array.from(logits, (logit) => Math.exp((logit - top) / temperature));
-  // Far below the likeliest nothing is ever drawn, and sorting it would cost most of the time.
-  let order = [...weights.keys()].filter((i) => weights[i] >= Math.max(minP, negligible)).sort((a, b) => weights[b] - weights[a] || a - b);
+  // Far below the likeliest nothing is ever drawn, and sorting it would cost most of the time; so would sorting for a few.
+  const least = Math.max(minP, negligible);
+  const few = topK > 0 && topK <= 64;
+  let order = few ? largest(weights, topK, least) : [...weights.keys()].filter((i) => weights[i] >= least).sort((a, b) => weights[b] - weights[a] || a - b);
   if (topK > 0) order = order.slice(0, topK);
   const total = order.reduce((sum, i) => sum + weights[i], 0);
   if (topP < 1) {

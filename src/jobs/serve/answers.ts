@@ -1,5 +1,6 @@
 /** Answers in the two forms that clients know: messages of a chat, and texts. */
 import type { Tokenizer } from '../../models/tokenizer.ts';
+import { largest } from '../../numeric/largest.ts';
 import type { Generated } from '../../runtime/generate.ts';
 import type { TextRequest } from './bodies.ts';
 
@@ -13,16 +14,8 @@ export function tokenChance(tokenizer: Tokenizer, id: number, logits: Float32Arr
   let sum = 0;
   for (const logit of logits) sum += Math.exp(logit - top);
   const norm = top + Math.log(sum);
-  const likeliest: number[] = [];
-  for (let i = 0; count > 0 && i < logits.length; i++) {
-    if (likeliest.length === count && !(logits[i] > logits[likeliest.at(-1)!])) continue;
-    let at = likeliest.length;
-    while (at > 0 && logits[likeliest[at - 1]] < logits[i]) at--;
-    likeliest.splice(at, 0, i);
-    likeliest.length = Math.min(likeliest.length, count);
-  }
   const of = (one: number): { token: string; logprob: number } => ({ token: tokenizer.decode([one]), logprob: logits[one] - norm });
-  return { ...of(id), top: likeliest.map(of) };
+  return { ...of(id), top: largest(logits, count).map(of) };
 }
 
 export const finishReason = (end: Generated['end']): 'stop' | 'length' => (end === 'length' || end === 'context' ? 'length' : 'stop');
