@@ -13,6 +13,8 @@ export interface Paper {
   readonly title: string;
   /** What it does, in one sentence of ours. */
   readonly summary: string;
+  /** Of methods that are no recipe of weights: the command whose option runs it on a user's model. A test holds that there is one. */
+  readonly runBy?: { readonly command: string; readonly option: string };
 }
 
 export const papers: readonly Paper[] = [
@@ -60,7 +62,7 @@ export const papers: readonly Paper[] = [
     summary: 'Post-training quantization of recurrent video matting with temporal coherence.' },
   { name: 'specmquant', area: 'language', arxiv: '2505.22179', published: '2025-05-28',
     title: 'Speculative Decoding Meets Quantization: Compatibility Evaluation and Hierarchical Framework Design',
-    summary: 'How speculative decoding and weight quantization interact, and a hierarchical decoder that joins them.' },
+    summary: 'How speculative decoding and weight quantization interact, and a hierarchical decoder that joins them.', runBy: { command: 'run', option: '--draft' } },
   { name: 'sci-fi-efnet', area: 'video', arxiv: '2505.21205', published: '2025-05-27',
     title: 'Sci-Fi: Symmetric Constraint for Frame Inbetweening',
     summary: 'A stronger end-frame injector for video inbetweening.' },

@@ -11,6 +11,7 @@ export interface RecipeEntry {
   readonly arxiv?: string | null;
   readonly published?: string | null;
   readonly reproduced: boolean;
+  readonly runBy?: { readonly command: string; readonly option: string };
 }
 
 /** `smooth (alpha 0.5)` */
@@ -20,11 +21,11 @@ function stepText({ step, ...settings }: Step): string {
 }
 
 export function recipeText(entry: RecipeEntry, recipe: Recipe | undefined, results: readonly (ReproductionReport & { readonly environment?: { readonly cpu: string; readonly node: string } })[], width?: number): string {
-  const { name, area, summary, title, arxiv, published, reproduced } = entry;
+  const { name, area, summary, title, arxiv, published, reproduced, runBy } = entry;
   const run = `fewbit reproduce ${name}`;
   return [
     `${name}  ${area}${published ? `, ${published.slice(0, 4)}` : ''}${arxiv ? `, arXiv:${arxiv}` : ''}`, ...(title === undefined ? [] : [title]), '', summary, '',
-    ...(recipe === undefined ? ['runs on your model: not yet'] : [
+    ...(recipe === undefined ? [`runs on your model: ${runBy === undefined ? 'not yet' : `fewbit ${runBy.command} MODEL ${runBy.option}`}`] : [
       `runs on your model: fewbit quantize MODEL --recipe ${name}${recipe.formats.length === 0 ? '' : ` --weights ${recipe.formats[0]}`}`,
       ...(recipe.steps.length === 0 ? [] : [`steps    ${recipe.steps.map(stepText).join(' → ')}`]),
       ...(recipe.needs.length === 0 ? [] : [`needs    ${recipe.needs.join(', ')}`]), `written  as ${recipe.exports.join(', ')}`,

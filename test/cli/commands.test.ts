@@ -4,6 +4,9 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { Command } from 'commander';
+import { commands } from '../../src/cli/commands/index.ts';
+import { papers } from '../../src/recipes/catalogue.ts';
 
 const root = new URL('../../', import.meta.url).pathname;
 const folder = mkdtempSync(join(tmpdir(), 'fewbit-cli-'));
@@ -57,4 +60,14 @@ test('the catalogue finds methods by words and says which run', () => {
   const found = JSON.parse(out) as { name: string; runnable: boolean }[];
   assert.ok(found.some(({ name, runnable }) => name === 'krishnamoorthi-int8' && runnable));
   assert.ok((JSON.parse(fewbit('recipes', '--json').out) as unknown[]).length >= 56);
+});
+
+test('methods that are no recipe are run by an option that its command has', () => {
+  for (const { name, runBy } of papers) {
+    if (runBy === undefined) continue;
+    const found = commands.find(({ usage }) => usage.split(' ')[0] === runBy.command);
+    const given = new Command();
+    found?.options(given);
+    assert.ok(given.options.some(({ long }) => long === runBy.option), `${name}: fewbit ${runBy.command} ${runBy.option}`);
+  }
 });

@@ -23,6 +23,7 @@ interface Entry {
   readonly published?: string | null;
   readonly needs: readonly string[];
   readonly exports: readonly string[];
+  readonly runBy?: Paper['runBy'];
 }
 
 const isReproduced = (name: string): boolean => reproductions.some(({ recipe }) => recipe === name);
@@ -34,7 +35,7 @@ const fromRecipe = (recipe: Recipe): Entry => ({
 
 function fromPaper(paper: Paper): Entry {
   const recipe = recipes.find((candidate) => candidate.name === paper.name);
-  return { ...paper, runnable: recipe !== undefined, reproduced: isReproduced(paper.name), needs: recipe?.needs ?? [], exports: recipe?.exports ?? [] };
+  return { ...paper, runnable: recipe !== undefined || paper.runBy !== undefined, reproduced: isReproduced(paper.name), needs: recipe?.needs ?? [], exports: recipe?.exports ?? [] };
 }
 
 /** Baselines first, then the papers, newest first. */
@@ -71,6 +72,7 @@ export const recipesCommand: CliCommand = {
       out.push(`${entry.runnable ? '●' : entry.reproduced ? '◐' : '○'} ${entry.name}  ${entry.area}${year === '' ? '' : `, ${year}`}${entry.arxiv ? `, arXiv:${entry.arxiv}` : ''}`);
       if (entry.title !== undefined) out.push(`    ${entry.title}`);
       out.push(`    ${entry.summary}`);
+      if (entry.runBy !== undefined) out.push(`    on your model: fewbit ${entry.runBy.command} MODEL ${entry.runBy.option}`);
       if (entry.reproduced) out.push(`    its claim: fewbit reproduce ${entry.name}`);
       if (entry.needs.length > 0) out.push(`    needs ${entry.needs.join(', ')}`);
     }
