@@ -26,7 +26,7 @@ const genieM: Method = { unit: 'block', scales: 'learned', drop: true };
 const adaRound: Method = { unit: 'block', scales: 'fixed', drop: true };
 
 async function run({ asset, seeds, threads, say }: ReproductionContext): Promise<Outcome> {
-  const { graph: trained } = await openModern(asset(model));
+  const { graph: trained, close } = await openModern(asset(model));
   const graph = foldBatchNorm(trained);
   const judged = await judgedImages(asset(cifarFiles.judged), normalised);
   const training = await trainingImages(asset(cifarFiles.all), normalised);
@@ -56,6 +56,7 @@ async function run({ asset, seeds, threads, say }: ReproductionContext): Promise
     await judge('generator', four, adaRound, 'AdaRound and QDrop');
     add(`nearest ${spell(four)}`, await accuracyOf(await roundedToNearest(graph, four, feedsOf('generator')), ortNode, judged));
   }
+  await close();
   return { arms: armsOf(float, scores), checks: checksOf(scores, blocks), notes: [
     `ResNet-20, batch normalization folded; ${judged.count} CIFAR-10 images judged`,
     `${sizes.images} images of each source; pixels and generators ${sizes.distil} steps, generator of ${sizes.widths.join(' and ')} channels; ${sizes.iterations} steps of ${sizes.batch} images per block`,
