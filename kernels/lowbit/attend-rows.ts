@@ -1,6 +1,9 @@
 /** Attention of four tokens that follow each other: keys and values are read once for all of them. */
 import { exp4, total } from './vector';
 
+/** Bytes of the weights of 16 positions. */
+const together: usize = 64;
+
 /** [Σa, Σb, Σc, Σd], lanes added as (0 + 2) + (1 + 3). */
 // @ts-ignore: decorator
 @inline
@@ -50,42 +53,63 @@ export function attendRows(query: usize, queryStride: usize, keys: usize, values
   }
   const s0 = soften(scores, count - 3, padded), s1 = soften(scores + line, count - 2, padded);
   const s2 = soften(scores + 2 * line, count - 1, padded), s3 = soften(scores + 3 * line, count, padded);
-  let i: usize = 0;
-  for (; i + 32 <= bytes; i += 32) {
-    let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
-    let value = firstValue + i;
-    for (let at = scores; at < scores + (<usize>count << 2); at += 4) {
-      const x = v128.load(value), y = v128.load(value, 16);
-      let w = v128.load32_splat(at);
-      a0 = f32x4.add(a0, f32x4.mul(w, x));
-      a1 = f32x4.add(a1, f32x4.mul(w, y));
-      w = v128.load32_splat(at + line);
-      b0 = f32x4.add(b0, f32x4.mul(w, x));
-      b1 = f32x4.add(b1, f32x4.mul(w, y));
-      w = v128.load32_splat(at + 2 * line);
-      c0 = f32x4.add(c0, f32x4.mul(w, x));
-      c1 = f32x4.add(c1, f32x4.mul(w, y));
-      w = v128.load32_splat(at + 3 * line);
-      d0 = f32x4.add(d0, f32x4.mul(w, x));
-      d1 = f32x4.add(d1, f32x4.mul(w, y));
-      value += stride;
+  for (let r: usize = 0; r < 4; r++) memory.fill(out + r * outStride, 0, bytes);
+  // A few positions at a time, all their channels: positions lie so far apart that a pass over all of them would find none in the cache.
+  for (let first: usize = 0; first < <usize>count << 2; first += together) {
+    const last = min(first + together, <usize>count << 2);
+    const begin = firstValue + (first >> 2) * stride;
+    let i: usize = 0;
+    for (; i + 32 <= bytes; i += 32) {
+      const o = out + i, o1 = o + outStride, o2 = o1 + outStride, o3 = o2 + outStride;
+      let a0 = v128.load(o), a1 = v128.load(o, 16), b0 = v128.load(o1), b1 = v128.load(o1, 16), c0 = v128.load(o2), c1 = v128.load(o2, 16), d0 = v128.load(o3), d1 = v128.load(o3, 16);
+      let value = begin + i;
+      for (let at = scores + first; at < scores + last; at += 4) {
+        const x = v128.load(value), y = v128.load(value, 16);
+        let w = v128.load32_splat(at);
+        a0 = f32x4.add(a0, f32x4.mul(w, x));
+        a1 = f32x4.add(a1, f32x4.mul(w, y));
+        w = v128.load32_splat(at + line);
+        b0 = f32x4.add(b0, f32x4.mul(w, x));
+        b1 = f32x4.add(b1, f32x4.mul(w, y));
+        w = v128.load32_splat(at + 2 * line);
+        c0 = f32x4.add(c0, f32x4.mul(w, x));
+        c1 = f32x4.add(c1, f32x4.mul(w, y));
+        w = v128.load32_splat(at + 3 * line);
+        d0 = f32x4.add(d0, f32x4.mul(w, x));
+        d1 = f32x4.add(d1, f32x4.mul(w, y));
+        value += stride;
+      }
+      v128.store(o, a0);
+      v128.store(o, a1, 16);
+      v128.store(o1, b0);
+      v128.store(o1, b1, 16);
+      v128.store(o2, c0);
+      v128.store(o2, c1, 16);
+      v128.store(o3, d0);
+      v128.store(o3, d1, 16);
     }
-    put(out + i, outStride, a0, b0, c0, d0, s0, s1, s2, s3);
-    put(out + i + 16, outStride, a1, b1, c1, d1, s0, s1, s2, s3);
-  }
-  if (i < bytes) {
-    let a = f32x4.splat(0), b = a, c = a, d = a;
-    let value = firstValue + i;
-    for (let at = scores; at < scores + (<usize>count << 2); at += 4) {
-      const x = v128.load(value);
-      a = f32x4.add(a, f32x4.mul(v128.load32_splat(at), x));
-      b = f32x4.add(b, f32x4.mul(v128.load32_splat(at + line), x));
-      c = f32x4.add(c, f32x4.mul(v128.load32_splat(at + 2 * line), x));
-      d = f32x4.add(d, f32x4.mul(v128.load32_splat(at + 3 * line), x));
-      value += stride;
+    if (i < bytes) {
+      const o = out + i, o1 = o + outStride, o2 = o1 + outStride, o3 = o2 + outStride;
+      let a = v128.load(o), b = v128.load(o1), c = v128.load(o2), d = v128.load(o3);
+      let value = begin + i;
+      for (let at = scores + first; at < scores + last; at += 4) {
+        const x = v128.load(value);
+        a = f32x4.add(a, f32x4.mul(v128.load32_splat(at), x));
+        b = f32x4.add(b, f32x4.mul(v128.load32_splat(at + line), x));
+        c = f32x4.add(c, f32x4.mul(v128.load32_splat(at + 2 * line), x));
+        d = f32x4.add(d, f32x4.mul(v128.load32_splat(at + 3 * line), x));
+        value += stride;
+      }
+      v128.store(o, a);
+      v128.store(o1, b);
+      v128.store(o2, c);
+      v128.store(o3, d);
     }
-    put(out + i, outStride, a, b, c, d, s0, s1, s2, s3);
   }
+  divide(out, bytes, s0);
+  divide(out + outStride, bytes, s1);
+  divide(out + 2 * outStride, bytes, s2);
+  divide(out + 3 * outStride, bytes, s3);
 }
 
 /** The first `count` scores as e^(s − top), zeros after them; their sum in every lane. */
@@ -105,11 +129,6 @@ function soften(scores: usize, count: i32, padded: i32): v128 {
   return f32x4.splat(total(norm));
 }
 
-// @ts-ignore: decorator
-@inline
-function put(out: usize, stride: usize, a: v128, b: v128, c: v128, d: v128, s0: v128, s1: v128, s2: v128, s3: v128): void {
-  v128.store(out, f32x4.div(a, s0));
-  v128.store(out + stride, f32x4.div(b, s1));
-  v128.store(out + 2 * stride, f32x4.div(c, s2));
-  v128.store(out + 3 * stride, f32x4.div(d, s3));
+function divide(out: usize, bytes: usize, by: v128): void {
+  for (let i: usize = 0; i < bytes; i += 16) v128.store(out + i, f32x4.div(v128.load(out + i), by));
 }
