@@ -16,6 +16,7 @@ export { blobStore, type WebStore } from './jobs/web-store.ts';
 export type { Progress } from './jobs/progress.ts';
 export type { PlannedOutput, TensorLine } from './jobs/result.ts';
 export { ortWeb, type ExternalFiles, type OrtWebModule } from './engine/ort-web.ts';
+export { attention, causal, type AttentionInputs, type AttentionOptions, type LowBitAttention, type Visible } from './engine/kernels/attention.ts';
 export { formatHelp, formatNames, parseFormat } from './formats/index.ts';
 export { blobSource, memorySink, memorySource, type ByteSink, type ByteSource, type Folder } from './files/source.ts';
 export { openHub } from './files/hub-list.ts';
