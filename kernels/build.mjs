@@ -14,9 +14,9 @@ const kernels = {
   ggml: { what: 'encoders of ggml block types' },
   integer: { what: 'convolutions of integer networks', options: ['--importMemory'] },
   hadamard: { what: 'Hadamard transform', options: ['--importMemory'] },
-  ...Object.fromEntries([['lowbit', ''], ['lowbit-relaxed', ' with relaxed dot products'], ['lowbit-shared', ' on shared memory'], ['lowbit-shared-relaxed', ' on shared memory with relaxed dot products']].map(([name, how]) => [name, {
+  ...Object.fromEntries([['lowbit', ''], ['lowbit-relaxed', ' with relaxed dot products']].map(([name, how]) => [name, {
     what: `products of low-bit matrices and decoders of language models${how}`, folder: 'lowbit',
-    options: ['--importMemory', ...(name.includes('relaxed') ? ['--enable', 'relaxed-simd'] : []), ...(name.includes('shared') ? sharedMemory : [])],
+    options: ['--importMemory', ...(name.includes('relaxed') ? ['--enable', 'relaxed-simd'] : [])],
   }])),
   ...Object.fromEntries([['kvcache', ''], ['kvcache-shared', ' on shared memory']].map(([name, how]) => [name, {
     what: `caches of keys and values in few bits${how}`, folder: 'kvcache', options: ['--importMemory', ...(name.includes('shared') ? sharedMemory : [])],

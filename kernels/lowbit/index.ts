@@ -17,13 +17,13 @@
  */
 import { panels4 } from './four';
 import { panels8 } from './eight';
-import { packed } from './packed';
 import { tiles } from './tile';
 
 export { attendRows } from './attend-rows';
 export { addTo, attend, rmsNorm, rotate, siluTimes } from './decoder';
 export { productFloat } from './float';
 export { roundInputs } from './inputs';
+export { productPacked } from './packed';
 
 /** out[token][8 · panel + row] for panels [first, last); `stride` in values; minima where `mins` is not 0. */
 export function product4(w: usize, scales: usize, mins: usize, groups: i32, x: usize, narrow: bool, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize): void {
@@ -47,11 +47,4 @@ export function product8(w: usize, scales: usize, mins: usize, groups: i32, x: u
 /** Eight bits with a scale for each half of a group. */
 export function product8Halves(w: usize, scales: usize, groups: i32, x: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize): void {
   panels8(w, scales, 0, groups, x, out, stride, tiles(8, w, scales, 0, groups, x, false, tokens, out, stride, first, last, scratch, false, true), tokens, first, last, false, true);
-}
-
-/** Codes of two and three bits, less `less`, or of four by a table of 16 bytes; sides as packed.ts says. */
-export function productPacked(bits: i32, less: i32, table: usize, fine: bool, minima: bool, halves: bool, w: usize, sides: usize, groups: i32, x: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize): void {
-  if (minima) packed(bits, less, table, fine, true, true, w, sides, groups, x, tokens, out, stride, first, last, scratch);
-  else if (halves) packed(bits, less, table, fine, false, true, w, sides, groups, x, tokens, out, stride, first, last, scratch);
-  else packed(bits, less, table, fine, false, false, w, sides, groups, x, tokens, out, stride, first, last, scratch);
 }

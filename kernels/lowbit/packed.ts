@@ -6,7 +6,7 @@
  * the lowest bits up; three bits 32 bytes more with the third bit of all 32 columns; four bits as in four.ts.
  */
 import { inputBytes } from './inputs';
-import { blockGroups, fourTokens, nowhere, oneToken } from './tile';
+import { blockGroups, fourTokens, fourTokensHalves, nowhere, oneToken } from './tile';
 
 /** Where scales and minima of a block are worked out, behind its codes. */
 const scalesAt: usize = 4096;
@@ -75,9 +75,7 @@ function unpackScales(at: usize, by: usize, count: i32, to: usize): void {
  * `table` is an address, or 0. Where `fine`, the sides of a block are a float for each row, with minima another, then bytes
  * for groups or their halves that these are multiplied with, then those of minima; else floats as for four and eight bits.
  */
-// @ts-ignore: decorator
-@inline
-export function packed(bits: i32, less: i32, table: usize, fine: bool, minima: bool, halves: bool, w: usize, sides: usize, groups: i32, x: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize): void {
+export function productPacked(bits: i32, less: i32, table: usize, fine: bool, minima: bool, halves: bool, w: usize, sides: usize, groups: i32, x: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize): void {
   const row = <usize>groups * inputBytes;
   const outRow = <usize>stride << 2;
   const parts = halves ? 2 : 1;
@@ -118,8 +116,9 @@ export function packed(bits: i32, less: i32, table: usize, fine: bool, minima: b
             v128.store(right + i * rightRow, f32x4.splat(0));
           }
         }
-        if (some === 4) fourTokens(scratch, stop, s, m, inputs, row, left, outRow, right, rightRow, false, false, minima, halves);
-        else oneToken(scratch, stop, s, m, inputs, left, right, minima, halves);
+        if (some === 1) oneToken(scratch, stop, s, m, inputs, left, right, minima, halves);
+        else if (halves) fourTokensHalves(scratch, stop, s, m, inputs, row, left, outRow, right, rightRow, minima);
+        else fourTokens(scratch, stop, s, m, inputs, row, left, outRow, right, rightRow, minima);
         t += some;
       }
     }

@@ -74,7 +74,7 @@ function centred(sum: v128, minima: bool, inputs: usize): v128 { return minima ?
 /** Four tokens times unpacked groups, added to their outputs. */
 // @ts-ignore: decorator
 @inline
-export function fourTokens(codes: usize, stop: usize, s: usize, m: usize, inputs: usize, row: usize, left: usize, outRow: usize, right: usize, rightRow: usize, byBytes: bool, narrow: bool, minima: bool, halves: bool): void {
+function times4(codes: usize, stop: usize, s: usize, m: usize, inputs: usize, row: usize, left: usize, outRow: usize, right: usize, rightRow: usize, byBytes: bool, narrow: bool, minima: bool, halves: bool): void {
   const sideBytes: usize = halves ? 64 : 32;
   for (; codes < stop; inputs += inputBytes) {
     let a0 = i32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
@@ -140,9 +140,18 @@ export function fourTokens(codes: usize, stop: usize, s: usize, m: usize, inputs
   }
 }
 
+/** The same for each case by itself: in one function with all of them the compiler keeps fewer sums in registers. */
+export function fourTokens(codes: usize, stop: usize, s: usize, m: usize, inputs: usize, row: usize, left: usize, outRow: usize, right: usize, rightRow: usize, minima: bool): void {
+  times4(codes, stop, s, m, inputs, row, left, outRow, right, rightRow, false, false, minima, false);
+}
+export function fourTokensHalves(codes: usize, stop: usize, s: usize, m: usize, inputs: usize, row: usize, left: usize, outRow: usize, right: usize, rightRow: usize, minima: bool): void {
+  times4(codes, stop, s, m, inputs, row, left, outRow, right, rightRow, false, false, minima, true);
+}
+function fourTokensBytes(codes: usize, stop: usize, s: usize, m: usize, inputs: usize, row: usize, left: usize, outRow: usize, right: usize, rightRow: usize, minima: bool, narrow: bool): void {
+  times4(codes, stop, s, m, inputs, row, left, outRow, right, rightRow, true, narrow, minima, false);
+}
+
 /** One token times unpacked groups, added to its outputs. */
-// @ts-ignore: decorator
-@inline
 export function oneToken(codes: usize, stop: usize, s: usize, m: usize, inputs: usize, left: usize, right: usize, minima: bool, halves: bool): void {
   let l = v128.load(left), r = v128.load(right);
   for (; codes < stop; inputs += inputBytes) {
@@ -175,8 +184,6 @@ export function oneToken(codes: usize, stop: usize, s: usize, m: usize, inputs: 
 }
 
 /** Codes of four and eight bits; the first tokens, a multiple of four; what is left begins at the result. */
-// @ts-ignore: decorator
-@inline
 export function tiles(bits: i32, w: usize, scales: usize, mins: usize, groups: i32, x: usize, narrow: bool, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize, minima: bool, halves: bool): i32 {
   const whole = tokens & ~3;
   if (whole === 0) return 0;
@@ -206,7 +213,9 @@ export function tiles(bits: i32, w: usize, scales: usize, mins: usize, groups: i
             v128.store(right + i * rightRow, f32x4.splat(0));
           }
         }
-        fourTokens(scratch, stop, s, m, inputs, row, left, outRow, right, rightRow, byBytes, narrow, minima, halves);
+        if (byBytes) fourTokensBytes(scratch, stop, s, m, inputs, row, left, outRow, right, rightRow, minima, narrow);
+        else if (halves) fourTokensHalves(scratch, stop, s, m, inputs, row, left, outRow, right, rightRow, minima);
+        else fourTokens(scratch, stop, s, m, inputs, row, left, outRow, right, rightRow, minima);
       }
     }
   }
