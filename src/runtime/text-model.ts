@@ -1,19 +1,21 @@
 /** A language model that writes text on the low-bit engine: opened from its parts, used through `write` and `chat`. */
-import { defineErrors } from '../errors.ts';
+import { defineErrors, FewbitError } from '../errors.ts';
 import { encodeBlocks } from '../formats/ggml/index.ts';
 import { readFloats } from '../files/values.ts';
 import type { LanguageModel } from '../models/language-model.ts';
+import type { LlamaConfig } from '../models/llama-config.ts';
 import type { Mamba2Config } from '../models/mamba2-config.ts';
 import { openTokenizer, type Tokenizer } from '../models/tokenizer.ts';
 import { blockTypes, isBlockType, type BlockType, type TensorRef } from '../tensor-ref.ts';
 import { chatPrompt, type Message } from './chat.ts';
-import { generate, type Generated, type GenerateOptions } from './generate.ts';
+import { generate, type Decoder, type Generated, type GenerateOptions } from './generate.ts';
 import { LlamaDecoder, type DecoderOptions } from './llama-decoder.ts';
 import { defaultDraftTokens, openDrafts, type DraftSettings } from './open-drafts.ts';
 import { Mamba2Decoder } from './mamba2-decoder.ts';
 import { PrefixCache } from './prefix-cache.ts';
 import type { SpeculationReport } from './speculation-report.ts';
 import { TextSlots } from './text-slots.ts';
+import { WebGpuDecoder, type WebGpuOptions } from './webgpu-decoder.ts';
 
 const errors = defineErrors('textModel', {
   tokenizer: (f: { model: string }) => `${f.model} has no tokenizer.json, without which text is not read`,
@@ -24,9 +26,14 @@ const errors = defineErrors('textModel', {
 export interface TextModelOptions extends DecoderOptions, Partial<DraftSettings> {
   /** Block type that float matrices take as they are loaded, where its width fits; without it they stay float. */
   readonly weights?: BlockType;
+  /** Where the model runs; on the CPU too where there is no WebGPU, and `onFallback` is told why. On WebGPU there is one text at a time, without drafts. */
+  readonly device?: 'cpu' | 'webgpu';
+  readonly webgpu?: Omit<WebGpuOptions, 'context' | 'onTensor'>;
+  onFallback?(reason: string): void;
 }
 
 export interface TextModel {
+  readonly device: 'cpu' | 'webgpu';
   readonly decoder: PrefixCache;
   readonly tokenizer: Tokenizer;
   /** Bytes of weights, keys and values, and everything else that the decoder holds. */
@@ -57,12 +64,14 @@ export async function openTextModel(model: LanguageModel, options: TextModelOpti
   const tokenizer = openTokenizer(files);
   const { config } = model;
   const slots = await (async (): Promise<Slots> => {
-    if (config.family === 'mamba2') return stateSpaceSlots(await openMamba2(config, tensorsOf(model), options));
+    if (config.family === 'mamba2') return oneSlot(await openMamba2(config, tensorsOf(model), options), 'cpu');
     if (!('kvHeads' in config)) throw errors.architecture({ model: model.name, architecture: config.family });
+    const onDevice = options.device === 'webgpu' ? await openWebGpu(config, tensorsOf(model), options) : undefined;
+    if (onDevice !== undefined) return oneSlot(onDevice, 'webgpu');
     const llama = await LlamaDecoder.open(config, tensorsOf(model), options);
     const opened = drafts.length === 0 ? undefined : await openDrafts({ ...options, drafts }, { name: model.name, tokenizer, vocabulary: llama.vocabulary }, tensorsOf, { context: llama.context, sequences: llama.sequences.length, ...(options.kernels === undefined ? {} : { kernels: options.kernels }) });
     const made = new TextSlots(llama, opened, options.draftTokens ?? defaultDraftTokens);
-    return { first: made.first, write: (prompt, run) => made.write(prompt, run), speculation: () => made.speculation(), bytes: llama.bytes + (opened?.bytes ?? 0), cacheBytes: llama.cacheBytes, dispose: () => llama.dispose() };
+    return { device: 'cpu', first: made.first, write: (prompt, run) => made.write(prompt, run), speculation: () => made.speculation(), bytes: llama.bytes + (opened?.bytes ?? 0), cacheBytes: llama.cacheBytes, dispose: () => llama.dispose() };
   })();
   const endTokens = endTokensOf(model);
   const encode = (prompt: string): number[] => tokenizer.encode(prompt);
@@ -71,14 +80,14 @@ export async function openTextModel(model: LanguageModel, options: TextModelOpti
   const generated = (prompt: readonly number[], given: GenerateOptions = {}): AsyncGenerator<string, Generated> =>
     slots.write(prompt, (decoder) => generate(decoder, tokenizer, prompt, { endTokens, ...given }));
   return {
-    decoder: slots.first, tokenizer, endTokens, bytes: slots.bytes, cacheBytes: slots.cacheBytes, speculation: () => slots.speculation(), encode, encodeChat, generate: generated, dispose: () => slots.dispose(),
+    device: slots.device, decoder: slots.first, tokenizer, endTokens, bytes: slots.bytes, cacheBytes: slots.cacheBytes, speculation: () => slots.speculation(), encode, encodeChat, generate: generated, dispose: () => slots.dispose(),
     write: (prompt, given) => generated(encode(prompt), given),
     chat: (messages, given) => generated(encodeChat(messages), given),
   };
 }
 
 /** Where texts are written, whatever the architecture. */
-interface Slots extends Pick<TextModel, 'bytes' | 'cacheBytes' | 'speculation' | 'dispose'> {
+interface Slots extends Pick<TextModel, 'device' | 'bytes' | 'cacheBytes' | 'speculation' | 'dispose'> {
   readonly first: PrefixCache;
   write<T>(prompt: readonly number[], run: (decoder: PrefixCache) => AsyncGenerator<string, T>): AsyncGenerator<string, T>;
 }
@@ -90,9 +99,25 @@ async function openMamba2(config: Mamba2Config, tensors: ReadonlyMap<string, Ten
   return Mamba2Decoder.open(config, tensors, options);
 }
 
-function stateSpaceSlots(decoder: Mamba2Decoder): Slots {
+/** One text at a time, without drafts. */
+function oneSlot(decoder: Decoder & { readonly bytes: number; readonly cacheBytes: number; dispose?(): void }, device: TextModel['device']): Slots {
   const first = new PrefixCache(decoder);
-  return { first, write: (_, run) => run(first), speculation: async () => undefined, bytes: decoder.bytes, cacheBytes: decoder.cacheBytes, dispose: () => {} };
+  return { device, first, write: (_, run) => run(first), speculation: async () => undefined, bytes: decoder.bytes, cacheBytes: decoder.cacheBytes, dispose: () => decoder.dispose?.() };
+}
+
+/** The decoder on WebGPU, or undefined where the model has to run on the CPU, and `onFallback` was told why. */
+async function openWebGpu(config: LlamaConfig, tensors: ReadonlyMap<string, TensorRef>, { drafts = [], sequences = 1, cache = 'float', context, webgpu, onTensor, onFallback }: TextModelOptions): Promise<WebGpuDecoder | undefined> {
+  if (drafts.length > 0 || sequences > 1 || cache !== 'float') {
+    onFallback?.('drafts, several texts at a time and caches in few bits run on the CPU only');
+    return undefined;
+  }
+  try {
+    return await WebGpuDecoder.open(config, tensors, { ...webgpu, context, onTensor });
+  } catch (error) {
+    if (!(error instanceof FewbitError && error.code.startsWith('webgpu'))) throw error;
+    onFallback?.(error.message);
+    return undefined;
+  }
 }
 
 /** A float matrix that is encoded as it is read; others stay what they are. */

@@ -40,6 +40,8 @@ export interface WebGpuOptions {
   readonly halfCache?: boolean;
   /** A device that is already open; without it one is opened, and closed with the decoder. */
   readonly gpu?: Gpu;
+  /** What offers devices; default `navigator.gpu`. */
+  readonly adapters?: GPU | null;
   onTensor?(name: string, done: number, total: number): void;
 }
 
@@ -104,7 +106,7 @@ export class WebGpuDecoder {
     if (config.activation !== 'silu') throw errors.activation({ activation: config.activation });
     const by = halfCache ? 8 : 4;
     if (config.headDim % by !== 0) throw errors.width({ what: 'a head', value: config.headDim, by });
-    const gpu = options.gpu ?? await Gpu.open();
+    const gpu = options.gpu ?? await Gpu.open({ gpu: options.adapters });
     try {
       const inputs = options.inputs === 'half' && !gpu.able.half ? 'float' : options.inputs ?? 'rounded';
       const shape: AttentionShape = { heads: config.heads, kvHeads: config.kvHeads, headDim: config.headDim, context: Math.ceil(context / 64) * 64, cache: halfCache ? 'half' : 'float' };
@@ -185,11 +187,11 @@ export class WebGpuDecoder {
         const product = { layout, rows, groups, stride, offset, inputs, bias: bias !== undefined, add: sum };
         const bound = [...buffers, ...s.inputs[inputs], out, ...(bias === undefined ? [] : [bias])];
         if (tokens <= vectorTokens) {
-          const shape = vectorShape(tokens);
+          const shape = vectorShape(tokens, inputs);
           const workgroups = Math.ceil(rows / shape.rows);
           add(matrixVector(product, shape, able), bound, Math.min(workgroups, 32768), Math.ceil(workgroups / 32768));
         } else {
-          const shape = tileShape(tokens, inputs);
+          const shape = tileShape(tokens, inputs, gpu.workgroupBytes);
           add(matrixTiles(product, shape, able), bound, Math.ceil(rows / shape.rows), Math.ceil(tokens / shape.tokens));
         }
       }

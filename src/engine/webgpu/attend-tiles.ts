@@ -29,10 +29,10 @@ export function attentionTileBytes(headDim: number, shape: AttentionTile): numbe
   return quad * ((padded(headDim, shape.dims) * shape.queries) / 4 + stageQuads(headDim, shape) + (tile * shape.queries) / 4) + 16 * 4 * shape.queries;
 }
 
-/** The largest tile that a device has room for. */
+/** The largest tile that a device has room for, of those that were fastest in `npm run bench webgpu`. */
 export function attentionTile(headDim: number, half: boolean, workgroupBytes: number, threads: number): AttentionTile {
   for (const queries of [64, 32, 16, 8, 4]) {
-    for (const [dims, positions] of [[32, 16], [16, 8], [8, 8]]) {
+    for (const [dims, positions] of [[64, half ? 32 : 16], [32, 16], [16, 8], [8, 8]]) {
       const shape = { queries, dims, positions, half };
       if (4 * queries <= threads && attentionTileBytes(headDim, shape) <= workgroupBytes) return shape;
     }

@@ -25,6 +25,9 @@ export interface Step { readonly kernel: Kernel; readonly bindings: GPUBindGroup
 /** Bits of the standard, which not every place that has devices names. */
 export const usage = { mapRead: 1, copySource: 4, copyTarget: 8, uniform: 64, storage: 128 } as const;
 
+/** Steps that are handed to the device together. */
+const atOnce = 40;
+
 /** Lost because the owner destroyed it: nothing went wrong. */
 const ended = 'destroyed';
 
@@ -45,8 +48,8 @@ export class Gpu {
   }
 
   /** A device of the machine's fastest adapter; `without` leaves abilities unused, so that their other paths run. */
-  static async open({ gpu = globalThis.navigator?.gpu as GPU | undefined, without = [] }: { readonly gpu?: GPU; readonly without?: readonly (keyof GpuAbilities)[] } = {}): Promise<Gpu> {
-    if (gpu === undefined) throw errors.none({ reason: 'there is no navigator.gpu' });
+  static async open({ gpu = globalThis.navigator?.gpu, without = [] }: { readonly gpu?: GPU | null; readonly without?: readonly (keyof GpuAbilities)[] } = {}): Promise<Gpu> {
+    if (gpu === undefined || gpu === null) throw errors.none({ reason: 'there is no navigator.gpu' });
     let adapter: GPUAdapter | null;
     try {
       adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
@@ -121,18 +124,21 @@ export class Gpu {
   /** Hands steps to the device, in order, and copies after them. */
   run(steps: readonly Step[], copies: readonly { readonly from: GPUBuffer; readonly at: number; readonly to: GPUBuffer; readonly bytes: number }[] = []): void {
     this.check();
-    const encoder = this.device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    let last: GPUComputePipeline | undefined;
-    for (const { kernel, bindings, groups } of steps) {
-      if (kernel.pipeline !== last) pass.setPipeline(kernel.pipeline);
-      last = kernel.pipeline;
-      pass.setBindGroup(0, bindings);
-      pass.dispatchWorkgroups(...groups);
+    // In pieces: the device begins while the rest is written down.
+    for (let first = 0; first === 0 || first < steps.length; first += atOnce) {
+      const encoder = this.device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      let last: GPUComputePipeline | undefined;
+      for (const { kernel, bindings, groups } of steps.slice(first, first + atOnce)) {
+        if (kernel.pipeline !== last) pass.setPipeline(kernel.pipeline);
+        last = kernel.pipeline;
+        pass.setBindGroup(0, bindings);
+        pass.dispatchWorkgroups(...groups);
+      }
+      pass.end();
+      if (first + atOnce >= steps.length) for (const { from, at, to, bytes } of copies) encoder.copyBufferToBuffer(from, at, to, 0, bytes);
+      this.device.queue.submit([encoder.finish()]);
     }
-    pass.end();
-    for (const { from, at, to, bytes } of copies) encoder.copyBufferToBuffer(from, at, to, 0, bytes);
-    this.device.queue.submit([encoder.finish()]);
   }
 
   /** A buffer that the CPU reads results from. */

@@ -14,6 +14,8 @@ export interface TileShape {
   /** Tokens and rows of a thread: multiples of 4 where inputs are floats. */
   readonly ownTokens: number;
   readonly ownRows: number;
+  /** Groups of columns that are staged at a time. */
+  readonly stage: number;
 }
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
@@ -41,7 +43,7 @@ const tasks = (count: number, threads: number, body: string): string => `for (va
 
 function roundedTile({ layout, rows, groups }: Product, shape: TileShape, able: GpuAbilities, store: (token: string, row: string, value: string) => string): string {
   if (!isLowBit(layout)) throw new RangeError(`${layout} weights take inputs that are not rounded`);
-  const { tokens: TM, rows: TN, ownTokens: m, ownRows: n } = shape;
+  const { tokens: TM, rows: TN, ownTokens: m, ownRows: n, stage } = shape;
   const [across, down] = [TN / n, TM / m];
   const threads = across * down;
   const four = layout === 'four' || layout === 'four-minima';
@@ -57,10 +59,10 @@ function roundedTile({ layout, rows, groups }: Product, shape: TileShape, able: 
   };
   return `
 ${dot4(able)}
-var<workgroup> xTile: array<vec4u, ${TM * 2}>;
-var<workgroup> xScales: array<vec2f, ${TM}>;
-var<workgroup> wTile: array<vec4u, ${TN * 2}>;
-var<workgroup> wScales: array<vec2f, ${TN}>;
+var<workgroup> xTile: array<vec4u, ${TM * 2 * stage}>;
+var<workgroup> xScales: array<vec2f, ${TM * stage}>;
+var<workgroup> wTile: array<vec4u, ${TN * 2 * stage}>;
+var<workgroup> wScales: array<vec2f, ${TN * stage}>;
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row0 = id.x * ${TN}u;
@@ -68,16 +70,20 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane:
   let tx = lane % ${across}u;
   let ty = lane / ${across}u;
   ${each(m * n, (i) => `var sum${Math.floor(i / n)}_${i % n} = 0.0;`)}
-  for (var g = 0u; g < ${groups}u; g++) {
+  for (var g0 = 0u; g0 < ${groups}u; g0 += ${stage}u) {
     workgroupBarrier();
-    ${tasks(TM, threads, `let at = (token0 + task) * ${groups}u + g; xTile[task] = x[at * 2u]; xTile[task + ${TM}u] = x[at * 2u + 1u]; xScales[task] = xSides[at];`)}
-    ${tasks(TN, threads, `let at = min(row0 + task, ${rows - 1}u) * ${groups}u + g; wScales[task] = side(at);
-    ${four ? `let c = ${word('at * 4u')}; let low = c & vec4u(0x0f0f0f0fu); let high = (c >> vec4u(4u)) & vec4u(0x0f0f0f0fu); wTile[task] = ${centred('low')}; wTile[task + ${TN}u] = ${centred('high')};`
-    : `wTile[task] = ${word('at * 8u')}; wTile[task + ${TN}u] = ${word('at * 8u + 4u')};`}`)}
+    ${tasks(TM * stage, threads, `let g = min(g0 + task % ${stage}u, ${groups - 1}u); let to = (task % ${stage}u) * ${TM}u + task / ${stage}u;
+    let at = (token0 + task / ${stage}u) * ${groups}u + g; xTile[2u * to - task / ${stage}u] = x[at * 2u]; xTile[2u * to - task / ${stage}u + ${TM}u] = x[at * 2u + 1u]; xScales[to] = xSides[at];`)}
+    ${tasks(TN * stage, threads, `let g = min(g0 + task % ${stage}u, ${groups - 1}u); let i = task / ${stage}u; let to = (task % ${stage}u) * ${TN}u + i; let put = 2u * to - i;
+    let at = min(row0 + i, ${rows - 1}u) * ${groups}u + g; wScales[to] = side(at);
+    ${four ? `let c = ${word('at * 4u')}; let low = c & vec4u(0x0f0f0f0fu); let high = (c >> vec4u(4u)) & vec4u(0x0f0f0f0fu); wTile[put] = ${centred('low')}; wTile[put + ${TN}u] = ${centred('high')};`
+    : `wTile[put] = ${word('at * 8u')}; wTile[put + ${TN}u] = ${word('at * 8u + 4u')};`}`)}
     workgroupBarrier();
-    ${each(m, (i) => `let a${i} = xTile[ty + ${i * down}u]; let b${i} = xTile[ty + ${i * down + TM}u]; let t${i} = xScales[ty + ${i * down}u];`)}
-    ${each(n, (j) => `{ let c = wTile[tx + ${j * across}u]; let d = wTile[tx + ${j * across + TN}u]; let s = wScales[tx + ${j * across}u];
+    for (var k = 0u; k < ${groups % stage === 0 ? `${stage}u` : `min(${stage}u, ${groups}u - g0)`}; k++) {
+      ${each(m, (i) => `let a${i} = xTile[k * ${2 * TM}u + ty + ${i * down}u]; let b${i} = xTile[k * ${2 * TM}u + ty + ${i * down + TM}u]; let t${i} = xScales[k * ${TM}u + ty + ${i * down}u];`)}
+      ${each(n, (j) => `{ let c = wTile[k * ${2 * TN}u + tx + ${j * across}u]; let d = wTile[k * ${2 * TN}u + tx + ${j * across + TN}u]; let s = wScales[k * ${TN}u + tx + ${j * across}u];
       ${each(m, (i) => `sum${i}_${j} += (${value(i)}) * t${i}.x;`)} }`)}
+    }
   }
   ${each(n, (j) => `{ let row = row0 + tx + ${j * across}u;
     ${each(m, (i) => store(`token0 + ty + ${i * down}u`, 'row', `sum${i}_${j}`))} }`)}
@@ -86,7 +92,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane:
 
 /** Four rows of a word of codes as columns: `v[k]` holds column k of the word in all four rows. */
 function columns(layout: MatrixLayout, E: string, K: number): { readonly words: number; readonly code: string } {
-  const put = (k: string, value: string): string => `wTile[(${k}) * ${K}u + n4] = vec4<${E}>(${value});`;
+  const put = (k: string, value: string): string => `wTile[(step * 32u + ${k}) * ${K}u + n4] = vec4<${E}>(${value});`;
   const scaled = (v: string): string => (layout.endsWith('-minima') ? `${v} * scales - minima` : layout === 'eight-halves' ? `${v} * select(scales, minima, word >= 4u)` : `${v} * scales`);
   const four = `let c = vec4u(c0[word], c1[word], c2[word], c3[word]);`;
   switch (layout) {
@@ -105,7 +111,7 @@ function columns(layout: MatrixLayout, E: string, K: number): { readonly words: 
 }
 
 function floatTile({ layout, rows, groups, inputs }: Product, shape: TileShape, store: (token: string, row: string, value: string) => string): string {
-  const { tokens: TM, rows: TN, ownTokens: m, ownRows: n } = shape;
+  const { tokens: TM, rows: TN, ownTokens: m, ownRows: n, stage } = shape;
   const [across, down] = [TN / n, TM / m];
   const threads = across * down;
   const E = inputs === 'half' ? 'f16' : 'f32';
@@ -114,8 +120,8 @@ function floatTile({ layout, rows, groups, inputs }: Product, shape: TileShape, 
   const loaded = code.replace(/c(\d)\[word\]/g, (_, r: string) => `w[at${r} + word]`);
   const part = E === 'f16' ? 'part' : 'sum';
   return `
-var<workgroup> xTile: array<vec4<${E}>, ${8 * TM}>;
-var<workgroup> wTile: array<vec4<${E}>, ${8 * TN}>;
+var<workgroup> xTile: array<vec4<${E}>, ${8 * TM * stage}>;
+var<workgroup> wTile: array<vec4<${E}>, ${8 * TN * stage}>;
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row0 = id.x * ${TN}u;
@@ -123,27 +129,29 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane:
   let tx = lane % ${across}u;
   let ty = lane / ${across}u;
   ${sums('f32', 'sum')}
-  for (var g = 0u; g < ${groups}u; g++) {
+  for (var g0 = 0u; g0 < ${groups}u; g0 += ${stage}u) {
     workgroupBarrier();
-    ${tasks((TM / 4) * 8, threads, `
+    ${tasks((TM / 4) * 8 * stage, threads, `
       let m4 = task % ${TM / 4}u; let k4 = task / ${TM / 4}u;
-      let base = ((token0 + m4 * 4u) * ${groups}u + g) * 8u + k4;
+      let base = ((token0 + m4 * 4u) * ${groups}u + min(g0 + k4 / 8u, ${groups - 1}u)) * 8u + k4 % 8u;
       let v0 = x[base]; let v1 = x[base + ${groups * 8}u]; let v2 = x[base + ${groups * 16}u]; let v3 = x[base + ${groups * 24}u];
       let to = k4 * ${TM}u + m4;
       ${each(4, (k) => `xTile[to + ${(k * TM) / 4}u] = vec4<${E}>(v0[${k}], v1[${k}], v2[${k}], v3[${k}]);`)}`)}
-    ${tasks((TN / 4) * words, threads, `
-      let n4 = task / ${words}u; let word = task % ${words}u;
+    ${tasks((TN / 4) * words * stage, threads, `
+      let word = task % ${words}u; let step = (task / ${words}u) % ${stage}u; let n4 = task / ${words * stage}u; let g = min(g0 + step, ${groups - 1}u);
       ${each(4, (r) => `let g${r} = min(row0 + n4 * 4u + ${r}u, ${rows - 1}u) * ${groups}u + g; let at${r} = g${r} * ${words}u;`)}
       ${isLowBit(layout) ? `${each(4, (r) => `let s${r} = side(g${r});`)} let scales = vec4f(s0.x, s1.x, s2.x, s3.x); let minima = vec4f(s0.y, s1.y, s2.y, s3.y);` : ''}
       ${loaded}`)}
     workgroupBarrier();
-    ${E === 'f16' ? sums('f16', 'part') : ''}
-    for (var k = 0u; k < 32u; k++) {
-      ${each(m / 4, (i) => `let a${i} = xTile[k * ${TM / 4}u + ty + ${i * down}u];`)}
-      ${each(n / 4, (j) => `let b${j} = wTile[k * ${TN / 4}u + tx + ${j * across}u];`)}
-      ${each(m * (n / 4), (i) => { const [t, j] = [Math.floor(i / (n / 4)), i % (n / 4)]; return `${part}${t}_${j} += a${t >> 2}[${t & 3}] * b${j};`; })}
+    for (var step = 0u; step < ${groups % stage === 0 ? `${stage}u` : `min(${stage}u, ${groups}u - g0)`}; step++) {
+      ${E === 'f16' ? sums('f16', 'part') : ''}
+      for (var k = step * 32u; k < step * 32u + 32u; k++) {
+        ${each(m / 4, (i) => `let a${i} = xTile[k * ${TM / 4}u + ty + ${i * down}u];`)}
+        ${each(n / 4, (j) => `let b${j} = wTile[k * ${TN / 4}u + tx + ${j * across}u];`)}
+        ${each(m * (n / 4), (i) => { const [t, j] = [Math.floor(i / (n / 4)), i % (n / 4)]; return `${part}${t}_${j} += a${t >> 2}[${t & 3}] * b${j};`; })}
+      }
+      ${E === 'f16' ? each(m * (n / 4), (i) => { const at = `${Math.floor(i / (n / 4))}_${i % (n / 4)}`; return `sum${at} += vec4f(part${at});`; }) : ''}
     }
-    ${E === 'f16' ? each(m * (n / 4), (i) => { const at = `${Math.floor(i / (n / 4))}_${i % (n / 4)}`; return `sum${at} += vec4f(part${at});`; }) : ''}
   }
   ${each(n, (c) => `{ let row = row0 + (tx + ${(c >> 2) * across}u) * 4u + ${c & 3}u;
     ${each(m, (t) => store(`token0 + (ty + ${(t >> 2) * down}u) * 4u + ${t & 3}u`, 'row', `sum${t}_${c >> 2}[${c & 3}]`))} }`)}

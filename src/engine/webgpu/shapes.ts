@@ -7,10 +7,27 @@ import type { VectorShape } from './matrix-vector.ts';
 export const vectorTokens = 8;
 
 /** Kernels are made for 1, 2, 4 and 8 tokens: what comes of the others is not read. */
-export const vectorShape = (tokens: number): VectorShape => ({ tokens: 2 ** Math.ceil(Math.log2(tokens)), rows: 4, threads: 64 });
+export const vectorShape = (tokens: number, inputs: InputKind): VectorShape => ({
+  tokens: 2 ** Math.ceil(Math.log2(tokens)), ...(inputs === 'rounded' ? { rows: 2, threads: 32 } : { rows: 4, threads: 64 }),
+});
 
-/** Small tiles for few tokens, so that every core has one. */
-export function tileShape(tokens: number, inputs: InputKind): TileShape {
-  if (inputs === 'rounded') return tokens <= 128 ? { tokens: 64, rows: 32, ownTokens: 4, ownRows: 4 } : { tokens: 64, rows: 64, ownTokens: 4, ownRows: 4 };
-  return tokens <= 128 ? { tokens: 64, rows: 32, ownTokens: 4, ownRows: 4 } : { tokens: 64, rows: 64, ownTokens: 8, ownRows: 4 };
+/** Small tiles for few tokens, so that every core has one; the first that fits into shared memory. */
+export function tileShape(tokens: number, inputs: InputKind, workgroupBytes: number): TileShape {
+  const wanted = shapes[tokens <= 128 ? 'few' : 'many'][inputs];
+  return tileBytes(wanted, inputs) <= workgroupBytes ? wanted : smallest;
 }
+
+/** Bytes of a group of columns of one row or token, with its scales. */
+const groupBytes: Readonly<Record<InputKind, number>> = { float: 128, half: 64, rounded: 40 };
+
+/** Shared memory that a tile takes. */
+export const tileBytes = ({ tokens, rows, stage }: TileShape, inputs: InputKind): number => (tokens + rows) * stage * groupBytes[inputs];
+
+const smallest: TileShape = { tokens: 32, rows: 32, ownTokens: 4, ownRows: 4, stage: 1 };
+const shapes: Readonly<Record<'few' | 'many', Readonly<Record<InputKind, TileShape>>>> = {
+  few: { float: smallest, half: { ...smallest, stage: 2 }, rounded: { tokens: 64, rows: 32, ownTokens: 4, ownRows: 4, stage: 4 } },
+  many: {
+    float: { tokens: 64, rows: 128, ownTokens: 8, ownRows: 4, stage: 1 }, half: { tokens: 128, rows: 64, ownTokens: 8, ownRows: 8, stage: 2 },
+    rounded: { tokens: 64, rows: 64, ownTokens: 8, ownRows: 8, stage: 2 },
+  },
+};

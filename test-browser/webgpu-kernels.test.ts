@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test, type TestContext } from 'node:test';
+import { quantize } from '../src/jobs/quantize-node.ts';
+import { openBrowser, type Browser } from './browser.ts';
+import { root } from './bundle.ts';
+import type { Compared } from './shared/webgpu-kernels-page.ts';
+import type { Case } from './shared/webgpu-suite.ts';
+
+const files = new Map<string, Uint8Array>();
+let browser: Browser;
+let folder: string;
+let model: string;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fewbit-webgpu-'));
+  const { outputs: [{ files: [{ path }] }] } = await quantize({ model: join(root, 'assets/host-llama-shakespeare'), output: folder, to: 'gguf', weights: 'q8_0', verdict: false });
+  model = `made/${path}`;
+  files.set(model, await readFile(join(folder, path)));
+  browser = await openBrowser('test-browser/shared/webgpu-kernels-page.ts', { files, webgpu: true });
+});
+after(async () => {
+  await browser?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function skipped(t: TestContext): Promise<boolean> {
+  const missing = await browser.call<string | undefined>('missing');
+  if (missing !== undefined) t.skip(missing);
+  return missing !== undefined;
+}
+
+const within = (cases: readonly Case[]): void =>
+  assert.deepEqual(cases.filter(({ error, bound }) => !(error <= bound)).map(({ name, error, bound }) => `${name}: ${error} > ${bound}`), []);
+
+test('every WebGPU kernel stays within the bound of its arithmetic around its plain twin', async (t) => {
+  if (await skipped(t)) return;
+  const cases = await browser.call<Case[]>('kernels', ['stacked', 'betweenProducts', 'attentions', 'products'], []);
+  assert.ok(cases.length > 50, String(cases.length));
+  within(cases);
+});
+
+test('so do the kernels without subgroups and without dot products of bytes', async (t) => {
+  if (await skipped(t)) return;
+  within(await browser.call<Case[]>('kernels', ['stacked', 'betweenProducts'], ['subgroups', 'dots']));
+});
+
+test('a decoder on WebGPU gives the logits of the decoder on the CPU, and its greedy tokens', async (t) => {
+  if (await skipped(t)) return;
+  const prompt = Array.from({ length: 12 }, (_, i) => (i * 37 + 11) % 900);
+  const { apart, tokens, cpuTokens, all } = await browser.call<Compared>('compare', model, prompt, 12, {});
+  // Both round inputs to 8 bits: sums in another order turn some codes at their edges.
+  assert.ok(apart < 0.05 && all < 0.05, `${apart} ${all}`);
+  assert.deepEqual(tokens, cpuTokens);
+});
+
+test('openTextModel writes the same on WebGPU, in a page and in a worker', async (t) => {
+  if (await skipped(t)) return;
+  const expected = await browser.call<string>('written', model, 'cpu');
+  assert.ok(expected.length > 8);
+  assert.equal(await browser.call('written', model, 'webgpu'), expected);
+  assert.equal(await browser.call('inWorker', model), expected);
+});
+
+test('a lost device, and a page without WebGPU, are told in one line with a way out', async (t) => {
+  assert.match(await browser.call('withoutWebGpu'), /^WebGPU is not available here: [^\n]+$/);
+  const { device, reason } = await browser.call<{ device: string; reason: string }>('fallenBack', model);
+  assert.equal(device, 'cpu');
+  assert.match(reason, /^WebGPU is not available here: [^\n]+$/);
+  if (await skipped(t)) return;
+  assert.match(await browser.call('afterLoss', model), /^the WebGPU device was lost: [^\n]+$/);
+});
