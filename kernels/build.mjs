@@ -5,8 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const sharedMemory = ['--enable', 'threads', '--sharedMemory', '--maximumMemory', '65536'];
-
 /** What each folder beside this file holds, and what it asks of the compiler beyond the rest. */
 const kernels = {
   attention: { what: 'kernels of attention', options: ['--importMemory'] },
@@ -18,9 +16,7 @@ const kernels = {
     what: `products of low-bit matrices and decoders of language models${how}`, folder: 'lowbit',
     options: ['--importMemory', ...(name.includes('relaxed') ? ['--enable', 'relaxed-simd'] : [])],
   }])),
-  ...Object.fromEntries([['kvcache', ''], ['kvcache-shared', ' on shared memory']].map(([name, how]) => [name, {
-    what: `caches of keys and values in few bits${how}`, folder: 'kvcache', options: ['--importMemory', ...(name.includes('shared') ? sharedMemory : [])],
-  }])),
+  kvcache: { what: 'caches of keys and values in few bits', options: ['--importMemory'] },
   lookup: { what: 'products by looking up sums', options: ['--importMemory'] },
   mixed: { what: 'products with inputs of 4 and 8 bits', options: ['--importMemory'] },
   nested: { what: 'narrowing of integers' },
