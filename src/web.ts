@@ -19,7 +19,6 @@ export { ortWeb, type ExternalFiles, type OrtWebModule } from './engine/ort-web.
 export { attention, causal, type AttentionInputs, type AttentionOptions, type LowBitAttention, type Visible } from './engine/kernels/attention.ts';
 export { formatHelp, formatNames, parseFormat } from './formats/index.ts';
 export { blobSource, memorySink, memorySource, type ByteSink, type ByteSource, type Folder } from './files/source.ts';
-export { openHub } from './files/hub-list.ts';
 export { openUrl, urlFolder } from './files/http.ts';
 export { arrayDataset, imageFolder, openDataFile, splitDataset, tokenWindows, type Dataset } from './observe/data/index.ts';
 export { loadHighsFrom } from './allocate/choose.ts';

@@ -31,7 +31,7 @@ export function BusyBar({ busy: { text, share, left, cancellable }, onCancel }: 
       <span className="what">{text}</span>
       <progress {...(share === undefined ? {} : { value: share })} aria-label={text} />
       {left !== undefined && <span>about {duration(left)} left</span>}
-      {memory !== undefined && <span title="of this page and its worker, as the browser measures it">{size(memory)} of memory</span>}
+      {memory !== undefined && <span title="of this page and its worker, by the browser's own count, which may leave the engine's out">{size(memory)} of memory</span>}
       {cancellable && <button type="button" onClick={onCancel}>Cancel</button>}
     </div>
   );

@@ -1,5 +1,5 @@
 /** ONNX Runtime in this page: on WASM, and on WebGPU where the browser has one. Loaded when first needed. */
-import { ortWeb, type OrtWebModule } from '../../src/engine/ort-web.ts';
+import { ortWeb, type ExternalFiles, type OrtWebModule } from '../../src/engine/ort-web.ts';
 import type { Engine } from '../../src/engine/session.ts';
 
 /** More bring little to small models, and take cores from the rest of the machine. */
@@ -8,8 +8,8 @@ const mostThreads = 4;
 /** Threads share memory, which browsers give to pages that are cross-origin isolated alone. */
 export const threads = (): number => (self.crossOriginIsolated ? Math.max(1, Math.min(mostThreads, navigator.hardwareConcurrency)) : 1);
 
-export async function wasmEngine(): Promise<Engine> {
-  const engine = ortWeb(await import('onnxruntime-web/wasm') as unknown as OrtWebModule);
+export async function wasmEngine(external?: ExternalFiles): Promise<Engine> {
+  const engine = ortWeb(await import('onnxruntime-web/wasm') as unknown as OrtWebModule, external);
   return { ...engine, open: (model, options) => engine.open(model, { ...options, threads: threads() }) };
 }
 
@@ -24,7 +24,7 @@ export async function withoutWebGpu(): Promise<string | undefined> {
 }
 
 /** Sessions open on WebGPU unless they say otherwise. */
-export async function webGpuEngine(): Promise<Engine> {
-  const engine = ortWeb(await import('onnxruntime-web/webgpu') as unknown as OrtWebModule);
+export async function webGpuEngine(external?: ExternalFiles): Promise<Engine> {
+  const engine = ortWeb(await import('onnxruntime-web/webgpu') as unknown as OrtWebModule, external);
   return { ...engine, open: (model, options) => engine.open(model, { backend: 'webgpu', ...options }) };
 }

@@ -1,5 +1,6 @@
 /** Runs what was made beside the float model, in this page: figures, speed on WASM and WebGPU, and answers to single samples. */
 import { defineErrors } from '../../src/errors.ts';
+import type { ExternalFiles } from '../../src/engine/ort-web.ts';
 import type { Engine, Session } from '../../src/engine/session.ts';
 import { bindFeeds, mainOutput } from '../../src/evaluate/feeds.ts';
 import { measureLatency, type Latency } from '../../src/evaluate/metrics/latency.ts';
@@ -16,28 +17,36 @@ import { troubleOf } from './trouble.ts';
 import { dataFrom, type JudgingData } from './worker-data.ts';
 import { desk, opened, type Desk, type Tell } from './worker-desk.ts';
 import { wasmEngine, webGpuEngine, withoutWebGpu } from './worker-engine.ts';
+import { size } from './words.ts';
 
 /** Samples that judge: seconds in a page. */
 const most = { lm: 8, onnx: 256 } as const;
 /** Samples that are looked at one by one. */
 const mostSeen = 4;
-/** A page's memory ends near 4 GB, and the engine holds a model twice while it opens it. */
-const mostFloatBytes = 1.2e9;
+/** Of a model that runs: a page's memory ends near 4 GB, and the engine holds a model twice while it opens it. */
+const mostBytes = 1.2e9;
 
 const errors = defineErrors('judge', {
   tooLarge: (f: { gigabytes: string }) => [`the float model takes ${f.gigabytes} GB in memory, more than a page can run`, 'judge it with the command, on this machine and outside of the browser'] as const,
+  fileTooLarge: (f: { size: string }) => [`the file has ${f.size}, more than a page can run`, 'judge it with the command, on this machine and outside of the browser'] as const,
   nothingToSee: (f: { shape: string }) => [`outputs [${f.shape}] are neither classes nor images`, 'the table of figures says how far they moved'] as const,
 });
 
 const judgeable = (): MadeFile[] => (desk.made?.files ?? []).filter(({ path }) => /\.(onnx|gguf)$/.test(path));
 
 async function openFloat({ model }: Desk, engine: Engine): Promise<Session> {
-  if (4 * model.parameters > mostFloatBytes) throw errors.tooLarge({ gigabytes: ((4 * model.parameters) / 1e9).toFixed(1) });
+  if (4 * model.parameters > mostBytes) throw errors.tooLarge({ gigabytes: ((4 * model.parameters) / 1e9).toFixed(1) });
   return openGraph(model.language?.graph() ?? model.graph, engine);
 }
 
-async function openMade({ path, blob }: MadeFile, engine: Engine): Promise<Session> {
-  if (!path.endsWith('.gguf')) return engine.open({ bytes: new Uint8Array(await blob.arrayBuffer()) });
+const bytesOf = async ({ blob }: MadeFile): Promise<Uint8Array> => new Uint8Array(await blob.arrayBuffer());
+
+async function openMade(file: MadeFile, engineWith: (external: ExternalFiles) => Promise<Engine>): Promise<Session> {
+  const { path, blob } = file;
+  const data = desk.made?.files.find((one) => one.path === `${path}_data`);
+  if (blob.size + (data?.blob.size ?? 0) > mostBytes) throw errors.fileTooLarge({ size: size(blob.size + (data?.blob.size ?? 0)) });
+  const engine = await engineWith(new Map(data === undefined ? [] : [[data.path.slice(data.path.lastIndexOf('/') + 1), await bytesOf(data)]]));
+  if (!path.endsWith('.gguf')) return engine.open({ bytes: await bytesOf(file) });
   // No engine of this page loads GGUF: what it decodes to runs instead.
   const decoded = await openBlobs([{ name: path, blob }]);
   return openGraph(decoded.language!.graph(), engine);
@@ -65,7 +74,7 @@ export async function judgeMade(give: Calls['judge']['give'], tell: Tell): Promi
       const { path } = file;
       tell(`run ${path}`, 0);
       try {
-        const session = await openMade(file, wasm);
+        const session = await openMade(file, wasmEngine);
         try {
           const [score] = await evaluate(task, float, [{ name: path, session }], set, { onProgress: (done) => tell(`run ${path}`, done / set.count) });
           const latency = await timed(float, session, set);
@@ -102,7 +111,7 @@ async function timed(float: Session, session: Session, set: Dataset): Promise<La
 /** Time on WebGPU; a sentence where the file does not run there. */
 async function onWebGpu(float: Session, file: MadeFile, set: Dataset): Promise<Latency | string> {
   try {
-    const session = await openMade(file, await webGpuEngine());
+    const session = await openMade(file, webGpuEngine);
     try {
       return await timed(float, session, set);
     } finally {
@@ -121,7 +130,7 @@ export async function compareMade(give: Calls['compare']['give'], tell: Tell): P
   const float = await openFloat(source, wasm);
   const sessions = [{ model: 'float', session: float }];
   try {
-    for (const file of judgeable()) sessions.push({ model: file.path, session: await openMade(file, wasm) });
+    for (const file of judgeable()) sessions.push({ model: file.path, session: await openMade(file, wasmEngine) });
     const seen: SeenSample[] = [];
     for (let i = 0; i < Math.min(set.count, mostSeen); i++) {
       const { feeds } = await set.batch([i]);
