@@ -163,7 +163,7 @@ async function run({ threads, full, say }: ReproductionContext): Promise<Outcome
         { arm: 'tiles of two costs over processors', reason: 'threads here share rows, and every row reads all blocks: their work is equal as it is; the cost model itself is checked' },
       ],
       notes: [
-        hostNotes[0].replace(/; diffusion.*? blocks/, ''), hostNotes[1], `${hostNotes[2]}; besides, one pair of channels of every key head ${planted.gain} times as large, undone in the queries`,
+        'language model of 3.6 M parameters, all 42 layers; every arm is the graph that its file holds, run by ONNX Runtime', hostNotes[1], `${hostNotes[2]}; besides, one pair of channels of every key head ${planted.gain} times as large, undone in the queries`,
         'blocks of 32 channels, for inputs have 256 or 512; in blocks of 128 one block of two or four is the least that can take 8 bits',
         'weights to nearest in groups as long as the blocks; input scales in float32, one for each token and block: 1 bit a value at 32, a quarter of a bit at 128',
         'orders of the inputs of down projections are folded into gate and up projections; a normalization of the residual stream, which all layers share, and what attention mixes across shared heads take a gather, which costs nothing where inputs are rounded anyway',
@@ -176,6 +176,9 @@ async function run({ threads, full, say }: ReproductionContext): Promise<Outcome
     await products.dispose();
   }
 }
+
+/** Found where no input has outliers. */
+const sortedWeights = 'sorting also changes which weights share a scale: with 8-bit inputs sorted layers err more than in their own order, 5.96 against 5.90 %, and without outliers in the inputs ten layers lose by it what their inputs gain';
 
 function accuracyChecks(arms: LanguageArms, own: Judged, twin: Judged): Check[] {
   const mean = (name: string): number => measured([...arms.layers.get(name)!.values()]).mean;
@@ -191,7 +194,7 @@ function accuracyChecks(arms: LanguageArms, own: Judged, twin: Judged): Check[] 
   /** The card's order, of layers by themselves and of the whole network; `kind` is how blocks are chosen. */
   const order = (host: string, kind: string): Check[] => {
     const chain = ['W4A8', `COMET, ${kind}`, `own order, ${kind}`, 'W4A4', 'W4A4 by token'].map((name) => `${host}: ${name}`);
-    return chain.slice(1).flatMap((worse, i) => [arms.layersErrLess(chain[i], worse), arms.nearer(chain[i], worse)]);
+    return chain.slice(1).flatMap((worse, i) => [arms.layersErrLess(chain[i], worse, /own order/.test(worse) ? sortedWeights : undefined), arms.nearer(chain[i], worse)]);
   };
   const close = (host: string, kind: string): Check => {
     const [low, mixed, high] = [mean(`${host}: W4A8`), mean(`${host}: COMET, ${kind}`), mean(`${host}: W4A4`)];
