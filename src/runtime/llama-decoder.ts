@@ -34,6 +34,8 @@ export interface DecoderOptions {
   readonly sequences?: number;
   /** How keys and values are held: in float32, which is the default, or those of older tokens in 8 or 4 bits. */
   readonly cache?: CacheFormat | OpenCache;
+  /** What low-bit matrices multiply: inputs rounded to 8 bits, which is the default, or to 16, which stand for floats and take a tenth to a third longer. */
+  readonly inputs?: 'int8' | 'float';
   /** The kernels that compute; the WASM ones by default. */
   readonly kernels?: (memory: WebAssembly.Memory) => LowBitKernels;
   /** Threads that share the products, and what starts them; the memory is then shared. `stop` ends them. */
@@ -93,7 +95,7 @@ export class LlamaDecoder implements BranchingDecoder {
   readonly #angles: { readonly cos: number; readonly sin: number };
   readonly #scratch: Scratch;
 
-  private constructor(arena: Arena, kernels: LowBitKernels, config: LlamaConfig, parts: { layers: readonly Layer[]; embedding: PackedMatrix; head: PackedMatrix; finalNorm: number; context: number; sequences: number }) {
+  private constructor(arena: Arena, kernels: LowBitKernels, config: LlamaConfig, parts: { layers: readonly Layer[]; embedding: PackedMatrix; head: PackedMatrix; finalNorm: number; context: number; sequences: number; inputs: 'int8' | 'float' }) {
     this.#arena = arena;
     this.#kernels = kernels;
     this.#config = config;
@@ -112,13 +114,13 @@ export class LlamaDecoder implements BranchingDecoder {
       x: floats(hiddenSize), normed: floats(hiddenSize), query: floats(heads * headDim), mixed: floats(heads * headDim), projected: floats(hiddenSize),
       gate: floats(intermediateSize), up: floats(intermediateSize), logits: floats(config.vocabSize, this.#logitsRows),
       keys: floats(kvHeads * headDim), values: floats(kvHeads * headDim),
-      rounded: takeRounded(arena, chunk, widest),
+      rounded: takeRounded(arena, chunk, widest, parts.inputs === 'float' ? 16 : 8),
     };
     this.#angles = turnTables(arena, config, parts.context);
   }
 
   /** Reads and repacks all weights. */
-  static async open(config: LlamaConfig, tensors: ReadonlyMap<string, TensorRef>, { context = Math.min(config.maxPositions, 4096), sequences = 1, cache = 'float', kernels = lowBitKernels, team, onTensor }: DecoderOptions = {}): Promise<LlamaDecoder> {
+  static async open(config: LlamaConfig, tensors: ReadonlyMap<string, TensorRef>, { context = Math.min(config.maxPositions, 4096), sequences = 1, cache = 'float', inputs = 'int8', kernels = lowBitKernels, team, onTensor }: DecoderOptions = {}): Promise<LlamaDecoder> {
     if (config.activation !== 'silu') throw errors.activation({ activation: config.activation });
     for (const [what, value] of [['a hidden size', config.hiddenSize], ['a head', config.headDim], ['an inner size', config.intermediateSize]] as const) if (value % 4 !== 0) throw errors.width({ what, value });
     const arena = new Arena(team !== undefined);
@@ -162,7 +164,7 @@ export class LlamaDecoder implements BranchingDecoder {
     }
     const finalNorm = await vector('model.norm.weight');
     const head = config.tied ? embedding : await matrix(headName);
-    const made = new LlamaDecoder(arena, own, config, { layers, embedding, head, finalNorm, context, sequences });
+    const made = new LlamaDecoder(arena, own, config, { layers, embedding, head, finalNorm, context, sequences, inputs });
     // Threads see the memory as large as it is when they begin.
     if (team !== undefined) {
       const shared = await team.start(arena.memory, board, team.members);

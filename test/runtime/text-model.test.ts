@@ -66,13 +66,16 @@ test('float weights: the logits of ONNX Runtime', async () => {
   assert.ok(distance(found, await ortLogits(language.tensors)) < 1e-5);
 });
 
-for (const type of ['q4_0', 'q8_0', 'q4_k', 'q5_k', 'q6_k'] as const) {
-  test(`${type}: within what rounding inputs to 8 bits does, the same bits token by token and by the plain kernels`, async () => {
+for (const type of ['q4_0', 'q8_0', 'q4_k', 'q5_k', 'q6_k', 'q3_k', 'iq4_xs'] as const) {
+  test(`${type}: within what rounding inputs to 8 bits does, and to 16 hardly anything, the same bits token by token and by the plain kernels`, async () => {
     const { blocks, floats } = await inType(type);
     const decoder = await open(blocks);
     const found = decoder.feed(tokens, { all: true });
-    const far = distance(found, await ortLogits(floats));
+    const expected = await ortLogits(floats);
+    const far = distance(found, expected);
     assert.ok(far < 0.02, `relative distance ${far}`);
+    const nearer = distance((await open(blocks, { inputs: 'float' })).feed(tokens, { all: true }), expected);
+    assert.ok(nearer < 1e-4, `relative distance ${nearer} with float inputs`);
     const single = await open(blocks);
     tokens.forEach((id, t) => {
       if (t < 3 || t === tokens.length - 1) assert.deepEqual(single.feed([id]), found.subarray(t * vocabulary, (t + 1) * vocabulary));
