@@ -1,6 +1,7 @@
 /**
  * Attention of a graph as SageAttention2 computes it, in standard operators: queries and keys less their means in 4-bit or
- * 8-bit codes, the grouping that of threads, probabilities and values in E4M3. Products are of what codes stand for.
+ * 8-bit codes, the grouping that of threads, probabilities and values in E4M3. Products are of what codes stand for. Keys
+ * that a mask hides after the product count in its means: that is exact too, any constant cancels.
  */
 import { smoothedRows, tileKeys } from '../engine/kernels/attention.ts';
 import { e4m3 } from '../formats/minifloat-code.ts';
