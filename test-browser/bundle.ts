@@ -1,5 +1,5 @@
 /** What a bundler makes of the sources for a page: one file, and what went into it. */
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 
@@ -12,18 +12,24 @@ export interface Bundle {
   readonly bytes: { readonly plain: number; readonly gzip: number; readonly brotli: number };
 }
 
+/** Imports inside of functions: pages fetch them when they are called. */
+const later: Plugin = { name: 'later', setup: ({ onResolve }) => onResolve({ filter: /^\./ }, ({ kind, path }) => (kind === 'dynamic-import' ? { external: true, path } : undefined)) };
+
 export interface BundleOptions {
   readonly minify?: boolean;
   /** Address of onnxruntime-web's files, for pages that run models; without it they go into the bundle. */
   readonly runtime?: string;
 }
 
-/** One module with everything that the entries import and re-export. Fails on what a browser does not have, such as `node:fs`. */
+/**
+ * One module with everything that the entries import and re-export; in small, without what is only loaded when it is wanted.
+ * Fails on what a browser does not have, such as `node:fs`.
+ */
 export async function bundle(entries: readonly string[], { minify = false, runtime }: BundleOptions = {}): Promise<Bundle> {
   const { outputFiles, metafile } = await build({
     stdin: { contents: entries.map((entry) => `export * from './${entry}';`).join('\n'), resolveDir: root, sourcefile: 'entries.ts' },
     bundle: true, write: false, metafile: true, minify, format: 'esm', platform: 'browser', target: 'es2022', logLevel: 'silent', absWorkingDir: root,
-    plugins: runtime === undefined ? [] : [{
+    plugins: runtime === undefined ? (minify ? [later] : []) : [{
       name: 'onnxruntime-web',
       setup: ({ onResolve }) => onResolve({ filter: /^onnxruntime-web/ }, ({ path }) => (
         { external: true, path: `${runtime}ort${path.endsWith('/webgpu') ? '.webgpu' : '.wasm'}.min.mjs` })),

@@ -16,7 +16,7 @@ export { acceptedLength, SpeculativeDecoder } from './speculate.ts';
 export { chainAcceptedLength, predictedSpeedUp, timePerToken, type RoundCost } from './speculation-cost.ts';
 export type { SpeculationReport } from './speculation-report.ts';
 export { openTextModel, type TextModel, type TextModelOptions } from './text-model.ts';
-export { WebGpuDecoder, type WebGpuOptions } from './webgpu-decoder.ts';
+export type { WebGpuDecoder, WebGpuOptions } from './webgpu-decoder.ts';
 export { openUrl, urlFolder } from '../files/http.ts';
 export { blobSource, memorySource, type ByteSource, type Folder } from '../files/source.ts';
 export { openGgufLanguageModel } from '../models/gguf-model.ts';

@@ -15,7 +15,7 @@ import { Mamba2Decoder } from './mamba2-decoder.ts';
 import { PrefixCache } from './prefix-cache.ts';
 import type { SpeculationReport } from './speculation-report.ts';
 import { TextSlots } from './text-slots.ts';
-import { WebGpuDecoder, type WebGpuOptions } from './webgpu-decoder.ts';
+import type { WebGpuDecoder, WebGpuOptions } from './webgpu-decoder.ts';
 
 const errors = defineErrors('textModel', {
   tokenizer: (f: { model: string }) => `${f.model} has no tokenizer.json, without which text is not read`,
@@ -112,6 +112,8 @@ async function openWebGpu(config: LlamaConfig, tensors: ReadonlyMap<string, Tens
     return undefined;
   }
   try {
+    // Loaded when it is wanted: pages on the CPU do not carry the shaders.
+    const { WebGpuDecoder } = await import('./webgpu-decoder.ts');
     return await WebGpuDecoder.open(config, tensors, { ...webgpu, context, onTensor });
   } catch (error) {
     if (!(error instanceof FewbitError && error.code.startsWith('webgpu'))) throw error;

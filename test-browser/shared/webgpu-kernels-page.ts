@@ -1,6 +1,7 @@
 /** In the page: kernels and decoders of the low-bit engine on WebGPU. */
 import { Gpu, type GpuAbilities } from '../../src/engine/webgpu/gpu.ts';
-import { likeliest, LlamaDecoder, memorySource, openGgufLanguageModel, openTextModel, openUrl, WebGpuDecoder, type WebGpuOptions } from '../../src/runtime/index.ts';
+import { likeliest, LlamaDecoder, memorySource, openGgufLanguageModel, openTextModel, openUrl } from '../../src/runtime/index.ts';
+import { WebGpuDecoder, type WebGpuOptions } from '../../src/runtime/webgpu-decoder.ts';
 import type { LlamaConfig } from '../../src/models/llama-config.ts';
 import { checkKernels, type Case, type parts } from './webgpu-suite.ts';
 
