@@ -1,6 +1,6 @@
 /** SpecMQuant: does guessing pay for a model in 4 bits, by chain, by tree, and by a small model that is guessed for itself; and does the cost model know? */
 import { ChainDrafter } from '../runtime/draft-chain.ts';
-import { acceptedLength, SpeculativeDecoder } from '../runtime/speculate.ts';
+import { acceptedLength, SpeculativeDecoder, type SpeculationCounts } from '../runtime/speculate.ts';
 import { predictedSpeedUp } from '../runtime/speculation-cost.ts';
 import { openSpeculationHost, openWide, weightKinds, wideSize, type SpeculationHost, type Weights } from './data/speculation-node.ts';
 import { drawnChiSquare } from './drawn-chi-square.ts';
@@ -18,7 +18,8 @@ const wideSizes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 32, 64];
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** What one arm did on each prompt. */
-interface Judged { readonly speedUps: number[]; readonly rates: number[]; readonly accepted: number[]; readonly inner: number[]; readonly predictions: number[]; different: number }
+interface Judged { readonly speedUps: number[]; readonly rates: number[]; readonly accepted: number[]; readonly inner: number[]; readonly counted: Counted[]; predictions: readonly number[]; different: number }
+interface Counted { readonly counts: SpeculationCounts; readonly inner: SpeculationCounts | undefined }
 
 interface OnWeights { readonly arms: readonly Arm[]; readonly judged: ReadonlyMap<string, Judged>; readonly times: PassTimes; readonly draftStep: number }
 
@@ -62,10 +63,8 @@ async function run({ seeds, threads, full, say }: ReproductionContext): Promise<
 async function decode(host: SpeculationHost, weights: Weights, { prompts, promptTokens, written, passRuns }: Protocol, seeds: readonly number[]): Promise<OnWeights> {
   const [target, draft] = [await host.target(weights), await host.draft(weights)];
   try {
-    const times = measurePasses(target, targetSizes, passRuns, host.milliseconds);
-    const draftTimes = measurePasses(draft, draftSizes, passRuns, host.milliseconds);
     const made = Object.entries(arms).map(([name, make]) => ({ name, speculation: make(target, draft) }));
-    const judged = new Map(made.map(({ name }): [string, Judged] => [name, { speedUps: [], rates: [], accepted: [], inner: [], predictions: [], different: 0 }]));
+    const judged = new Map(made.map(({ name }): [string, Judged] => [name, { speedUps: [], rates: [], accepted: [], inner: [], counted: [], predictions: [], different: 0 }]));
     const plainRates: number[] = [];
     for (const prompt of seeds.flatMap((seed) => host.prompts(prompts, promptTokens, seed))) {
       const plain = await writeGreedy(target, prompt, written, host.milliseconds);
@@ -80,8 +79,15 @@ async function decode(host: SpeculationHost, weights: Weights, { prompts, prompt
         one.rates.push((1000 * (written - 1)) / found.milliseconds);
         one.accepted.push(acceptedLength(decoder.counts));
         if (inner !== undefined) one.inner.push(acceptedLength(inner.counts));
-        one.predictions.push(predicted(speculation, times, draftTimes, decoder.counts, inner?.counts));
+        one.counted.push({ counts: decoder.counts, inner: inner?.counts });
       }
+    }
+    // Passes are timed last: what runs for the first times is slower, and is compiled meanwhile.
+    const times = measurePasses(target, targetSizes, passRuns, host.milliseconds);
+    const draftTimes = measurePasses(draft, draftSizes, passRuns, host.milliseconds);
+    for (const { name, speculation } of made) {
+      const one = judged.get(name)!;
+      one.predictions = one.counted.map(({ counts, inner }) => predicted(speculation, times, draftTimes, counts, inner));
     }
     const passArm = (name: string, found: PassTimes): Arm => ({
       name, metrics: Object.fromEntries([...found].filter(([size]) => [1, 2, 4, 8, 16, 32, 64].includes(size)).map(([size, time]) => (size === 1 ? ['step, ms', measured([time])] : [`T(${size})/T(1)`, measured([time / passTime(found, 1)])]))),
@@ -159,21 +165,24 @@ const predictions = (small: ReadonlyMap<Weights, OnWeights>): Check[] => [...sma
   const all = [...judged].map(([name, { speedUps, predictions: said }]) => ({ name, found: mean(speedUps), said: mean(said) }));
   const off = mean(all.map(({ found, said }) => Math.abs(said / found - 1)));
   const wrong = all.filter(({ found, said }) => Math.abs(said - 1) > undecided && (said > 1) !== (found > 1));
+  const far = all.toSorted((a, b) => Math.abs(b.said / b.found - 1) - Math.abs(a.said / a.found - 1)).slice(0, 3);
+  const finding = `farthest off: ${far.map(({ name, said, found }) => `${name} ${said.toFixed(2)} predicted, ${found.toFixed(2)} measured`).join('; ')}. The model counts passes alone; what lies between them (choosing among guesses, copies of logits) is not small where a step takes a fraction of a millisecond`;
   return [
-    check(`predicted against measured speed-ups, ${weights}`, 'within 15 % on average over the arms', `${(100 * off).toFixed(1)} %`, off <= 0.15),
-    check(`whether guessing pays, ${weights}`, `as predicted, where the prediction is ${100 * undecided} % from 1 or more`, wrong.length === 0 ? 'as predicted in all arms' : `otherwise: ${wrong.map(({ name }) => name).join(', ')}`, wrong.length === 0),
+    check(`predicted against measured speed-ups, ${weights}`, 'within 15 % on average over the arms', `${(100 * off).toFixed(1)} %`, off <= 0.15, finding),
+    check(`whether guessing pays, ${weights}`, `as predicted, where the prediction is ${100 * undecided} % from 1 or more`, wrong.length === 0 ? 'as predicted in all arms' : `otherwise: ${wrong.map(({ name }) => name).join(', ')}`, wrong.length === 0, finding),
   ];
 });
 
-function comparisons({ judged }: OnWeights): Check[] {
+function comparisons({ judged, times, draftStep }: OnWeights): Check[] {
   const of = (name: string): readonly number[] => judged.get(name)!.speedUps;
   const best = (names: readonly string[]): string => names.toSorted((a, b) => mean(of(b)) - mean(of(a)))[0];
   const [chain, tree, levels] = [chainLengths.map((length) => `chain of ${length}`), ['tree of 8', 'tree of 30'], ['two levels, 3', 'two levels, 6']].map(best);
   const ratio = (one: string, other: string): number => mean(of(one).map((value, i) => value / of(other)[i]));
+  const dear = `the cost model says ${mean(judged.get(levels)!.predictions).toFixed(2)}: a pass over 4 tokens costs ${(passTime(times, 4) / passTime(times, 1)).toFixed(1)} steps and a step of the draft ${draftStep.toFixed(2)}, for ${mean(judged.get(levels)!.accepted).toFixed(2)} tokens. Here arithmetic bounds a step, where on the paper's GPU reading the weights does`;
   return [
     check('4 bits: chain against tree', 'the best chain is faster than the best tree', `${chain} is ${ratio(chain, tree).toFixed(2)} times as fast as ${tree}`, ratio(chain, tree) > 1),
     { ...check('4 bits: two levels against tree', 'faster', `${levels} is ${ratio(levels, tree).toFixed(2)} times as fast as ${tree}`, ratio(levels, tree) > 1), paper: '1.31 times EAGLE-2' },
-    { ...check('4 bits: two levels against the model alone', 'faster', `${levels}: ${mean(of(levels)).toFixed(2)} times as fast`, mean(of(levels)) > 1), paper: '2.78 times' },
+    { ...check('4 bits: two levels against the model alone', 'faster', `${levels}: ${mean(of(levels)).toFixed(2)} times as fast`, mean(of(levels)) > 1, dear), paper: '2.78 times' },
   ];
 }
 

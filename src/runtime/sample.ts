@@ -34,7 +34,8 @@ export interface Offer { readonly id: number; readonly drawnFrom: readonly Chanc
 /** Tokens that may follow with their probabilities, likeliest first. */
 export function distribution(logits: Float32Array, { temperature = 1, topK = 0, topP = 1, minP = 0 }: SampleOptions): Chance[] {
   const top = logits[likeliest(logits)];
-  const weights = Float64Array.from(logits, (logit) => Math.exp((logit - top) / temperature));
+  const weights = new Float64Array(logits.length);
+  for (let i = 0; i < logits.length; i++) weights[i] = Math.exp((logits[i] - top) / temperature);
   // Far below the likeliest nothing is ever drawn, and sorting it would cost most of the time; so would sorting for a few.
   const least = Math.max(minP, negligible);
   const few = topK > 0 && topK <= 64;
