@@ -19,7 +19,7 @@ type Kind = (typeof kinds)[number];
 /** Groups of panels below which waking others takes longer than the work. */
 const worthSharing = 2048;
 /** Looks at the board before a member goes to sleep, some hundreds of microseconds: what a decoder does between products, and less than waking. */
-const patience = 200_000;
+const patience = 100_000;
 /** Shares of the work per member. Members that begin late or are slower take fewer. */
 const sharesEach = 8;
 
@@ -51,6 +51,15 @@ function perform(kernels: LowBitKernels, board: Int32Array, members: number): vo
   }
 }
 
+/** The thread of a page may not. */
+function maySleep(board: Int32Array): boolean {
+  try {
+    return Atomics.wait(board, word.done, -1, 0) === 'not-equal';
+  } catch {
+    return false;
+  }
+}
+
 /** Kernels whose products are shared with the other members; member 0 is the caller's thread. */
 export function teamKernels({ memory, board: at, members, build }: Omit<Membership, 'index'>): LowBitKernels & { stop(): void } {
   const own = lowBitKernels(memory, build);
@@ -63,11 +72,20 @@ export function teamKernels({ memory, board: at, members, build }: Omit<Membersh
     Atomics.add(board, word.epoch, 1);
     Atomics.notify(board, word.epoch);
   };
+  const sleeps = maySleep(board);
+  /** Others have at most the share that each has taken left, unless they are kept from running: then this thread makes room. */
+  const finished = (): void => {
+    for (let looks = 0; ; looks++) {
+      const done = Atomics.load(board, word.done);
+      if (done === members - 1) return;
+      if (sleeps && looks >= patience) Atomics.wait(board, word.done, done);
+    }
+  };
   const share = (kind: Kind, p: ProductPlace, rest: readonly number[], alone: () => void): void => {
     if ((p.last - p.first) * p.groups * p.tokens < worthSharing) return alone();
     announce(kind, [p.weights, p.groups, p.tokens, p.out, p.stride, p.first, p.last, ...rest]);
     perform(own, board, members);
-    while (Atomics.load(board, word.done) < members - 1);
+    finished();
   };
   return {
     ...own,
@@ -94,7 +112,7 @@ export function joinTeam({ memory, board: at, index, members, build }: Membershi
     seen = now;
     if (kinds[board[word.kind]] === 'stop') return;
     perform(kernels, board, members);
-    Atomics.add(board, word.done, 1);
+    if (Atomics.add(board, word.done, 1) === members - 2) Atomics.notify(board, word.done);
   }
 }
 
