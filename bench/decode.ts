@@ -19,7 +19,7 @@ import type { LlamaConfig } from '../src/models/llama-config.ts';
 import { openTokenizer } from '../src/models/tokenizer.ts';
 import { LlamaDecoder } from '../src/runtime/llama-decoder.ts';
 import { openBrowser } from '../test-browser/browser.ts';
-import { workerScript } from './lowbit/worker-script.ts';
+import { workerScript } from '../test-browser/worker-script.ts';
 import { ourSpeed, promptTokens, race, written, type Contender } from './decode/speed.ts';
 
 const runs = Number(process.env.FEWBIT_BENCH_RUNS ?? 5);

@@ -12,7 +12,7 @@ import { ortWeb, type OrtWebModule } from '../src/engine/ort-web.ts';
 import { openBrowser } from '../test-browser/browser.ts';
 import { floatMatMul, matMulNBits } from './lowbit/models.ts';
 import { nativeLines } from './lowbit/native.ts';
-import { workerScript } from './lowbit/worker-script.ts';
+import { workerScript } from '../test-browser/worker-script.ts';
 import { commonContenders, onEngine, race } from './lowbit/race.ts';
 
 const runs = Number(process.env.FEWBIT_BENCH_RUNS ?? 11);

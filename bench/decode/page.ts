@@ -1,18 +1,18 @@
 /** Our decoder and wllama in one page, on the same file: `lines` is called from outside. */
 import { Wllama, LoggerWithoutDebug } from '@wllama/wllama';
-import { startTeam } from '../../src/engine/kernels/lowbit-team-web.ts';
+import { workerTeam } from '../../src/engine/kernels/lowbit-team-web.ts';
 import { memorySource } from '../../src/files/source.ts';
 import { openGgufLanguageModel } from '../../src/models/gguf-model.ts';
 import type { LlamaConfig } from '../../src/models/llama-config.ts';
 import { LlamaDecoder } from '../../src/runtime/llama-decoder.ts';
-import { moduleWorker } from '../lowbit/page-worker.ts';
+import { moduleWorker } from '../../test-browser/shared/page-worker.ts';
 import { ourSpeed, race, written, type Contender } from './speed.ts';
 
 async function ours(bytes: Uint8Array<ArrayBuffer>, threads: number): Promise<Contender> {
   const model = await openGgufLanguageModel(memorySource('model.gguf', bytes));
   const worker = await moduleWorker('/made/worker.js');
   const decoder = await LlamaDecoder.open(model.config as LlamaConfig, model.tensors, {
-    context: 512, ...(threads > 1 ? { team: { members: threads, start: (memory, board, members) => startTeam(memory, board, members, worker) } } : {}),
+    context: 512, ...(threads > 1 ? { team: workerTeam(threads, worker) } : {}),
   });
   return { name: 'fewbit', run: async (turn) => ourSpeed(decoder, turn), dispose: async () => decoder.dispose() };
 }

@@ -21,3 +21,4 @@ export { openUrl, urlFolder } from '../files/http.ts';
 export { blobSource, memorySource, type ByteSource, type Folder } from '../files/source.ts';
 export { openGgufLanguageModel } from '../models/gguf-model.ts';
 export { openLanguageModel } from '../models/language-model.ts';
+export { teamWorker, workerTeam } from '../engine/kernels/lowbit-team-web.ts';

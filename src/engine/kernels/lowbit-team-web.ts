@@ -1,19 +1,36 @@
-/** Workers of a page that share the products of one memory; the page must be isolated, or it has no shared memory. */
+/**
+ * Workers of a page that share the products of one memory; the page must be isolated, or it has no shared memory.
+ *
+ *     // team-worker.js
+ *     import { teamWorker } from 'fewbit/runtime';
+ *     teamWorker();
+ *     // the page, or a worker of it
+ *     const team = workerTeam(4, () => new Worker(new URL('./team-worker.js', import.meta.url), { type: 'module' }));
+ *     const model = await openTextModel(language, { team });
+ */
 import { fastestBuild, mostMembers, type LowBitKernels } from './lowbit.ts';
-import { teamKernels, type Membership } from './lowbit-team.ts';
+import { joinTeam, teamKernels, type Membership } from './lowbit-team.ts';
 
-const own = (): Worker => new Worker(new URL('./lowbit-worker-web.js', import.meta.url), { type: 'module' });
+/** As many threads as asked for, at most those that a memory has room for: the caller's own and workers, which must call `teamWorker`. */
+export function workerTeam(threads: number, worker: () => Worker): { readonly members: number; start(memory: WebAssembly.Memory, board: number, members: number): Promise<LowBitKernels & { stop(): void }> } {
+  return {
+    members: Math.min(threads, mostMembers),
+    async start(memory, board, members) {
+      const build = fastestBuild();
+      const workers = Array.from({ length: members - 1 }, worker);
+      await Promise.all(workers.map((one, i) => new Promise<void>((resolve, reject) => {
+        one.onmessage = () => resolve();
+        one.onerror = (event) => reject(new Error(`a worker of the low-bit engine ended: ${event.message}`));
+        one.postMessage({ memory, board, index: i + 1, members, build } satisfies Membership);
+      })));
+      const kernels = teamKernels({ memory, board, members, build });
+      return { ...kernels, stop: () => { kernels.stop(); for (const one of workers) one.terminate(); } };
+    },
+  };
+}
 
-/** Starts the other members, as many as the memory has room for, in workers that run lowbit-worker-web; resolves when all of them wait for work. */
-export async function startTeam(memory: WebAssembly.Memory, board: number, asked: number, worker: () => Worker = own): Promise<LowBitKernels & { stop(): void }> {
-  const build = fastestBuild();
-  const members = Math.min(asked, mostMembers);
-  const workers = Array.from({ length: members - 1 }, worker);
-  await Promise.all(workers.map((one, i) => new Promise<void>((resolve, reject) => {
-    one.onmessage = () => resolve();
-    one.onerror = (event) => reject(new Error(`a worker of the low-bit engine ended: ${event.message}`));
-    one.postMessage({ memory, board, index: i + 1, members, build } satisfies Membership);
-  })));
-  const kernels = teamKernels({ memory, board, members, build });
-  return { ...kernels, stop: () => { kernels.stop(); for (const one of workers) one.terminate(); } };
+/** What a worker of a team calls, and nothing else: from then on it does what the team's first thread asks of it. */
+export function teamWorker(): void {
+  const scope = globalThis as unknown as { onmessage: ((event: { readonly data: Membership }) => void) | null; postMessage(message: string): void };
+  scope.onmessage = ({ data }) => joinTeam(data, () => scope.postMessage('ready'));
 }
