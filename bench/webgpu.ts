@@ -49,7 +49,6 @@ Object.assign(globalThis, globals);
 // Kept: devices end with what they came from.
 const dawn = create(['enable-dawn-features=allow_unsafe_apis,skip_validation,vulkan_enable_f16_on_nvidia', 'disable-dawn-features=lazy_clear_resource_on_first_use']);
 const gpu = await Gpu.open({ gpu: dawn });
-gpu.device.addEventListener('uncapturederror', (event) => { console.error((event as GPUUncapturedErrorEvent).error.message.slice(0, 2000)); });
 console.log(`${gpu.name}; ${Object.entries(gpu.able).filter(([, has]) => has).map(([name]) => name).join(', ')}`);
 raw.device = gpu.name;
 

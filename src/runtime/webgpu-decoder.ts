@@ -111,7 +111,9 @@ export class WebGpuDecoder {
       const inputs = options.inputs === 'half' && !gpu.able.half ? 'float' : options.inputs ?? 'rounded';
       const shape: AttentionShape = { heads: config.heads, kvHeads: config.kvHeads, headDim: config.headDim, context: Math.ceil(context / 64) * 64, cache: halfCache ? 'half' : 'float' };
       const parts = await upload(gpu, config, tensors, shape, inputs, options.onTensor);
-      return new WebGpuDecoder(gpu, options.gpu === undefined, config, parts, inputs, shape, context);
+      const made = new WebGpuDecoder(gpu, options.gpu === undefined, config, parts, inputs, shape, context);
+      await gpu.settled();
+      return made;
     } catch (error) {
       if (options.gpu === undefined) gpu.dispose();
       throw error;

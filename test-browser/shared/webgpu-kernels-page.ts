@@ -1,8 +1,10 @@
 /** In the page: kernels and decoders of the low-bit engine on WebGPU. */
+import { readFloats } from '../../src/files/values.ts';
 import { Gpu, type GpuAbilities } from '../../src/engine/webgpu/gpu.ts';
 import { likeliest, LlamaDecoder, memorySource, openGgufLanguageModel, openTextModel, openUrl } from '../../src/runtime/index.ts';
-import { WebGpuDecoder, type WebGpuOptions } from '../../src/runtime/webgpu-decoder.ts';
+import { WebGpuDecoder } from '../../src/runtime/webgpu-decoder.ts';
 import type { LlamaConfig } from '../../src/models/llama-config.ts';
+import { floatTensor } from '../../src/tensor-ref.ts';
 import { checkKernels, type Case, type parts } from './webgpu-suite.ts';
 
 /** Undefined where the browser offers an adapter, else what is missing. */
@@ -17,32 +19,38 @@ export async function kernels(names: (keyof typeof parts)[], without: (keyof Gpu
   }
 }
 
-export interface Compared { readonly apart: number; readonly tokens: readonly number[]; readonly cpuTokens: readonly number[]; readonly all: number }
+/** Farthest logits: of WebGPU from the CPU with the same rounding, and with none; and of the CPU's own two from each other. */
+export interface Compared { readonly rounded: number; readonly exact: number; readonly rounding: number; readonly tokens: readonly number[]; readonly cpuTokens: readonly number[] }
 
-/** Logits after a prompt and after each of some greedy tokens beside those of the CPU: the farthest pair. */
-export async function compare(path: string, prompt: number[], count: number, options: WebGpuOptions): Promise<Compared> {
+/** Logits after a prompt and after each of some greedy tokens, taken back and read again, on both. */
+export async function compare(path: string, prompt: number[], count: number): Promise<Compared> {
   const model = await openGgufLanguageModel(await openUrl(new URL(path, location.origin).href));
   const config = model.config as LlamaConfig;
-  const cpu = await LlamaDecoder.open(config, model.tensors, { context: 128 });
-  const decoder = await WebGpuDecoder.open(config, model.tensors, { context: 128, ...options });
+  // The same weights as floats: products on the CPU then round no inputs.
+  const floats = new Map(await Promise.all([...model.tensors].map(async ([name, tensor]) => [name, floatTensor(name, [...tensor.shape], await readFloats(tensor))] as const)));
+  const gpu = await Gpu.open();
+  const context = 64;
+  const [cpu, cpuExact] = [await LlamaDecoder.open(config, model.tensors, { context }), await LlamaDecoder.open(config, floats, { context })];
+  const [device, deviceExact] = [await WebGpuDecoder.open(config, model.tensors, { context, gpu }), await WebGpuDecoder.open(config, model.tensors, { context, gpu, inputs: 'float' })];
   const far = (a: Float32Array, b: Float32Array): number => a.reduce((most, v, i) => Math.max(most, Math.abs(v - b[i])), 0);
-  let [a, b] = [cpu.feed(prompt), await decoder.feed(prompt)];
-  let apart = far(a, b);
+  const most = { rounded: 0, exact: 0, rounding: 0 };
   const [tokens, cpuTokens]: [number[], number[]] = [[], []];
-  for (let i = 0; i < count; i++) {
-    tokens.push(likeliest(b));
+  const feed = async (ids: number[], all = false): Promise<void> => {
+    const [a, b, c, d] = [cpu.feed(ids, { all }), cpuExact.feed(ids, { all }), await device.feed(ids, { all }), await deviceExact.feed(ids, { all })];
+    most.rounded = Math.max(most.rounded, far(a, c));
+    most.exact = Math.max(most.exact, far(b, d));
+    most.rounding = Math.max(most.rounding, far(a, b));
+    if (all) return;
     cpuTokens.push(likeliest(a));
-    [a, b] = [cpu.feed([cpuTokens[i]]), await decoder.feed([cpuTokens[i]])];
-    apart = Math.max(apart, far(a, b));
-  }
-  // Taken back, and read again with the logits after each token.
-  cpu.rewind(3);
-  decoder.rewind(3);
-  const all = far(cpu.feed(prompt.slice(3, 7), { all: true }), await decoder.feed(prompt.slice(3, 7), { all: true }));
-  cpu.dispose();
-  decoder.dispose();
+    tokens.push(likeliest(c));
+  };
+  await feed(prompt);
+  for (let i = 0; i < count; i++) await feed([cpuTokens[i]]);
+  for (const decoder of [cpu, cpuExact, device, deviceExact]) decoder.rewind(3);
+  await feed(prompt.slice(3, 7), true);
+  gpu.dispose();
   await model.close();
-  return { apart, tokens, cpuTokens, all };
+  return { ...most, tokens, cpuTokens };
 }
 
 /** What a model writes greedily on a device. */
@@ -89,6 +97,18 @@ export async function fallenBack(path: string): Promise<{ device: string; reason
   model.dispose();
   await language.close();
   return { device: model.device, reason };
+}
+
+/** What comes of a kernel that the device refuses. */
+export async function afterRefusal(): Promise<string> {
+  const gpu = await Gpu.open();
+  try {
+    const held = gpu.buffer('x', 64);
+    gpu.run([gpu.step('@group(0) @binding(0) var<storage, read_write> x: array<u32>; @compute @workgroup_size(100000) fn main() { x[0] = 1u; }', [held], 1)]);
+    return await gpu.read(held, 64).then(() => 'read', (error: Error) => error.message);
+  } finally {
+    gpu.dispose();
+  }
 }
 
 /** What opening says where there is no WebGPU at all. */

@@ -4,6 +4,7 @@ import { defineErrors } from '../../errors.ts';
 const errors = defineErrors('webgpu', {
   none: (f: { reason: string }) => [`WebGPU is not available here: ${f.reason}`, 'leave out the device, and the model runs on the CPU'],
   lost: (f: { reason: string }) => [`the WebGPU device was lost: ${f.reason}`, 'open the model again, or run it on the CPU'],
+  failed: (f: { reason: string }) => [`the WebGPU device refused its work: ${f.reason}`, 'take a smaller model or a shorter context, or run it on the CPU'],
   buffer: (f: { what: string; bytes: number; limit: number }) => [`${f.what} takes ${f.bytes} bytes in one buffer, and this WebGPU device binds at most ${f.limit}`, 'take fewer bits or a shorter context, or run the model on the CPU'],
 });
 
@@ -38,12 +39,15 @@ export class Gpu {
   readonly name: string;
   #bytes = 0;
   #lost: string | undefined;
+  #refused: string | undefined;
   readonly #kernels = new Map<string, Kernel>();
 
   private constructor(device: GPUDevice, able: GpuAbilities, name: string) {
     this.device = device;
     this.able = able;
     this.name = name;
+    // What a device refuses, memory above all, it tells nobody who asked: results would be zeros.
+    device.addEventListener('uncapturederror', (event) => { this.#refused ??= (event as GPUUncapturedErrorEvent).error.message.split('\n', 1)[0]; });
     void device.lost.then(({ reason, message }) => { this.#lost = message === '' ? reason : message.split('\n', 1)[0]; });
   }
 
@@ -158,6 +162,7 @@ export class Gpu {
     }
     const values = landing.getMappedRange(0, bytes).slice(0);
     landing.unmap();
+    this.check();
     return values;
   }
 
@@ -170,9 +175,16 @@ export class Gpu {
     return values;
   }
 
-  /** Throws where the device is gone. */
+  /** Throws where the device is gone, or refused what it was given. */
   check(): void {
     if (this.#lost !== undefined) throw errors.lost({ reason: this.#lost });
+    if (this.#refused !== undefined) throw errors.failed({ reason: this.#refused });
+  }
+
+  /** Waits for what was handed over, and throws where it failed. */
+  async settled(): Promise<void> {
+    await this.device.queue.onSubmittedWorkDone();
+    this.check();
   }
 
   dispose(): void {
