@@ -2,6 +2,7 @@
  * An orthogonal matrix that turns channels: all of them where a matrix of the width is at hand, else runs of channels side
  * by side by one smaller matrix. y = x·Wᵀ = (x·M)·(W·M)ᵀ, so that outliers spread over channels and nothing else changes.
  */
+import { hadamardFast } from '../engine/kernels/hadamard.ts';
 import { hadamardFactors, hadamardMatrix, hadamardTransform, largestHadamardOrder } from '../numeric/hadamard.ts';
 import { uniform } from '../numeric/random.ts';
 
@@ -11,7 +12,7 @@ export interface Rotation {
   readonly order: number;
   /** M, orthogonal, row-major [order, order]. */
   readonly matrix: Float32Array;
-  /** M = diag(signs)·(left ⊗ right) where that is so: two small products in the place of a large one. */
+  /** M = diag(signs)·(left ⊗ right) where M is a Hadamard matrix with signs: two small products in the place of a large one, and a fast transform of weights. */
   readonly factors?: RotationFactors;
 }
 
@@ -27,11 +28,21 @@ export interface RotationFactors {
 export function hadamardRotation(width: number, seed?: number): Rotation {
   const order = largestHadamardOrder(width);
   const signs = Float32Array.from({ length: order }, (_, i) => (seed === undefined || uniform(seed, 0, i) < 0.5 ? 1 : -1));
-  const matrix = new Float32Array(order * order);
-  for (let i = 0; i < order; i++) matrix[i * order + i] = signs[i];
   const right = splitOf(order);
   const factors = right === undefined ? undefined : { ...(seed === undefined ? {} : { signs }), left: hadamardMatrix(order / right), right: hadamardMatrix(right) };
-  return { width, order, matrix: hadamardTransform(matrix, order), ...(factors === undefined ? {} : { factors }) };
+  let matrix: Float32Array | undefined;
+  return {
+    width, order, ...(factors === undefined ? {} : { factors }),
+    // Where there are factors hardly anyone asks for it.
+    get matrix() {
+      if (matrix === undefined) {
+        const diagonal = new Float32Array(order * order);
+        for (let i = 0; i < order; i++) diagonal[i * order + i] = signs[i];
+        matrix = hadamardFast(diagonal, order);
+      }
+      return matrix;
+    },
+  };
 }
 
 /** Below this one product is as cheap as two. */
@@ -47,7 +58,17 @@ function splitOf(order: number): number | undefined {
 }
 
 /** Rows [count, width] times the rotation, or with `back` times its inverse; sums in float64. */
-export function turnRows(values: ArrayLike<number>, { order, matrix }: Rotation, back = false): Float32Array {
+export function turnRows(values: ArrayLike<number>, rotation: Rotation, back = false): Float32Array {
+  const { order, factors } = rotation;
+  if (factors !== undefined) {
+    const { signs } = factors;
+    type Rows = Float32Array | Float64Array;
+    const rows: Rows = values instanceof Float32Array ? values : Float64Array.from(values);
+    const signed = <T extends Rows>(x: T): T => (signs === undefined ? x : (x.map((v, i) => v * signs[i % order]) as T));
+    const turned = (x: Rows): Float32Array => (x instanceof Float32Array ? hadamardFast(x, order) : hadamardTransform(x, order));
+    return back ? signed(turned(rows)) : turned(signed(rows));
+  }
+  const { matrix } = rotation;
   const out = new Float32Array(values.length);
   const sums = new Float64Array(order);
   for (let start = 0; start < values.length; start += order) {

@@ -41,6 +41,15 @@ test('rows turned and turned back are what they were, also in blocks', () => {
   assert.match(rotationNote(hadamardRotation(30))!, /15 blocks of 2/);
 });
 
+test('rows are turned by the matrix that the rotation shows, fast or not', () => {
+  for (const [width, seed] of [[30, 2], [32, 3], [64, undefined], [192, 4], [256, 5], [512, undefined]] as const) {
+    const rotation = hadamardRotation(width, seed);
+    const rows = wave(3 * width, 0.3);
+    const dense = turnRows(rows, { width, order: rotation.order, matrix: rotation.matrix });
+    turnRows(rows, rotation).forEach((value, i) => assert.ok(Math.abs(value - dense[i]) < 1e-6));
+  }
+});
+
 test('one large channel is shared out among all', () => {
   const row = new Float32Array(64);
   row[5] = 8;
