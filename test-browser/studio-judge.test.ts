@@ -140,6 +140,7 @@ test('layers that are ticked in the table stay float', async () => {
 
 test('times on WebGPU where the browser has it', async () => {
   const gpu = await launchChromium(webgpu);
+  after(() => gpu.close());
   const { page, close } = await watched(await gpu.newContext(), studio.url);
   await open(page, cnn);
   await make(page);
@@ -148,8 +149,15 @@ test('times on WebGPU where the browser has it', async () => {
   const row = page.getByRole('row', { name: /int8-channel\.onnx/ });
   const times = await row.locator('td').allTextContents();
   assert.equal(times.filter((text) => /^\d+\.\d\d×$/.test(text)).length, 2, times.join(' | '));
+  await page.getByRole('button', { name: 'Llama on Shakespeare' }).click();
+  await page.getByRole('heading', { name: 'host-llama-shakespeare' }).waitFor();
+  await page.getByRole('checkbox', { name: /q8_0/ }).uncheck();
+  await make(page);
+  await page.getByRole('button', { name: 'Write' }).click();
+  await page.locator('.texts article').nth(1).waitFor({ timeout: 120_000 });
+  const speeds = await page.locator('.texts h4').allTextContents();
+  assert.ok(speeds.every((text) => /\d+ tokens a second on WASM, \d+ on WebGPU/.test(text)), speeds.join(' | '));
   await close();
-  await gpu.close();
 });
 
 test('without WebGPU, an operator that the engine lacks, and a missing shard: a sentence each, and the page goes on', async () => {

@@ -49,7 +49,7 @@ export interface Request {
 /** Signal over error of every layer in every format, dB; undefined where a layer cannot take it. */
 export interface HeatMap { readonly layers: readonly string[]; readonly formats: readonly string[]; readonly sqnr: readonly (readonly (number | undefined)[])[] }
 
-export interface Continuation { readonly model: string; readonly text: string; readonly tokensPerSecond: number; readonly notRun?: string }
+export interface Continuation { readonly model: string; readonly text: string; /** On WASM. */ readonly tokensPerSecond: number; /** Tokens a second, or why there are none. */ readonly onWebGpu?: number | string; readonly notRun?: string }
 
 export interface MadeFile { readonly path: string; readonly blob: Blob }
 export interface Made { readonly files: readonly MadeFile[]; readonly outputs: readonly PlannedOutput[]; readonly notes: readonly string[]; readonly seconds: number; /** Bytes of an earlier run were there already. */ readonly resumed: boolean }

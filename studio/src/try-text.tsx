@@ -21,14 +21,15 @@ export function TryText({ disabled, results, onTry }: { readonly disabled: boole
       </form>
       {results !== undefined && (
         <div className="texts">
-          {results.map(({ model, text, tokensPerSecond, notRun }, i) => (
+          {results.map(({ model, text, tokensPerSecond, onWebGpu, notRun }, i) => (
             <article key={model}>
-              <h4>{model} <span className="hint">{notRun === undefined ? `${tokensPerSecond.toFixed(0)} tokens a second here` : ''}</span></h4>
+              <h4>{model} <span className="hint">{notRun === undefined ? `${tokensPerSecond.toFixed(0)} tokens a second on WASM${typeof onWebGpu === 'number' ? `, ${onWebGpu.toFixed(0)} on WebGPU` : ''}` : ''}</span></h4>
               {notRun !== undefined ? <p>{notRun}</p> : <pre>{text.slice(0, i === 0 ? text.length : common(float, text))}{i > 0 && <mark>{text.slice(common(float, text))}</mark>}</pre>}
             </article>
           ))}
         </div>
       )}
+      {[...new Set(results?.flatMap(({ onWebGpu }) => (typeof onWebGpu === 'string' ? [onWebGpu] : [])))].map((why) => <p key={why} className="hint">Nothing was written on WebGPU: {why}.</p>)}
     </>
   );
 }

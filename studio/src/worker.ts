@@ -2,11 +2,10 @@
 import { loadHighsFrom } from '../../src/allocate/choose.ts';
 import { parseFormat } from '../../src/formats/registry.ts';
 import { linearSites } from '../../src/graph/linear.ts';
-import { openBlobs, openModelIn } from '../../src/jobs/source-web.ts';
-import type { SourceModel } from '../../src/jobs/source.ts';
+import { openModelIn } from '../../src/jobs/source-web.ts';
 import { tensorView } from '../../src/jobs/tensor-view.ts';
 import { outlineOf } from './outline.ts';
-import type { Answer, CallName, Calls, Continuation } from './protocol.ts';
+import type { Answer, CallName, Calls } from './protocol.ts';
 import { troubleOf } from './trouble.ts';
 import { desk, fingerprintOf, folderOf, hubId, opened, type Tell } from './worker-desk.ts';
 import { frontFor } from './worker-front.ts';
@@ -53,27 +52,8 @@ const handlers: Handlers = {
     return { layers: sites.map(({ id }) => id), formats: parsed.map(({ name }) => name), sqnr };
   },
 
-  async write({ prompt, tokens }, tell) {
-    const { openTextModel } = await import('../../src/runtime/text-model.ts');
-    const continued = async (name: string, source: SourceModel): Promise<Continuation> => {
-      try {
-        const text = await openTextModel(source.language!, { context: 1024 });
-        const writing = text.write(prompt, { maxTokens: tokens });
-        let shown = '';
-        for (;;) {
-          const next = await writing.next();
-          if (next.done === true) return { model: name, text: next.value.text, tokensPerSecond: Math.max(0, next.value.ids.length - 1) / next.value.seconds.decode };
-          shown += next.value;
-          tell(`${name}: …${shown.slice(-60)}`);
-        }
-      } catch (error) {
-        return { model: name, text: '', tokensPerSecond: 0, notRun: troubleOf(error).message };
-      }
-    };
-    const all = [await continued('float', opened().model)];
-    for (const { path, blob } of (desk.made?.files ?? []).filter((file) => file.path.endsWith('.gguf'))) all.push(await continued(path, await openBlobs([{ name: path, blob }])));
-    return all;
-  },
+  // Brings the low-bit engine.
+  write: async (give, tell) => (await import('./worker-write.ts')).writeOn(give, tell),
 
   plan: planOpen,
   quantize: quantizeOpen,
