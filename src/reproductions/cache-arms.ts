@@ -31,20 +31,27 @@ export type CacheArmName = keyof typeof cacheArms;
 
 export interface Held { readonly rows: LayerRows[]; readonly keyBytes: number; readonly valueBytes: number }
 
-/** What is left of the rows of every layer after they went into bytes and back. */
-export function held(rows: readonly LayerRows[], shape: RowShape, arm: CacheArm, matching: readonly number[], seed: number): Held {
-  let [keyBytes, valueBytes] = [0, 0];
+interface Coded { readonly bytes: number; readonly layers: Float32Array[] }
+
+/** What is left of the rows of every layer after they went into bytes and back. Arms that share a part find it in `made`. */
+export function held(rows: readonly LayerRows[], shape: RowShape, arm: CacheArm, matching: readonly number[], seed: number, made = new Map<string, Coded>()): Held {
   const others = arm.others ?? 'signs of the spectrum';
   const drawn = (count: number, from: number, stream: number): number[] => Array.from(permutation(seed, stream, from)).slice(0, count).sort((a, b) => a - b);
-  const left = rows.map(({ keys, values }, layer): LayerRows => {
-    const byRange = loudChannels(keys, shape, arm.keyBits);
-    const loud = arm.channels === 'at random' ? drawn(byRange.length, shape.width, layer) : byRange;
-    const coded = encodeKeys(keys, shape, { loud, others });
-    const kept = arm.protects === undefined ? [] : arm.protects === 'matching' ? matching : drawn(matching.length, shape.tokens, 1000);
-    const bytes = encodeValues(values, shape, { ...arm.values, protected: kept });
-    keyBytes += coded.length;
-    valueBytes += bytes.length;
-    return { keys: decodeKeys(coded, shape, { loudCount: loud.length, others }), values: decodeValues(bytes, shape, { ...arm.values, hasProtected: kept.length > 0 }) };
+  const once = (name: string, code: (layer: number) => readonly [bytes: Uint8Array, left: Float32Array]): Coded => {
+    const coded = made.get(name) ?? rows.map((_, layer) => code(layer)).reduce<Coded>((all, [bytes, left]) => ({ bytes: all.bytes + bytes.length, layers: [...all.layers, left] }), { bytes: 0, layers: [] });
+    made.set(name, coded);
+    return coded;
+  };
+  const keys = once(`keys ${arm.keyBits} ${others} ${arm.channels === undefined ? '' : seed}`, (layer) => {
+    const byRange = loudChannels(rows[layer].keys, shape, arm.keyBits);
+    const loud = arm.channels === undefined ? byRange : drawn(byRange.length, shape.width, layer);
+    const bytes = encodeKeys(rows[layer].keys, shape, { loud, others });
+    return [bytes, decodeKeys(bytes, shape, { loudCount: loud.length, others })];
   });
-  return { rows: left, keyBytes, valueBytes };
+  const protect = arm.protects === undefined ? [] : arm.protects === 'matching' ? matching : drawn(matching.length, shape.tokens, 1000);
+  const values = once(`values ${arm.values.format} ${arm.values.along} ${protect.join()}`, (layer) => {
+    const bytes = encodeValues(rows[layer].values, shape, { ...arm.values, protected: protect });
+    return [bytes, decodeValues(bytes, shape, { ...arm.values, hasProtected: protect.length > 0 })];
+  });
+  return { rows: rows.map((_, layer) => ({ keys: keys.layers[layer], values: values.layers[layer] })), keyBytes: keys.bytes, valueBytes: values.bytes };
 }

@@ -20,6 +20,7 @@ import { sageattention2Reproduction } from './sageattention2.ts';
 import { specmquant } from './specmquant.ts';
 import { svdquantReproduction } from './svdquant.ts';
 import { viditQReproduction } from './vidit-q.ts';
+import { vidkvReproduction } from './vidkv.ts';
 import { zeroq } from './zeroq.ts';
 
-export const reproductions: readonly Reproduction[] = [adaround, arcquantReproduction, comet, doubleRounding, fp4dit, genie, hawqv3, krishnamoorthiInt8, lowbitFpDiffusion, mambaquant, mixdqReproduction, lqLoraReproduction, qPaletteReproduction, quamba2, quantvggt, questLlm, sageattention2Reproduction, specmquant, svdquantReproduction, viditQReproduction, zeroq];
+export const reproductions: readonly Reproduction[] = [adaround, arcquantReproduction, comet, doubleRounding, fp4dit, genie, hawqv3, krishnamoorthiInt8, lowbitFpDiffusion, mambaquant, mixdqReproduction, lqLoraReproduction, qPaletteReproduction, quamba2, quantvggt, questLlm, sageattention2Reproduction, specmquant, svdquantReproduction, viditQReproduction, vidkvReproduction, zeroq];

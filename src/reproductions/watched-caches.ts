@@ -24,19 +24,20 @@ export async function openWatched(config: LlamaConfig, tensors: ReadonlyMap<stri
   const decoder = await LlamaDecoder.open(config, tensors, {
     context,
     cache: (arena, kernels, shape) => {
-      const cache = floatCache(arena, kernels, shape);
+      const { bytes, place, attend, keep, rewind } = floatCache(arena, kernels, shape);
       const layer = {
         view(tokens: number): LayerRows {
-          const at = cache.place(0, 0);
+          const at = place(0, 0);
           return { keys: arena.floats(at.keys, tokens * kvHeads * headDim), values: arena.floats(at.values, tokens * kvHeads * headDim) };
         },
         outputs: [] as Float32Array[],
       };
       layers.push(layer);
+      // Without attention of several tokens at a time, so that all of it is seen here.
       return {
-        ...cache,
+        bytes, place, keep, rewind,
         attend(queries, out, from, to, listed) {
-          cache.attend(queries, out, from, to, listed);
+          attend(queries, out, from, to, listed);
           layer.outputs.push(arena.floats(out, heads * headDim).slice());
         },
       };
