@@ -1,8 +1,9 @@
 /** `fewbit/runtime`: language models on the low-bit engine and networks in integers alone, without ONNX Runtime. */
+import type { IntegerModel } from './integer-model.ts';
 export { chatPrompt, chatTemplates, type Message } from './chat.ts';
 export { jsonConstraint, type Constraint } from './constrain.ts';
 export { generate, type Generated, type GenerateOptions } from './generate.ts';
-export { integerModel, openIntegerModel, type IntegerModel } from './integer-model.ts';
+export type { IntegerModel };
 export { anyObject, jsonSchema, type Shape } from './json-schema.ts';
 export { cacheFormats, type CacheFormat } from './kv-caches.ts';
 export { LlamaDecoder, type DecoderOptions } from './llama-decoder.ts';
@@ -22,3 +23,6 @@ export { blobSource, memorySource, type ByteSource, type Folder } from '../files
 export { openGgufLanguageModel } from '../models/gguf-model.ts';
 export { openLanguageModel } from '../models/language-model.ts';
 export { teamWorker, workerTeam } from '../engine/kernels/lowbit-team-web.ts';
+
+/** Opens the bytes of a network in integers alone; what runs it is loaded when it is asked for. */
+export const openIntegerModel = async (bytes: Uint8Array, name?: string): Promise<IntegerModel> => (await import('./integer-model.ts')).openIntegerModel(bytes, name);
