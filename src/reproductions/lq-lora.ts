@@ -96,8 +96,8 @@ function partsOf({ matrices, fisher }: Network, bits: number, rounds: number): P
     return Math.sqrt(found.residual.reduce((sum, x, i) => sum + weights[i] * (x - decoded[i]) ** 2, 0));
   };
   const weightsOf = ({ name }: Matrix): Float32Array => fisher.get(name!)!;
-  const turned = matrices.map((matrix) => decompose(matrix, format, rank, { rounds }));
-  const weighed = matrices.map((matrix) => decompose(matrix, format, rank, { rounds, fisher: weightsOf(matrix) }));
+  const turned = matrices.map((matrix) => decompose(matrix, format, rank, { rounds, half: true }));
+  const weighed = matrices.map((matrix) => decompose(matrix, format, rank, { rounds, half: true, fisher: weightsOf(matrix) }));
   return {
     turned, weighed,
     plain: matrices.map((matrix) => rounded(matrix, bits)),
@@ -119,7 +119,7 @@ function splitOnce(matrix: Matrix, bits: number): Decomposition {
   const { quantized } = rounded(matrix, bits);
   const decoded = parseFormat(formatOf(bits)).decode(quantized);
   const rest = values.map((x, i) => x - decoded[i]);
-  const { left, right, residual } = decompose({ values: rest, rows, cols }, parseFormat('f32'), rank, { rounds: 1 });
+  const { left, right, residual } = decompose({ values: rest, rows, cols }, parseFormat('f32'), rank, { rounds: 1, half: true });
   return { rank, left, right, residual: values.map((x, i) => x - (rest[i] - residual[i])), quantized, errors: [Math.sqrt(residual.reduce((sum, x) => sum + x * x, 0))] };
 }
 
@@ -213,7 +213,7 @@ async function programOf({ sites, matrices, fisher }: Network, rounds: number): 
     id, weights: rows * cols,
     options: configurations.map((name) => {
       const format = parseFormat(name);
-      return { format: format.name, bits: format.bitsPerWeight(rows, cols) * rows * cols, loss: Math.min(...decompose(matrices[i], format, rank, { rounds, fisher: fisher.get(id)! }).errors) ** 2 };
+      return { format: format.name, bits: format.bitsPerWeight(rows, cols) * rows * cols, loss: Math.min(...decompose(matrices[i], format, rank, { rounds, half: true, fisher: fisher.get(id)! }).errors) ** 2 };
     }),
   }));
   const size = { weights: layers.reduce((sum, { weights }) => sum + weights, 0), rest: 0 };

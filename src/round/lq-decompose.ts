@@ -17,6 +17,8 @@ export interface DecomposeOptions {
   readonly fisher?: Float32Array;
   /** All singular values instead of a sketch of the leading ones. */
   readonly exact?: boolean;
+  /** L₁ and L₂ in half precision, as files hold them. */
+  readonly half?: boolean;
 }
 
 export interface Decomposition {
@@ -37,14 +39,15 @@ const sketch = { oversample: 10, powers: 2, seed: 0 } as const;
 
 export function decompose(matrix: Matrix, format: NumberFormat, rank: number, options: DecomposeOptions = {}): Decomposition {
   const { values, rows, cols, name } = matrix;
-  const { rounds = 100, exact = false } = options;
+  const { rounds = 100, exact = false, half = false } = options;
   const fisher = options.fisher === undefined ? undefined : required('lq-decompose', matrix, 'Fisher weights', options.fisher, rows * cols);
   const weigh = fisher === undefined ? undefined : fisherRoots(fisher, rows, cols);
   const errors: number[] = [];
   let best: (Omit<Decomposition, 'errors'> & { readonly error: number }) | undefined;
   const rest = Float64Array.from(values);
   while (errors.length < rounds) {
-    const { left, right } = leading(rest, rows, cols, rank, weigh, exact);
+    const whole = leading(rest, rows, cols, rank, weigh, exact);
+    const { left, right } = half ? { left: roundToF16(whole.left), right: roundToF16(whole.right) } : whole;
     const product = matmul(Float64Array.from(left), Float64Array.from(right), rows, rank, cols);
     const residual = new Float32Array(values.length);
     for (let i = 0; i < residual.length; i++) residual[i] = values[i] - product[i];
@@ -76,7 +79,7 @@ export function fisherRoots(fisher: ArrayLike<number>, rows: number, cols: numbe
   return { rows: lifted(byRow), cols: lifted(byCol) };
 }
 
-/** The leading product of a matrix in half precision, singular values shared between both sides. */
+/** The leading product of a matrix, singular values shared between both sides. */
 function leading(rest: Float64Array, rows: number, cols: number, rank: number, weigh: FisherRoots | undefined, exact: boolean): { left: Float32Array; right: Float32Array } {
   const weighed = weigh === undefined ? rest : new Float64Array(rest.length);
   if (weigh !== undefined) for (let i = 0, r = 0; r < rows; r++) for (let c = 0; c < cols; c++, i++) weighed[i] = rest[i] * weigh.rows[r] * weigh.cols[c];
@@ -88,5 +91,5 @@ function leading(rest: Float64Array, rows: number, cols: number, rank: number, w
     for (let r = 0; r < rows; r++) left[r * rank + k] = (u[r * found + k] * root) / (weigh?.rows[r] ?? 1);
     for (let c = 0; c < cols; c++) right[k * cols + c] = (v[c * found + k] * root) / (weigh?.cols[c] ?? 1);
   }
-  return { left: roundToF16(left), right: roundToF16(right) };
+  return { left, right };
 }

@@ -35,7 +35,7 @@ export async function freezeBase(graph: Graph, sites: readonly Linear[], format:
   for (const [done, site] of sites.entries()) {
     const { id, rows, cols, transposed } = site;
     const values = await site.weightMatrix();
-    const split = rounds === 0 ? undefined : decompose({ values, rows, cols, name: id }, format, Math.min(rank, rows, cols), { rounds });
+    const split = rounds === 0 ? undefined : decompose({ values, rows, cols, name: id }, format, Math.min(rank, rows, cols), { rounds, half: true });
     const quantized = split?.quantized ?? encodeMatrix(format, values, rows, cols, { name: id });
     weights.set(id, quantizedWhole(format, quantized, sumOfSquares(values)));
     next = withMatrix(next, site, format.decode(quantized));

@@ -84,7 +84,7 @@ test('the recipe keeps its bits, and the written file computes with the low-bit 
 
 test('adapters start at a decomposition where they are given one', async () => {
   const [site] = sites;
-  const { left, right, quantized } = decompose({ values: await site.weightMatrix(), rows: site.rows, cols: site.cols, name: site.id }, parseFormat('nf2/b32'), 4);
+  const { left, right, quantized } = decompose({ values: await site.weightMatrix(), rows: site.rows, cols: site.cols, name: site.id }, parseFormat('nf2/b32'), 4, { half: true });
   const { graph: adapted, adapters: [adapter] } = insertAdapters(graph, [site], { rank: 4, alpha: 4, start: () => ({ a: transposed(right, 4, site.cols), b: transposed(left, site.rows, 4) }) });
   const [a, b] = [await readFloats(adapted.weights.get(adapter.a)!), await readFloats(adapted.weights.get(adapter.b)!)];
   const product = matmul(a, b, site.cols, 4, site.rows);

@@ -22,7 +22,7 @@ export const decomposeWeights: StepRunner<'decompose'> = async (state, settings,
   const { onLine } = context.options;
   const sites = [...new Map(turnable(state.graph).map((site) => [site.id, site])).values()].filter((site) => context.formatOf(state, site) !== undefined);
   const fisher = await fisherOf(state, sites, settings, context);
-  const optionsOf = (site: Linear, rounds: number): DecomposeOptions => ({ rounds, ...(fisher === undefined ? {} : { fisher: fisher.get(site.id)! }) });
+  const optionsOf = (site: Linear, rounds: number): DecomposeOptions => ({ rounds, half: true, ...(fisher === undefined ? {} : { fisher: fisher.get(site.id)! }) });
   const allocation = settings.formats.length === 0 ? undefined : await chosen(state, sites, settings, context, fisher !== undefined, optionsOf);
   const formats = new Map([...state.formats, ...allocation?.layers.map(({ id, format }) => [id, parseFormat(format)] as const) ?? []]);
   const next: RecipeState = { ...state, formats };
