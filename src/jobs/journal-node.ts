@@ -10,6 +10,7 @@ import { dirname } from 'node:path';
 import { defineErrors } from '../errors.ts';
 import { attempt } from '../files/fs-node.ts';
 import type { ByteSink } from '../files/source.ts';
+import { UnitCursor } from './unit-cursor.ts';
 
 const errors = defineErrors('resume', {
   otherRun: (f: { file: string }) => [
@@ -101,8 +102,7 @@ export async function journaledSink(path: string, options: JournalOptions): Prom
   if (kept > 0) await journal.truncate(journalBytes);
   else await attempt(path, () => journal.write(`${JSON.stringify({ fingerprint })}\n`));
 
-  let position = 0;
-  let unitEnd = 0;
+  const cursor = new UnitCursor(kept);
   let done = false;
   const close = async (): Promise<void> => {
     done = true;
@@ -110,27 +110,20 @@ export async function journaledSink(path: string, options: JournalOptions): Prom
     await journal.close();
   };
   return {
-    get written() { return position; },
-    resume(byteLength) {
-      unitEnd = position + byteLength;
-      if (unitEnd > kept) return false;
-      position = unitEnd;
-      return true;
-    },
+    get written() { return cursor.position; },
+    resume: (byteLength) => cursor.resume(byteLength),
     async write(bytes) {
-      // A header, or a unit that the earlier run left half-written: what is already there is not written again.
-      const skip = Math.min(Math.max(kept - position, 0), bytes.byteLength);
+      const skip = cursor.skip(bytes.byteLength);
       for (let at = skip; at < bytes.byteLength;) {
-        const { bytesWritten } = await attempt(path, () => file.write(bytes, at, bytes.byteLength - at, position + at));
+        const { bytesWritten } = await attempt(path, () => file.write(bytes, at, bytes.byteLength - at, cursor.position + at));
         at += bytesWritten;
       }
-      position += bytes.byteLength;
-      if (position === unitEnd && position > kept) await attempt(path, () => journal.write(`${JSON.stringify({ end: position })}\n`));
+      if (cursor.advance(bytes.byteLength)) await attempt(path, () => journal.write(`${JSON.stringify({ end: cursor.position })}\n`));
     },
     async commit() {
       if (done) return;
       await attempt(path, async () => {
-        await file.truncate(position);
+        await file.truncate(cursor.position);
         await file.sync();
         await rename(partialPath, path);
       });

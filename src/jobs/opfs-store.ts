@@ -6,6 +6,7 @@
  */
 import type { ByteSink } from '../files/source.ts';
 import type { Written } from './target.ts';
+import { UnitCursor } from './unit-cursor.ts';
 import type { WebStore } from './web-store.ts';
 
 /** What workers have, and the types of pages do not name. */
@@ -72,8 +73,7 @@ async function journaledSink(folder: FileSystemDirectoryHandle, path: string): P
   let { kept, journalBytes } = wholeUnits(new TextDecoder('latin1').decode(lines), file.getSize());
   file.truncate(kept);
   journal.truncate(journalBytes);
-  let position = 0;
-  let unitEnd = 0;
+  const cursor = new UnitCursor(kept);
   let done = false;
   const close = (): void => {
     done = true;
@@ -81,24 +81,16 @@ async function journaledSink(folder: FileSystemDirectoryHandle, path: string): P
     journal.close();
   };
   return {
-    get written() { return position; },
-    resume(byteLength) {
-      unitEnd = position + byteLength;
-      if (unitEnd > kept) return false;
-      position = unitEnd;
-      return true;
-    },
+    get written() { return cursor.position; },
+    resume: (byteLength) => cursor.resume(byteLength),
     async write(bytes) {
-      // A header, or a unit that the earlier run left half-written: what is already there is not written again.
-      const skip = Math.min(Math.max(kept - position, 0), bytes.byteLength);
-      writeAll(file, bytes.subarray(skip), position + skip);
-      position += bytes.byteLength;
-      if (position !== unitEnd || position <= kept) return;
-      journalBytes += writeAll(journal, new TextEncoder().encode(`${position}\n`), journalBytes);
+      const skip = cursor.skip(bytes.byteLength);
+      writeAll(file, bytes.subarray(skip), cursor.position + skip);
+      if (cursor.advance(bytes.byteLength)) journalBytes += writeAll(journal, new TextEncoder().encode(`${cursor.position}\n`), journalBytes);
     },
     async commit() {
       if (done) return;
-      file.truncate(position);
+      file.truncate(cursor.position);
       file.flush();
       close();
     },

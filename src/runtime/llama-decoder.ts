@@ -2,17 +2,17 @@
 import { defineErrors } from '../errors.ts';
 import { groupSize, lowBitKernels, type LowBitKernels } from '../engine/kernels/lowbit.ts';
 import { boardBytes } from '../engine/kernels/lowbit-team.ts';
-import { readFloats } from '../files/values.ts';
 import type { LlamaConfig } from '../models/llama-config.ts';
 import { embeddingName, headName, layerName } from '../models/llama-weights.ts';
 import { inverseFrequencies } from '../models/rope.ts';
 import type { TensorRef } from '../tensor-ref.ts';
 import { Arena } from './arena.ts';
+import { arenaWeights } from './arena-weights.ts';
 import { pathsOf, type BranchingDecoder } from './draft.ts';
 import type { CacheShape, KvCache } from './kv-cache.ts';
 import { openCache, type CacheFormat, type OpenCache } from './kv-caches.ts';
 import { LlamaSequence } from './llama-sequence.ts';
-import { multiply, packMatrix, rowOf, takeRounded, type Inputs, type PackedMatrix } from './packed-matrix.ts';
+import { multiply, rowOf, takeRounded, type Inputs, type PackedMatrix } from './packed-matrix.ts';
 
 const errors = defineErrors('decoder', {
   activation: (f: { activation: string }) => `models with ${f.activation} between their layers are not run by the low-bit engine`,
@@ -125,22 +125,7 @@ export class LlamaDecoder implements BranchingDecoder {
     for (const [what, value] of [['a hidden size', config.hiddenSize], ['a head', config.headDim], ['an inner size', config.intermediateSize]] as const) if (value % 4 !== 0) throw errors.width({ what, value });
     const arena = new Arena(team !== undefined);
     const board = team === undefined ? 0 : arena.take(boardBytes);
-    let done = 0;
-    const took = (name: string): void => onTensor?.(name, ++done, tensors.size);
-    const matrix = async (name: string): Promise<PackedMatrix> => {
-      const packed = await packMatrix(tensors.get(name)!, arena);
-      took(name);
-      return packed;
-    };
-    const vector = async (name: string): Promise<number> => {
-      const tensor = tensors.get(name);
-      if (tensor === undefined) return 0;
-      const values = await readFloats(tensor);
-      const at = arena.take(4 * (values.length + 4));
-      arena.floats(at, values.length).set(values);
-      took(name);
-      return at;
-    };
+    const { matrix, vector } = arenaWeights(tensors, arena, onTensor);
     const own = kernels(arena.memory);
     const { heads, kvHeads, headDim } = config;
     const shape: CacheShape = { heads, kvHeads, headDim, context, chunk, scores: arena.take(16 * (context + 8)), listed: arena.take(4 * chunk) };

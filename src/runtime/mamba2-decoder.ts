@@ -2,7 +2,6 @@
 import { defineErrors } from '../errors.ts';
 import { groupSize, lowBitKernels, type LowBitKernels } from '../engine/kernels/lowbit.ts';
 import { ssmKernels, type SsmKernels } from '../engine/kernels/ssm.ts';
-import { readFloats } from '../files/values.ts';
 import { headName } from '../models/llama-weights.ts';
 import { finalNormName, mambaLayer } from '../models/mamba-backbone.ts';
 import type { Mamba2Config } from '../models/mamba2-config.ts';
@@ -10,8 +9,9 @@ import { convChannels, projectionRows } from '../models/mamba2-weights.ts';
 import { exp, log } from '../numeric/elementary.ts';
 import type { TensorRef } from '../tensor-ref.ts';
 import { Arena } from './arena.ts';
+import { arenaWeights } from './arena-weights.ts';
 import type { Decoder } from './generate.ts';
-import { multiply, packMatrix, rowOf, takeRounded, type Inputs, type PackedMatrix } from './packed-matrix.ts';
+import { multiply, rowOf, takeRounded, type Inputs, type PackedMatrix } from './packed-matrix.ts';
 
 const errors = defineErrors('mamba2Decoder', {
   width: (f: { what: string; value: number }) => `${f.what} of ${f.value} is not a multiple of 4, which the low-bit engine needs`,
@@ -85,26 +85,7 @@ export class Mamba2Decoder implements Decoder {
   static async open(config: Mamba2Config, tensors: ReadonlyMap<string, TensorRef>, { context = config.maxPositions, kernels = lowBitKernels, scans = ssmKernels, onTensor }: Mamba2Options = {}): Promise<Mamba2Decoder> {
     for (const [what, value] of [['a hidden size', config.hiddenSize], ['a state', config.stateSize], ['a norm', config.normGroup], ['an inner size', config.innerSize]] as const) if (value % 4 !== 0) throw errors.width({ what, value });
     const arena = new Arena();
-    let done = 0;
-    const took = (name: string): void => onTensor?.(name, ++done, tensors.size);
-    const matrix = async (name: string): Promise<PackedMatrix> => {
-      const packed = await packMatrix(tensors.get(name)!, arena);
-      took(name);
-      return packed;
-    };
-    const values = async (name: string): Promise<Float32Array | undefined> => {
-      const tensor = tensors.get(name);
-      if (tensor === undefined) return undefined;
-      const found = await readFloats(tensor);
-      took(name);
-      return found;
-    };
-    const placed = (found: Float32Array | undefined): number => {
-      if (found === undefined) return 0;
-      const at = arena.take(4 * (found.length + 4));
-      arena.floats(at, found.length).set(found);
-      return at;
-    };
+    const { matrix, values, placed, vector } = arenaWeights(tensors, arena, onTensor);
     const { kernel, heads, headDim, stateSize } = config;
     const channels = convChannels(config);
     const embedding = await matrix(config.embeddingName);
@@ -114,14 +95,14 @@ export class Mamba2Decoder implements Decoder {
       const conv = (await values(of('mixer.conv1d.weight')))!;
       layers.push({
         into: await matrix(of('mixer.in_proj.weight')), out: await matrix(of('mixer.out_proj.weight')),
-        norm: placed(await values(of('norm.weight'))), intoBias: placed(await values(of('mixer.in_proj.bias'))), outBias: placed(await values(of('mixer.out_proj.bias'))),
-        conv: placed(conv.map((_, at) => conv[(at % channels) * kernel + Math.floor(at / channels)])), convBias: placed(await values(of('mixer.conv1d.bias'))),
-        direct: placed(await values(of('mixer.D'))), gated: placed(await values(of('mixer.norm.weight'))), stepBias: (await values(of('mixer.dt_bias')))!,
+        norm: await vector(of('norm.weight')), intoBias: await vector(of('mixer.in_proj.bias')), outBias: await vector(of('mixer.out_proj.bias')),
+        conv: placed(conv.map((_, at) => conv[(at % channels) * kernel + Math.floor(at / channels)])), convBias: await vector(of('mixer.conv1d.bias')),
+        direct: await vector(of('mixer.D')), gated: await vector(of('mixer.norm.weight')), stepBias: (await values(of('mixer.dt_bias')))!,
         rates: Float64Array.from((await values(of('mixer.A_log')))!, (logarithm) => -Math.fround(exp(logarithm))),
         history: arena.take(4 * (kernel - 1) * channels + 16), state: arena.take(4 * heads * headDim * stateSize),
       });
     }
-    const finalNorm = placed(await values(finalNormName));
+    const finalNorm = await vector(finalNormName);
     const head = config.tied ? embedding : await matrix(headName);
     const memory = arena.memory;
     return new Mamba2Decoder(arena, config, context, { kernels: kernels(memory), scans: scans(memory), layers, embedding, head, finalNorm });
