@@ -183,7 +183,7 @@ async function onLanguage(products: Products, protocol: Protocol, threads: numbe
         arms.nearer(of('SVDQuant'), of('smooth')),
         arms.nearer(of('SVDQuant'), of('nearest')),
         arms.nearer(of('SVDQuant'), of('SVDQuant, one decomposition')),
-        arms.nearer(of('SVDQuant, GPTQ'), of('SVDQuant')),
+        arms.nearer(of('SVDQuant, GPTQ'), of('SVDQuant'), '24 windows hardly tell the two apart: 6.8e-4 ± 4.9e-4 nats with branches in float32, 4.7e-4 ± 4.8e-4 in half precision; the output error of layers falls from 8.09 to 7.45 %'),
         arms.layersErrLess(fp('SVDQuant'), fp('nearest')),
         arms.nearer(fp('SVDQuant'), fp('nearest')),
         arms.layersErrLess(on('smooth'), on('nearest')),
