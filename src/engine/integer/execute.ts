@@ -46,7 +46,9 @@ export async function executeIntegers({ ops, values, source }: IntegerNetwork, f
       case 'rescale': {
         const x = known.get(one.input)!;
         const { low, high } = values.get(one.output)!;
-        known.set(one.output, kernels.rescale(x, one.factors, sizeOf(x.shape.slice(x.shape.length - values.get(one.input)!.trailing)), low, high));
+        // One factor serves all.
+        const behind = one.factors.length === 1 ? x.data.length : sizeOf(x.shape.slice(x.shape.length - values.get(one.input)!.trailing));
+        known.set(one.output, kernels.rescale(x, one.factors, behind, low, high));
         break;
       }
       case 'add': {
