@@ -29,23 +29,24 @@ export interface IntegerModel {
 export const openIntegerModel = async (bytes: Uint8Array, name = 'model.onnx'): Promise<IntegerModel> => integerModel(await openOnnx(memorySource(name, bytes)));
 
 /** The same for a graph. Nodes behind the last layer are computed in float64 and rounded once. */
-export async function integerModel(graph: Graph): Promise<IntegerModel> {
+async function integerModel(graph: Graph): Promise<IntegerModel> {
   const network = await readIntegerNetwork(graph);
   for (const node of network.tail) if (operators[node.op] === undefined) throw errors.tail({ node: label(node), op: node.op });
+  const names = [...new Set(network.tail.flatMap(({ inputs }) => inputs))].filter((name) => graph.weights.has(name));
+  const constants = new Map(await Promise.all(names.map(async (name): Promise<[string, Value64]> => [name, await readValue(graph.weights.get(name)!)])));
   const kernels = integerKernels();
   return {
     inputs: graph.inputs, outputs: graph.outputs,
     async run(feeds) {
       const integers = await executeIntegers(network, feeds, kernels);
-      const known = new Map<string, Value64>();
+      const known = new Map(constants);
       for (const op of network.ops) {
         if (op.op !== 'dequantize') continue;
         const { scales, trailing } = network.values.get(op.input)!;
         known.set(op.output, real(integers.get(op.input)!, scales, trailing));
       }
       for (const node of network.tail) {
-        const inputs = await Promise.all(node.inputs.map(async (name): Promise<Value64 | undefined> => known.get(name) ?? (graph.weights.has(name) ? readValue(graph.weights.get(name)!) : undefined)));
-        const made = await operators[node.op](new Call(node, inputs, () => { throw errors.tail({ node: label(node), op: node.op }); }));
+        const made = await operators[node.op](new Call(node, node.inputs.map((name) => known.get(name)), () => { throw errors.tail({ node: label(node), op: node.op }); }));
         ('data' in made ? [made] : made).forEach((value, i) => known.set(node.outputs[i], value));
       }
       return Object.fromEntries(graph.outputs.map(({ name }) => [name, f32(known.get(name)!.shape, Float32Array.from(known.get(name)!.data))]));

@@ -56,12 +56,12 @@ export function integerKernels(): IntegerKernels {
       const plane = height * width;
       const [input, placed, packedAt, result] = lay(4 * together * plane, 2 * tall * wide * together, 2 * weights[0].length, 4 * (depthwise ? channels : eights(made)) * positions);
       const data = new Int32Array(n * outputs * positions);
-      for (let image = 0; image < n; image++) {
-        for (let part = 0; part < parts; part++) {
+      for (let part = 0; part < parts; part++) {
+        new Int16Array(memory.buffer, packedAt, weights[part].length).set(weights[part]);
+        for (let image = 0; image < n; image++) {
           const from = (image * channels + part * together) * plane;
           words(input, together * plane).set(x.data.subarray(from, from + together * plane));
           run.place(input, together, height, width, begin[0], begin[1], tall, wide, placed);
-          new Int16Array(memory.buffer, packedAt, weights[part].length).set(weights[part]);
           const [apart, below, right, down] = [dilations[1] * together, dilations[0] * wide * together, strides[1] * together, strides[0] * wide * together];
           if (depthwise) run.convolveDepth(placed, packedAt, channels, outY, outX, kernelY, kernelX, apart, below, right, down, result);
           else run.convolve(placed, packedAt, made, outY, outX, kernelY, runs, length, apart, below, right, down, result);
