@@ -4,6 +4,7 @@
  * small stage in shared memory; each thread keeps 4 × 4 scores and 4 rows of sums.
  */
 import { keyDims, leftFloats, stateBinding, type AttentionShape } from './attention-shape.ts';
+import { each, range } from './lines.ts';
 
 export interface AttentionTile {
   /** Queries of a workgroup, a multiple of 4; 16 threads to each four. */
@@ -17,8 +18,6 @@ export interface AttentionTile {
 
 /** Positions of a tile. */
 const tile = 64;
-const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
-const each = (count: number, line: (i: number) => string): string => range(count).map(line).join('\n');
 
 const stageQuads = (headDim: number, { dims, positions }: AttentionTile): number => Math.max((dims * tile) / 4, (positions * headDim) / 4);
 const padded = (headDim: number, dims: number): number => Math.ceil(headDim / dims) * dims;

@@ -4,6 +4,7 @@
  */
 import type { GpuAbilities } from './gpu.ts';
 import { dot4, inputBindings, inputBytes } from './inputs.ts';
+import { each, range } from './lines.ts';
 import { isLowBit, matrixBindings, matrixBuffers, type MatrixLayout } from './matrix-layout.ts';
 import type { Product } from './matrix-vector.ts';
 
@@ -17,9 +18,6 @@ export interface TileShape {
   /** Groups of columns that are staged at a time. */
   readonly stage: number;
 }
-
-const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
-const each = (count: number, line: (i: number) => string): string => range(count).map(line).join('\n');
 
 export const tileThreads = ({ tokens, rows, ownTokens, ownRows }: TileShape): number => (tokens / ownTokens) * (rows / ownRows);
 

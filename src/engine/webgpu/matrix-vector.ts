@@ -1,6 +1,7 @@
 /** A matrix times one or a few tokens: a workgroup sums a few rows, its threads walk the groups of 32 columns. */
 import type { GpuAbilities } from './gpu.ts';
 import { dot4, inputBindings, inputBytes, type InputKind } from './inputs.ts';
+import { each, range } from './lines.ts';
 import { groupValues, isLowBit, matrixBindings, matrixBuffers, type MatrixLayout } from './matrix-layout.ts';
 import { reduction, subgroupArguments, subgroupParameters } from './workgroup-sum.ts';
 
@@ -25,9 +26,6 @@ export interface VectorShape {
   readonly rows: number;
   readonly threads: number;
 }
-
-const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
-const each = (count: number, line: (i: number) => string): string => range(count).map(line).join('\n');
 
 /** Bindings: matrix, inputs, results, bias. Workgroups: ⌈rows / rows of one⌉. */
 export function matrixVector({ layout, rows, groups, stride, offset, inputs, bias, add }: Product, shape: VectorShape, able: GpuAbilities): string {
