@@ -88,11 +88,12 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane:
 }`;
 }
 
-/** Four rows of a word of codes as columns: `v[k]` holds column k of the word in all four rows. */
+/** Words of codes in a group, and what puts a word of four rows, which begin at `at0` to `at3`, into the tile as columns. */
 function columns(layout: MatrixLayout, E: string, K: number): { readonly words: number; readonly code: string } {
   const put = (k: string, value: string): string => `wTile[(step * 32u + ${k}) * ${K}u + n4] = vec4<${E}>(${value});`;
   const scaled = (v: string): string => (layout.endsWith('-minima') ? `${v} * scales - minima` : layout === 'eight-halves' ? `${v} * select(scales, minima, word >= 4u)` : `${v} * scales`);
-  const four = `let c = vec4u(c0[word], c1[word], c2[word], c3[word]);`;
+  const rows = range(4).map((r) => `w[at${r} + word]`);
+  const four = `let c = vec4u(${rows.join(', ')});`;
   switch (layout) {
     case 'four': case 'four-minima': {
       const zero = layout === 'four' ? ' - 8.0' : '';
@@ -101,7 +102,7 @@ function columns(layout: MatrixLayout, E: string, K: number): { readonly words: 
     case 'eight': case 'eight-minima': case 'eight-halves':
       return { words: 8, code: `${four} for (var k = 0u; k < 4u; k++) { ${put('word * 4u + k', scaled('vec4f(bitcast<vec4i>(c << vec4u(24u - 8u * k)) >> vec4u(24u))'))} }` };
     case 'half':
-      return { words: 16, code: `let p0 = unpack2x16float(c0[word]); let p1 = unpack2x16float(c1[word]); let p2 = unpack2x16float(c2[word]); let p3 = unpack2x16float(c3[word]); ${put('word * 2u', 'vec4f(p0.x, p1.x, p2.x, p3.x)')} ${put('word * 2u + 1u', 'vec4f(p0.y, p1.y, p2.y, p3.y)')}` };
+      return { words: 16, code: `${rows.map((row, r) => `let p${r} = unpack2x16float(${row});`).join(' ')} ${put('word * 2u', 'vec4f(p0.x, p1.x, p2.x, p3.x)')} ${put('word * 2u + 1u', 'vec4f(p0.y, p1.y, p2.y, p3.y)')}` };
     case 'float':
       return { words: 32, code: `${four} ${put('word', 'bitcast<vec4f>(c)')}` };
     default: return layout satisfies never;
@@ -115,7 +116,6 @@ function floatTile({ layout, rows, groups, inputs }: Product, shape: TileShape, 
   const E = inputs === 'half' ? 'f16' : 'f32';
   const { words, code } = columns(layout, E, TN / 4);
   const sums = (type: string, name: string): string => each(m * (n / 4), (i) => `var ${name}${Math.floor(i / (n / 4))}_${i % (n / 4)} = vec4<${type}>();`);
-  const loaded = code.replace(/c(\d)\[word\]/g, (_, r: string) => `w[at${r} + word]`);
   const part = E === 'f16' ? 'part' : 'sum';
   return `
 var<workgroup> xTile: array<vec4<${E}>, ${8 * TM * stage}>;
@@ -139,7 +139,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane:
       let word = task % ${words}u; let step = (task / ${words}u) % ${stage}u; let n4 = task / ${words * stage}u; let g = min(g0 + step, ${groups - 1}u);
       ${each(4, (r) => `let g${r} = min(row0 + n4 * 4u + ${r}u, ${rows - 1}u) * ${groups}u + g; let at${r} = g${r} * ${words}u;`)}
       ${isLowBit(layout) ? `${each(4, (r) => `let s${r} = side(g${r});`)} let scales = vec4f(s0.x, s1.x, s2.x, s3.x); let minima = vec4f(s0.y, s1.y, s2.y, s3.y);` : ''}
-      ${loaded}`)}
+      ${code}`)}
     workgroupBarrier();
     for (var step = 0u; step < ${groups % stage === 0 ? `${stage}u` : `min(${stage}u, ${groups}u - g0)`}; step++) {
       ${E === 'f16' ? sums('f16', 'part') : ''}
