@@ -2,7 +2,7 @@
  * Softmax attention of a few tokens over a long cache. The cache is read in parts of 256 positions, each by a workgroup:
  * a thread scores a position, then the threads walk along the values. What a part leaves is merged by `attend-merge.ts`.
  */
-import { keyDims, leftFloats, partPositions, partTokens, stateBinding, type AttentionShape } from './attention-shape.ts';
+import { attentionBindings, keyDims, leftFloats, partPositions, partTokens, type AttentionShape } from './attention-shape.ts';
 import type { GpuAbilities } from './gpu.ts';
 import { reduction, subgroupArguments, subgroupParameters } from './workgroup-sum.ts';
 
@@ -18,12 +18,7 @@ export const attendParts = ({ heads, kvHeads, headDim, context, cache, window }:
     ? 'let k = keys[at + i * CONTEXT]; let a = q[2u * i]; let b = q[2u * i + 1u]; sum += dot(a, vec4f(unpack2x16float(k.x), unpack2x16float(k.y))) + dot(b, vec4f(unpack2x16float(k.z), unpack2x16float(k.w)));'
     : 'sum += dot(q[i], keys[at + i * CONTEXT]);';
   return `
-const CONTEXT = ${context}u;
-${stateBinding(0)}
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read> keys: array<${half ? 'vec4u' : 'vec4f'}>;
-@group(0) @binding(3) var<storage, read> values: array<${half ? 'vec2u' : 'vec4f'}>;
-@group(0) @binding(4) var<storage, read_write> left: array<f32>;
+${attentionBindings(context, cache)}
 var<workgroup> q: array<vec4f, ${quads}>;
 var<workgroup> weights: array<f32, ${partPositions}>;
 var<workgroup> mixed: array<vec4f, ${stripes * quads}>;

@@ -3,7 +3,7 @@
  * walks over tiles of 64 positions with an online softmax, so that scores never leave it. Keys and values pass through a
  * small stage in shared memory; each thread keeps 4 × 4 scores and 4 rows of sums.
  */
-import { keyDims, leftFloats, stateBinding, type AttentionShape } from './attention-shape.ts';
+import { attentionBindings, keyDims, leftFloats, type AttentionShape } from './attention-shape.ts';
 import { each, range } from './lines.ts';
 
 export interface AttentionTile {
@@ -54,12 +54,7 @@ export const attendTiles = ({ heads, kvHeads, headDim, context, cache, window }:
   const keyRow = (i: number): string => (inHalf ? `let k${i} = keys[at + ${i}u]; let low${i} = ${halves(`k${i}.x`, `k${i}.y`)}; let high${i} = ${halves(`k${i}.z`, `k${i}.w`)};` : `let low${i} = vec4<${E}>(keys[at + ${i}u]);`);
   const zero = `vec4<${E}>()`;
   return `
-const CONTEXT = ${context}u;
-${stateBinding(0)}
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read> keys: array<${inHalf ? 'vec4u' : 'vec4f'}>;
-@group(0) @binding(3) var<storage, read> values: array<${inHalf ? 'vec2u' : 'vec4f'}>;
-@group(0) @binding(4) var<storage, read_write> left: array<f32>;
+${attentionBindings(context, cache)}
 var<workgroup> q: array<vec4<${E}>, ${padded(headDim, dims) * Q}>;
 var<workgroup> stage: array<vec4<${E}>, ${stageQuads(headDim, shape)}>;
 var<workgroup> weights: array<vec4<${E}>, ${tile * Q}>;

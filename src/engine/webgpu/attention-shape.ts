@@ -24,6 +24,14 @@ struct State { position: u32, tokens: u32, parts: u32 }
 @group(0) @binding(${at}) var<uniform> state: State;`;
 export const stateBytes = 16;
 
+/** What attention reads and leaves: state, queries beside keys and values, the cache, and one head of one token after the other. */
+export const attentionBindings = (context: number, cache: AttentionShape['cache']): string => `const CONTEXT = ${context}u;
+${stateBinding(0)}
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(2) var<storage, read> keys: array<${cache === 'half' ? 'vec4u' : 'vec4f'}>;
+@group(0) @binding(3) var<storage, read> values: array<${cache === 'half' ? 'vec2u' : 'vec4f'}>;
+@group(0) @binding(4) var<storage, read_write> left: array<f32>;`;
+
 /** Tokens whose attention is read in parts together. */
 export const partTokens = 8;
 /** Positions in a part. */
