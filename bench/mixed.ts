@@ -4,7 +4,8 @@
  * roofline: float32 weights are bound by memory, so its rate with one token is what memory gives; rates over 256 rows,
  * again and again, are what the instructions give once weights lie in the second-level cache.
  */
-import { alternate, median, openContenders, ratios } from '../src/reproductions/mixed-speed.ts';
+import { median } from '../src/numeric/statistics.ts';
+import { alternate, openContenders, ratios } from '../src/reproductions/mixed-speed.ts';
 
 const runs = Number(process.env.FEWBIT_BENCH_RUNS ?? 11);
 const [size, most] = [4096, 16];

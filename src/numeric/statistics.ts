@@ -42,6 +42,9 @@ export function mean(values: ArrayLike<number>): number {
   return sum / values.length;
 }
 
+/** The value in the middle; of an even count the larger of the two. */
+export const median = (values: ArrayLike<number>): number => Float64Array.from(values).sort()[values.length >> 1] ?? NaN;
+
 /** Population standard deviation (divides by n), in two passes. */
 export function std(values: ArrayLike<number>): number {
   const center = mean(values);

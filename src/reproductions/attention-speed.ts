@@ -2,7 +2,7 @@
 import { attentionKernels, causal, codeScratchBytes, floatScratchBytes, packedCodeBytes, packedFloatBytes, type KeysPlace, type LowBitAttention, type QueriesPlace } from '../engine/kernels/attention.ts';
 import { lowBitKernels } from '../engine/kernels/lowbit.ts';
 import { normal } from '../numeric/random.ts';
-import { cosine } from '../numeric/statistics.ts';
+import { cosine, median } from '../numeric/statistics.ts';
 import { Arena } from '../runtime/arena.ts';
 
 export const speedNames = { float: 'float32', token: 'float32 by token', four: 'codes of 4 bits', eight: 'codes of 8 bits', rough: 'codes of 8 bits, nothing smoothed' } as const;
@@ -51,6 +51,5 @@ export function attentionTimes(count: number, width: number, isCausal: boolean, 
 
 /** Median of how many times as fast as another way one is, round by round. */
 export function timesAsFast(all: ReadonlyMap<string, AttentionTimes>, one: string, other: string): number {
-  const ratios = all.get(other)!.times.map((time, i) => time / all.get(one)!.times[i]).sort((a, b) => a - b);
-  return ratios[ratios.length >> 1];
+  return median(all.get(other)!.times.map((time, i) => time / all.get(one)!.times[i]));
 }

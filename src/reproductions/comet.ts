@@ -4,6 +4,7 @@ import type { Feeds } from '../engine/session.ts';
 import { parseFormat } from '../formats/registry.ts';
 import type { Graph } from '../graph/graph.ts';
 import { linearSites } from '../graph/linear.ts';
+import { median } from '../numeric/statistics.ts';
 import { observeInputRows } from '../observe/input-rows.ts';
 import { applyRecipe, type Applied } from '../recipes/apply.ts';
 import type { Step } from '../recipes/recipe.ts';
@@ -15,7 +16,7 @@ import { LlamaDecoder } from '../runtime/llama-decoder.ts';
 import { distances, logitsOf, openLlama, window, type LlamaHost } from './data/llama-node.ts';
 import { plantKeyOutliers, withLowBitCache } from './low-bit-cache.ts';
 import { farthestFromKernel } from './mixed-agreement.ts';
-import { alternate, median, openContenders, ratios, speedNames } from './mixed-speed.ts';
+import { alternate, openContenders, ratios, speedNames } from './mixed-speed.ts';
 import { check, measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 import { apartSpan, balancedSpan, leastSpan } from './tile-schedule.ts';
 import { bitsOfArm, hostNotes, isLlamaLayer, LanguageArms, layerEnergies, layerErrors, plantOutliers, planted, weightCounts } from './w4a4-arms.ts';
@@ -84,7 +85,7 @@ async function shapesOf(graph: Graph, points: Feeds): Promise<Shape> {
   for (const { values, maxAbsolute } of seen.values()) {
     const mean = values.reduce((sum, x) => sum + x, 0) / values.length;
     const moment = (power: number): number => values.reduce((sum, x) => sum + (x - mean) ** power, 0) / values.length;
-    ratio.push(Math.max(...maxAbsolute) / median([...maxAbsolute]));
+    ratio.push(Math.max(...maxAbsolute) / median(maxAbsolute));
     kurtosis.push(moment(4) / moment(2) ** 2);
   }
   return { ratio, kurtosis };

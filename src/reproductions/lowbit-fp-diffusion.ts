@@ -6,6 +6,7 @@ import { parseFormat } from '../formats/registry.ts';
 import type { ScaledFormat } from '../formats/scaled.ts';
 import type { Graph } from '../graph/graph.ts';
 import { linearSites, type Linear } from '../graph/linear.ts';
+import { mean } from '../numeric/statistics.ts';
 import { sampleValues } from '../observe/value-samples.ts';
 import type { Step } from '../recipes/recipe.ts';
 import { sumOfSquares } from '../round/quantized-matrix.ts';
@@ -106,7 +107,6 @@ async function searchChecks(layers: readonly Linear[], plain: ReadonlyMap<string
     const { squaredError, sumOfSquares: energy } = matrix.stats()!;
     return squaredError / energy;
   }));
-  const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
   const never = (what: string, searched: readonly number[], one: readonly number[]): Check =>
     check(`${what}: splits searched against one for all`, 'no tensor loses more', `${percent(mean(searched)).toFixed(5)} against ${percent(mean(one)).toFixed(5)} % of the energy`, searched.every((error, i) => error <= one[i]));
   const [integer, float] = [await weights('INT4'), await weights('E2M1')];

@@ -94,7 +94,5 @@ export function alternate(contenders: readonly Contender[], tokens: number, rows
   return times;
 }
 
-export const median = (list: readonly number[]): number => [...list].sort((a, b) => a - b)[list.length >> 1];
-
 /** How many times as fast as another, by rounds. */
 export const ratios = (times: readonly number[], other: readonly number[]): number[] => other.map((time, run) => time / times[run]);

@@ -10,6 +10,7 @@ import { linearSites, type Linear } from '../graph/linear.ts';
 import { openModern } from '../jobs/source-node.ts';
 import { argMax, klDivergence, logSoftmax } from '../numeric/distribution.ts';
 import { normal, permutation, uniform } from '../numeric/random.ts';
+import { mean } from '../numeric/statistics.ts';
 import { diverseSamples } from '../observe/diverse-samples.ts';
 import { describeSamples } from '../recipes/steps/choose-samples.ts';
 import type { Step } from '../recipes/recipe.ts';
@@ -136,8 +137,6 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
     await model.close();
   }
 }
-
-const mean = (values: ArrayLike<number>): number => Array.from(values).reduce((sum, value) => sum + value, 0) / values.length;
 
 /** What the card expects: learning loses less than its start and than rotation alone; the start itself is not expected to beat rotation. */
 function orderings(results: ReadonlyMap<string, readonly Score[]>, suffix: string): Check[] {

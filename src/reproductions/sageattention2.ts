@@ -7,7 +7,7 @@ import { attentionSites } from '../graph/attention.ts';
 import type { Graph } from '../graph/graph.ts';
 import { openModern } from '../jobs/source-node.ts';
 import { argMax, klDivergence, logSoftmax } from '../numeric/distribution.ts';
-import { cosine } from '../numeric/statistics.ts';
+import { cosine, mean } from '../numeric/statistics.ts';
 import { layerLikeness } from '../recipes/steps/low-bit-attention.ts';
 import { smoothRows } from '../round/attention-codes.ts';
 import { exactArithmetic, lowBitAttention, nothingSmoothed, type AttentionArithmetic, type AttentionHead } from '../round/low-bit-attention.ts';
@@ -52,7 +52,6 @@ interface LayerScore { readonly cosine: number; readonly l1: number }
 type Scores = ReadonlyMap<string, readonly LayerScore[]>;
 interface Part { readonly arms: readonly Arm[]; readonly checks: readonly Check[]; readonly notes: readonly string[] }
 
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 const cosines = (scores: Scores, arm: string): number[] => scores.get(arm)!.map((score) => score.cosine);
 
 /** Share of a layer's energy that means carry: of queries 128 at a time, of keys all together. */

@@ -1,4 +1,5 @@
 /** SpecMQuant: does guessing pay for a model in 4 bits, by chain, by tree, and by a small model that is guessed for itself; and does the cost model know? */
+import { mean } from '../numeric/statistics.ts';
 import { ChainDrafter } from '../runtime/draft-chain.ts';
 import { acceptedLength, SpeculativeDecoder, type SpeculationCounts } from '../runtime/speculate.ts';
 import { predictedSpeedUp } from '../runtime/speculation-cost.ts';
@@ -14,8 +15,6 @@ type Protocol = typeof reduced | typeof whole;
 const targetSizes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 24, 31, 32, 48, 64];
 const draftSizes = [1, 2, 3, 4, 8, 10, 20];
 const wideSizes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 32, 64];
-
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** What one arm did on each prompt. */
 interface Judged { readonly speedUps: number[]; readonly rates: number[]; readonly accepted: number[]; readonly inner: number[]; readonly counted: Counted[]; predictions: readonly number[]; different: number }

@@ -1,4 +1,5 @@
 /** Ways to decode that are compared: who guesses for the model, and what the cost model needs to know of it. */
+import { median } from '../numeric/statistics.ts';
 import { ChainDrafter } from '../runtime/draft-chain.ts';
 import { NgramDrafter } from '../runtime/draft-ngram.ts';
 import { TreeDrafter } from '../runtime/draft-tree.ts';
@@ -107,7 +108,6 @@ export function measurePasses(decoder: LlamaDecoder, sizes: readonly number[], r
       if (run >= 0) times[i].push((now() - started) / passes);
     });
   }
-  const median = (list: readonly number[]): number => list.toSorted((a, b) => a - b)[list.length >> 1];
   const step = median(times[0]);
   return new Map(sizes.map((size, i) => [size, step * median(times[i].map((time, run) => time / times[0][run]))]));
 }

@@ -1,13 +1,12 @@
 /** Heads that show what smoothing, groups and registers are for: channels of queries, keys and values with a bias that all tokens share. */
 import { normal } from '../numeric/random.ts';
-import { cosine } from '../numeric/statistics.ts';
+import { cosine, mean } from '../numeric/statistics.ts';
 import { exactArithmetic, lowBitAttention, nothingSmoothed, type Accumulator, type AttentionArithmetic, type AttentionHead } from '../round/low-bit-attention.ts';
 import type { RowGrouping } from '../round/attention-codes.ts';
 import { percent } from './dit-arms.ts';
 import { check, measured, type Arm, type Check } from './reproduction.ts';
 
 const width = 64;
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 export interface SyntheticHeads { readonly plain: readonly AttentionHead[]; readonly uneven: readonly AttentionHead[] }
 

@@ -4,6 +4,7 @@ import { parseFormat } from '../formats/registry.ts';
 import { trellisOf } from '../formats/trellis/trellis.ts';
 import { encodeTrellis } from '../formats/trellis/viterbi.ts';
 import { normal } from '../numeric/random.ts';
+import { mean, median } from '../numeric/statistics.ts';
 import { encodeMatrix } from '../round/encode-matrix.ts';
 import { check, measured, type Arm, type Check } from './reproduction.ts';
 
@@ -90,10 +91,8 @@ export function kernelTime(bits: number, stateBits: number, tiles: number): { re
     encodeTrellisFast(trellis, sequences, side * side);
     times.push((performance.now() - begin) / chunk);
   }
-  return { mean: times.reduce((sum, time) => sum + time, 0) / times.length, fastest: Math.min(...times) };
+  return { mean: mean(times), fastest: Math.min(...times) };
 }
-
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1];
 
 /** Every code of the paper's table: so many tiles at 12 and at 16 state bits, and values of codes without a trellis. */
 export function distortionsOf({ short, long, values }: { readonly short: number; readonly long: number; readonly values: number }, seed: number): Distortion[] {

@@ -3,6 +3,7 @@ import { pairedDifference } from '../evaluate/metrics/summary.ts';
 import { ends, signs, type GroupFormat } from '../formats/cache-groups.ts';
 import { fromHalfSpectrum, halfSpectrum } from '../numeric/half-spectrum.ts';
 import { argMax, klDivergence, logSoftmax } from '../numeric/distribution.ts';
+import { mean } from '../numeric/statistics.ts';
 import { decodeValues, encodeValues, type ValueCoding } from '../runtime/vidkv.ts';
 import { cacheArms, held, type CacheArm, type CacheArmName } from './cache-arms.ts';
 import { openFilms, openText, type CacheHost } from './data/films-node.ts';
@@ -10,6 +11,7 @@ import { questions } from './data/moving-digits.ts';
 import { relatedTokens } from './data/related-tokens.ts';
 import { check, measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 import { correlation, meanCosine } from './watched-caches.ts';
+import { relativeError } from './written.ts';
 
 const reduced = { films: 40, windows: 24, draws: 4 } as const;
 const whole = { films: 400, windows: 193, draws: 12 } as const;
@@ -27,8 +29,6 @@ interface Score {
 const emptyScore = (): Score => ({ kl: [], right: [], byQuestion: [], cosine: [], bits: { keys: 32, values: 32, bytes: 0 } });
 
 interface Judged { readonly float: Score; readonly arms: ReadonlyMap<CacheArmName, Score>; readonly alike: { readonly keys: number; readonly values: number } }
-
-const mean = (list: readonly number[]): number => list.reduce((sum, value) => sum + value, 0) / list.length;
 
 /** Arms that choose channels or tokens at random: each film's figures are means over seeds. */
 const drawsLots = (name: CacheArmName): boolean => {
@@ -62,7 +62,7 @@ async function judge({ watched, cases }: CacheHost, arms: readonly CacheArmName[
     float.byQuestion.push(base.scored.map(({ right }) => Number(right)));
     float.kl.push(0);
     float.cosine.push(1);
-    for (const layer of rows) for (const part of ['keys', 'values'] as const) alike[part].push(correlation(layer[part], shape, 1));
+    for (const layer of rows) for (const part of ['keys', 'values'] as const) alike[part].push(correlation(layer[part], shape));
     const made: Parameters<typeof held>[5] = new Map();
     for (const [name, score] of scores) {
       const draws = drawsLots(name) ? seeds : seeds.slice(0, 1);
@@ -133,14 +133,12 @@ function filmChecks({ float, arms }: Judged, findings: Readonly<Record<string, s
 }
 
 /** Relative error of a way of coding values, over all values. */
-function relativeError(x: Float32Array, y: ArrayLike<number>): number {
-  return Math.sqrt(x.reduce((sum, v, i) => sum + (v - y[i]) ** 2, 0) / x.reduce((sum, v) => sum + v * v, 0));
-}
+const rootError = (x: Float32Array, y: Float32Array): number => Math.sqrt(relativeError([x], [y]));
 
 /** The card's tests on tokens of known likeness: errors by draw. */
 function synthetic(draws: number): { readonly arms: Arm[]; readonly checks: Check[] } {
   const shape = { tokens: 512, heads: 1, width: 64 };
-  const through = (x: Float32Array, along: ValueCoding['along']): number => relativeError(x, decodeValues(encodeValues(x, shape, { format: 'ternary', along }), shape, { format: 'ternary', along }));
+  const through = (x: Float32Array, along: ValueCoding['along']): number => rootError(x, decodeValues(encodeValues(x, shape, { format: 'ternary', along }), shape, { format: 'ternary', along }));
   const figures = ([[0, 0.454], [0.5, 0.443], [0.9, 0.379], [0.98, 0.261]] as const).map(([likeness, expected]) => {
     const samples = Array.from({ length: draws }, (_, draw) => relatedTokens(shape, likeness, 10 + draw));
     return { likeness, expected, channel: measured(samples.map((x) => through(x, 'tokens'))), token: measured(samples.map((x) => through(x, 'channels'))) };
@@ -148,9 +146,9 @@ function synthetic(draws: number): { readonly arms: Arm[]; readonly checks: Chec
   const short = { tokens: 256, heads: 1, width: 64 };
   const samples = Array.from({ length: draws }, (_, draw) => relatedTokens(short, 0.98, 50 + draw));
   const oneBit = {
-    'signs': measured(samples.map((x) => relativeError(x, perChannel(x, short.width, signs)))),
-    'signs of the half spectrum': measured(samples.map((x) => relativeError(x, byToken(perChannel(byToken(x, short.width, halfSpectrum), short.width, signs), short.width, fromHalfSpectrum)))),
-    'minimum or maximum': measured(samples.map((x) => relativeError(x, perChannel(x, short.width, ends)))),
+    'signs': measured(samples.map((x) => rootError(x, perChannel(x, short.width, signs)))),
+    'signs of the half spectrum': measured(samples.map((x) => rootError(x, byToken(perChannel(byToken(x, short.width, halfSpectrum), short.width, signs), short.width, fromHalfSpectrum)))),
+    'minimum or maximum': measured(samples.map((x) => rootError(x, perChannel(x, short.width, ends)))),
   };
   const near = (name: string, found: number, expected: number, slack: number): Check => check(name, `${expected} ± ${slack}, of the card`, found.toFixed(3), Math.abs(found - expected) <= slack);
   const [plain, spectrum, extremes] = Object.values(oneBit).map(({ mean: value }) => value);

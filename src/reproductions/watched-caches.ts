@@ -1,5 +1,6 @@
 /** The caches of a decoder with their rows laid open: what a coding leaves of them can be put in their place, and what attention gives is watched. */
 import type { LlamaConfig } from '../models/llama-config.ts';
+import { cosine, mean } from '../numeric/statistics.ts';
 import { floatCache } from '../runtime/kv-cache.ts';
 import { LlamaDecoder } from '../runtime/llama-decoder.ts';
 import type { TensorRef } from '../tensor-ref.ts';
@@ -63,21 +64,11 @@ export async function openWatched(config: LlamaConfig, tensors: ReadonlyMap<stri
 
 /** Mean cosine of what attention gives, over layers and tokens. */
 export function meanCosine(found: readonly (readonly Float32Array[])[], expected: readonly (readonly Float32Array[])[]): number {
-  const cosines = expected.flatMap((tokens, layer) => tokens.map((row, t) => {
-    const other = found[layer][t];
-    let [dot, a, b] = [0, 0, 0];
-    row.forEach((v, c) => {
-      dot += v * other[c];
-      a += v * v;
-      b += other[c] * other[c];
-    });
-    return dot / Math.sqrt(a * b);
-  }));
-  return cosines.reduce((sum, cosine) => sum + cosine, 0) / cosines.length;
+  return mean(expected.flatMap((tokens, layer) => tokens.map((row, t) => cosine(row, found[layer][t]))));
 }
 
-/** Mean correlation of each channel's values with those of the token `apart` tokens later. */
-export function correlation(x: Float32Array, { tokens, heads, width }: RowShape, apart: number): number {
+/** Mean correlation of each channel's values with those of the next token. */
+export function correlation(x: Float32Array, { tokens, heads, width }: RowShape): number {
   const row = heads * width;
   let sum = 0;
   for (let c = 0; c < row; c++) {
@@ -86,7 +77,7 @@ export function correlation(x: Float32Array, { tokens, heads, width }: RowShape,
     let [product, square] = [0, 0];
     for (let t = 0; t < tokens; t++) {
       square += (x[t * row + c] - mean) ** 2 / tokens;
-      if (t + apart < tokens) product += ((x[t * row + c] - mean) * (x[(t + apart) * row + c] - mean)) / (tokens - apart);
+      if (t + 1 < tokens) product += ((x[t * row + c] - mean) * (x[(t + 1) * row + c] - mean)) / (tokens - 1);
     }
     sum += product / square;
   }

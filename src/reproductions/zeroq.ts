@@ -8,7 +8,7 @@ import type { Graph } from '../graph/graph.ts';
 import { linearSites, type Linear } from '../graph/linear.ts';
 import { openModern } from '../jobs/source-node.ts';
 import { normal, randomInteger } from '../numeric/random.ts';
-import { spearman } from '../numeric/statistics.ts';
+import { median, spearman } from '../numeric/statistics.ts';
 import { shuffled, type Dataset } from '../observe/data/index.ts';
 import { observeRanges } from '../observe/ranges.ts';
 import { siteSensitivities, type Sensitivity } from '../observe/sensitivity.ts';
@@ -110,7 +110,6 @@ async function allocate(graph: Graph, sites: readonly Linear[], sensitivities: r
 
 const width = ({ low, high }: { readonly low: number; readonly high: number }): number => Math.max(high, 0) - Math.min(low, 0);
 const total = (sites: readonly Linear[]): number => sites.reduce((sum, site) => sum + bitsOfWeights(site), 0);
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
 function armsOf(float: number, scores: ReadonlyMap<string, readonly number[]>, { uniform }: Allocation): Arm[] {
   const of = (source: Source): Arm => ({
