@@ -1,9 +1,10 @@
 /** Serves the browser app: static files with the headers that let pages share memory between threads. */
 import { createReadStream, existsSync, statSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer } from 'node:http';
 import { extname, join, normalize, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineErrors } from '../errors.ts';
+import { listen } from './listen-node.ts';
 
 const errors = defineErrors('studio', {
   notBuilt: (f: { folder: string }) => [`the Studio is not built: ${f.folder} is missing`, 'in a clone of the repository: npm run build:studio'] as const,
@@ -53,22 +54,12 @@ export async function serveStudio({ folder = studioFolder, host = '127.0.0.1', p
     if (request.method === 'HEAD') response.end();
     else createReadStream(file).pipe(response);
   });
-  const bound = await listen(server, host, port);
+  const { url } = await listen(server, host, port).catch((error: Error) => { throw errors.port({ port, reason: error.message }); });
   return {
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}/`,
+    url: `${url}/`,
     close: () => new Promise((resolve) => {
       server.closeAllConnections();
       server.close(() => resolve());
     }),
   };
-}
-
-function listen(server: Server, host: string, port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error) => reject(errors.port({ port, reason: error.message })));
-    server.listen(port, host, () => {
-      const address = server.address();
-      resolve(typeof address === 'object' && address !== null ? address.port : port);
-    });
-  });
 }

@@ -1,11 +1,12 @@
 /** The endpoint: which paths there are, and what each does with a model. */
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Message } from '../../runtime/chat.ts';
 import { jsonConstraint } from '../../runtime/constrain.ts';
 import type { Generated } from '../../runtime/generate.ts';
 import type { TextModel } from '../../runtime/text-model.ts';
+import { listen } from '../listen-node.ts';
 import { partOfAnswer, tokenChance, usagePart, wholeAnswer, type AnswerHead, type TokenChance } from './answers.ts';
 import { chatRequest, completionRequest, type TextRequest } from './bodies.ts';
 import { errorBody, RequestError, requestError } from './errors.ts';
@@ -102,13 +103,8 @@ export async function openEndpoint(name: string, model: TextModel, options: Endp
   server.on('clientError', (_error, socket) => {
     if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\n\r\n{"error":{"message":"not an HTTP request","type":"invalid_request_error","param":null,"code":null}}');
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options.port, options.host, resolve);
-  });
-  const { port } = server.address() as AddressInfo;
   return {
-    url: `http://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`, port,
+    ...await listen(server, options.host, options.port),
     async close({ now = false } = {}) {
       closing = true;
       turns.clear(new RequestError(503, 'the server is stopping', { code: 'stopping' }));
