@@ -3,6 +3,7 @@
  * as in the file (kernels/lowbit/packed.ts).
  */
 import { nibblePlace, panelRows, thirdBitPlace, twoBitPlace, type PackedForm } from '../engine/kernels/lowbit.ts';
+import { doubled, ue4m3Half } from '../formats/ggml/fp4.ts';
 import { iq4Levels } from '../formats/ggml/iq4.ts';
 import { f16ToF32 } from '../numeric/half.ts';
 import type { BlockType } from '../tensor-ref.ts';
@@ -23,9 +24,8 @@ export interface PackedType {
 }
 
 const half = (bytes: Uint8Array, at: number): number => f16ToF32(bytes[at] | (bytes[at + 1] << 8));
-/** Twice the values of E2M1. */
-const doubled = Int8Array.of(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
 const iq4 = Int8Array.from(iq4Levels);
+const e2m1 = Int8Array.from(doubled);
 
 /** Two bits of 128 columns at a time: 32 bytes with columns l, l + 32, l + 64 and l + 96. */
 function pairs(bytes: Uint8Array, at: number, codes: Uint8Array): void {
@@ -39,9 +39,6 @@ function nibbles(bytes: Uint8Array, at: number, count: number, codes: Uint8Array
     codes[to + count + i] = bytes[at + i] >> 4;
   }
 }
-
-/** Half the value of an unsigned E4M3 code; 0x7f is zero. */
-const halfE4m3 = (code: number): number => (code === 0x7f ? 0 : code < 8 ? code * 2 ** -10 : (8 + (code & 7)) * 2 ** (((code >> 3) & 15) - 11));
 
 export const packedTypes: Partial<Record<BlockType, PackedType>> = {
   q2_k: {
@@ -95,17 +92,17 @@ export const packedTypes: Partial<Record<BlockType, PackedType>> = {
     },
   },
   mxfp4: {
-    form: { bits: 4, less: 0, levels: doubled, fine: false, minima: false, halves: false },
+    form: { bits: 4, less: 0, levels: e2m1, fine: false, minima: false, halves: false },
     unpack(bytes, at, to) {
       to.scales[0] = 2 ** (bytes[at] - 128);
       nibbles(bytes, at + 1, 16, to.codes, 0);
     },
   },
   nvfp4: {
-    form: { bits: 4, less: 0, levels: doubled, fine: false, minima: false, halves: true },
+    form: { bits: 4, less: 0, levels: e2m1, fine: false, minima: false, halves: true },
     unpack(bytes, at, to) {
       for (let j = 0; j < 4; j++) {
-        to.scales[j] = halfE4m3(bytes[at + j]);
+        to.scales[j] = ue4m3Half[bytes[at + j]];
         nibbles(bytes, at + 4 + 8 * j, 8, to.codes, 16 * j);
       }
     },

@@ -9,7 +9,7 @@ import { Arena } from '../../src/runtime/arena.ts';
 import { multiply, packMatrix, rowOf, takeRounded } from '../../src/runtime/packed-matrix.ts';
 import { packedTypes } from '../../src/runtime/packed-forms.ts';
 import { unpackers } from '../../src/runtime/unpack.ts';
-import { floatTensor, memoryTensor, type BlockType } from '../../src/tensor-ref.ts';
+import { blockTypes, floatTensor, memoryTensor, type BlockType } from '../../src/tensor-ref.ts';
 
 const [rows, cols] = [6, 512];
 const values = Float32Array.from({ length: rows * cols }, (_, i) => normal(9, 0, i) * (1 + (i % 7)));
@@ -62,6 +62,23 @@ for (const type of Object.keys(packedTypes) as BlockType[]) {
       }
     });
   }
+}
+
+for (const [type, codes] of [['mxfp4', 1], ['nvfp4', 4]] as const) {
+  test(`any byte may be a scale of ${type}`, async () => {
+    const { block, bytes: blockBytes } = blockTypes[type];
+    const [tall, wide] = [256 / codes, block];
+    const bytes = encodeBlocks(type, values.subarray(0, 1024), 1024 / block, block);
+    const blocks = Uint8Array.from({ length: tall * blockBytes }, (_, i) => (i % blockBytes < codes ? codes * Math.floor(i / blockBytes) + (i % blockBytes) : bytes[i % bytes.length]));
+    const arena = new Arena();
+    const matrix = await packMatrix(memoryTensor('w', type, [tall, wide], blocks), arena);
+    const decoded = decodeBlocks(type, blocks);
+    const out = new Float32Array(wide);
+    for (let r = 0; r < tall; r++) {
+      rowOf(arena, matrix, r, out);
+      assert.ok(out.every((value, c) => value === decoded[r * wide + c]), `scales of row ${r}`);
+    }
+  });
 }
 
 test('types that are packed take little more than in the file', async () => {

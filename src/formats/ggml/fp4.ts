@@ -2,8 +2,8 @@
 import type { BlockCodec } from './codec.ts';
 
 const f = Math.fround;
-/** Magnitudes of E2M1, doubled; scales are halved to match. */
-const doubled = Float32Array.of(0, 1, 2, 3, 4, 6, 8, 12, -0, -1, -2, -3, -4, -6, -8, -12);
+/** Values of E2M1, doubled; scales are halved to match. */
+export const doubled = Float32Array.of(0, 1, 2, 3, 4, 6, 8, 12, -0, -1, -2, -3, -4, -6, -8, -12);
 const midpoints = Float32Array.of(0.5, 1.5, 2.5, 3.5, 5, 7, 10);
 const word = new Uint32Array(1);
 const float = new Float32Array(word.buffer);
@@ -72,7 +72,7 @@ function encodeUe4m3(v: number): number {
 }
 
 /** Half the value of a UE4M3 code; 0x7f counts as zero. */
-const ue4m3Half = Float32Array.from({ length: 256 }, (_, x) => {
+export const ue4m3Half = Float32Array.from({ length: 256 }, (_, x) => {
   if (x === 0 || x === 0x7f) return 0;
   const exponent = (x >> 3) & 15;
   const mantissa = x & 7;
