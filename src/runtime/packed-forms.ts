@@ -5,8 +5,8 @@
 import { nibblePlace, panelRows, thirdBitPlace, twoBitPlace, type PackedForm } from '../engine/kernels/lowbit.ts';
 import { doubled, ue4m3Half } from '../formats/ggml/fp4.ts';
 import { iq4Levels } from '../formats/ggml/iq4.ts';
-import { f16ToF32 } from '../numeric/half.ts';
 import type { BlockType } from '../tensor-ref.ts';
+import { half, nibbles } from './unpack.ts';
 
 /** One block: codes, and scales of groups or their halves as floats, or, where fine, as codes times `d`, less codes times `dmin`. */
 export interface UnpackedBlock {
@@ -23,21 +23,12 @@ export interface PackedType {
   unpack(bytes: Uint8Array, at: number, to: UnpackedBlock): void;
 }
 
-const half = (bytes: Uint8Array, at: number): number => f16ToF32(bytes[at] | (bytes[at + 1] << 8));
 const iq4 = Int8Array.from(iq4Levels);
 const e2m1 = Int8Array.from(doubled);
 
 /** Two bits of 128 columns at a time: 32 bytes with columns l, l + 32, l + 64 and l + 96. */
 function pairs(bytes: Uint8Array, at: number, codes: Uint8Array): void {
   for (let i = 0; i < 256; i++) codes[i] = (bytes[at + 32 * (i >> 7) + (i & 31)] >> (2 * ((i >> 5) & 3))) & 3;
-}
-
-/** Nibbles of `count` bytes: low ones are the first columns. */
-function nibbles(bytes: Uint8Array, at: number, count: number, codes: Uint8Array, to: number): void {
-  for (let i = 0; i < count; i++) {
-    codes[to + i] = bytes[at + i] & 15;
-    codes[to + count + i] = bytes[at + i] >> 4;
-  }
 }
 
 export const packedTypes: Partial<Record<BlockType, PackedType>> = {

@@ -2,6 +2,7 @@
  * ggml blocks as integer codes, scales and minima, value = scale · code − minimum, codes of `four` less 8: what products
  * in integers need, where the codecs give values. Types without a row here are multiplied as floats.
  */
+import { halfAt } from '../formats/ggml/codec.ts';
 import { f16ToF32 } from '../numeric/half.ts';
 import type { BlockType } from '../tensor-ref.ts';
 
@@ -15,13 +16,13 @@ export interface Unpacker {
 }
 
 const f = Math.fround;
-const half = (bytes: Uint8Array, at: number): number => f16ToF32(bytes[at] | (bytes[at + 1] << 8));
+export const half = (bytes: Uint8Array, at: number): number => f16ToF32(halfAt(bytes, at));
 
-/** Nibbles of 16 bytes: low ones are columns 0 … 15. */
-function nibbles(bytes: Uint8Array, at: number, codes: Int8Array, to: number): void {
-  for (let i = 0; i < 16; i++) {
+/** Nibbles of `count` bytes: low ones are the first columns. */
+export function nibbles(bytes: Uint8Array, at: number, count: number, codes: Int8Array | Uint8Array, to: number): void {
+  for (let i = 0; i < count; i++) {
     codes[to + i] = bytes[at + i] & 15;
-    codes[to + 16 + i] = bytes[at + i] >> 4;
+    codes[to + count + i] = bytes[at + i] >> 4;
   }
 }
 
@@ -55,7 +56,7 @@ export const unpackers: Partial<Record<BlockType, Unpacker>> = {
     layout: 'four',
     unpack(bytes, at, codes, scales) {
       scales[0] = half(bytes, at);
-      nibbles(bytes, at + 2, codes, 0);
+      nibbles(bytes, at + 2, 16, codes, 0);
     },
   },
   q4_1: {
@@ -63,14 +64,14 @@ export const unpackers: Partial<Record<BlockType, Unpacker>> = {
     unpack(bytes, at, codes, scales, mins) {
       scales[0] = half(bytes, at);
       mins[0] = -half(bytes, at + 2);
-      nibbles(bytes, at + 4, codes, 0);
+      nibbles(bytes, at + 4, 16, codes, 0);
     },
   },
   q5_0: {
     layout: 'eight',
     unpack(bytes, at, codes, scales) {
       scales[0] = half(bytes, at);
-      nibbles(bytes, at + 6, codes, 0);
+      nibbles(bytes, at + 6, 16, codes, 0);
       fifthBits(bytes, at + 2, codes);
       for (let i = 0; i < 32; i++) codes[i] -= 16;
     },
@@ -80,7 +81,7 @@ export const unpackers: Partial<Record<BlockType, Unpacker>> = {
     unpack(bytes, at, codes, scales, mins) {
       scales[0] = half(bytes, at);
       mins[0] = -half(bytes, at + 2);
-      nibbles(bytes, at + 8, codes, 0);
+      nibbles(bytes, at + 8, 16, codes, 0);
       fifthBits(bytes, at + 4, codes);
     },
   },
