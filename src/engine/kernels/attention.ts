@@ -5,6 +5,7 @@
  */
 import { defineErrors } from '../../errors.ts';
 import { attentionWasm } from './attention.wasm.ts';
+import { kernelsOver } from './instance.ts';
 
 const errors = defineErrors('attention', {
   width: (f: { width: number }) => `heads of ${f.width} channels: attention kernels need a multiple of 4`,
@@ -63,8 +64,7 @@ type Exports = Readonly<Record<'packFloat' | 'attendFloat' | 'packCodes' | 'atte
 const everyKey = 2 ** 31 - 1;
 
 export function attentionKernels(memory: WebAssembly.Memory): AttentionKernels {
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(attentionWasm()), { env: { memory, abort: () => { throw new Error('kernel aborted'); } } });
-  const run = instance.exports as unknown as Exports;
+  const run = kernelsOver<Exports>(attentionWasm(), memory);
   return {
     packFloat: ({ keys, values, stride, count, width }, to) => run.packFloat(keys, values, stride, count, width, to),
     attendFloat: ({ query, queryStride, rows, scale, visible: { shown, step, window = everyKey }, out, outStride }, { count, width }, packed, scratch) =>

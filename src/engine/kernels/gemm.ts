@@ -5,6 +5,7 @@
  */
 import { notPositive, unitUpperFactor } from '../../numeric/cholesky.ts';
 import { gemmWasm } from './gemm.wasm.ts';
+import { exportsOf } from './instance.ts';
 
 /** Rows per strip of a tile. */
 export const stripRows = 8;
@@ -96,8 +97,7 @@ let compiled: WebAssembly.Module | undefined;
 function instantiate(bytes: number): { memory: WebAssembly.Memory; kernel: GemmExports } {
   compiled ??= new WebAssembly.Module(gemmWasm());
   const memory = new WebAssembly.Memory({ initial: Math.max(1, Math.ceil(bytes / 65536)) });
-  const { exports } = new WebAssembly.Instance(compiled, { env: { memory, abort: () => { throw new Error('kernel aborted'); } } });
-  return { memory, kernel: exports as unknown as GemmExports };
+  return { memory, kernel: exportsOf<GemmExports>(compiled, memory) };
 }
 
 export const wasmFeedback: FeedbackKernel = {

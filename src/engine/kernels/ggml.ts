@@ -6,6 +6,7 @@ import { blockTypes } from '../../tensor-ref.ts';
 import type { TensorType } from '../../tensor-ref.ts';
 import type { GgmlType } from '../../formats/ggml/index.ts';
 import { ggmlWasm } from './ggml.wasm.ts';
+import { exportsOf } from './instance.ts';
 
 /** Types that have a kernel, and whether it also serves where there are importance weights (some types ignore them). */
 const kernels = {
@@ -34,9 +35,7 @@ let instance: GgmlExports | undefined;
 
 function start(): GgmlExports {
   if (!instance) {
-    const module = new WebAssembly.Module(ggmlWasm());
-    const { exports } = new WebAssembly.Instance(module, { env: { abort: () => { throw new Error('kernel aborted'); } } });
-    instance = exports as unknown as GgmlExports;
+    instance = exportsOf<GgmlExports>(new WebAssembly.Module(ggmlWasm()));
   }
   return instance;
 }

@@ -1,13 +1,13 @@
 /** Hadamard transforms as WASM SIMD, the bits of `hadamardTransform`, which judges them. */
 import { hadamardTransform } from '../../numeric/hadamard.ts';
 import { hadamardWasm } from './hadamard.wasm.ts';
+import { kernelsOver } from './instance.ts';
 
 interface HadamardExports { transform(x: number, count: number, order: number, scale: number, scratch: number): void }
 
 /** Over a memory: `count` runs of `order` float32 values in place, `order` a power of two from 4 on; `scratch` holds `order` float64. */
 export function hadamardKernel(memory: WebAssembly.Memory): (x: number, count: number, order: number, scratch: number) => void {
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(hadamardWasm()), { env: { memory, abort: () => { throw new Error('kernel aborted'); } } });
-  const { transform } = instance.exports as unknown as HadamardExports;
+  const { transform } = kernelsOver<HadamardExports>(hadamardWasm(), memory);
   return (x, count, order, scratch) => transform(x, count, order, 1 / Math.sqrt(order), scratch);
 }
 

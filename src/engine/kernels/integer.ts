@@ -1,6 +1,7 @@
 /** Integer networks on WASM SIMD; layouts are described in kernels/integer/index.ts. */
 import type { Dyadic } from '../../numeric/dyadic.ts';
 import type { IntegerKernels } from '../integer/products.ts';
+import { kernelsOver } from './instance.ts';
 import { integerWasm } from './integer.wasm.ts';
 
 interface Exports {
@@ -19,7 +20,7 @@ type Packed = readonly Int16Array[];
 /** Kernels with a memory of their own, which grows to what the largest layer takes. */
 export function integerKernels(): IntegerKernels {
   const memory = new WebAssembly.Memory({ initial: 16 });
-  const run = new WebAssembly.Instance(new WebAssembly.Module(integerWasm()), { env: { memory, abort: () => { throw new Error('kernel aborted'); } } }).exports as unknown as Exports;
+  const run = kernelsOver<Exports>(integerWasm(), memory);
   const packed = new WeakMap<Int8Array, Map<string, Packed>>();
   const known = (codes: Int8Array, layout: string, make: () => Packed): Packed => {
     const found = packed.get(codes) ?? new Map<string, Packed>();

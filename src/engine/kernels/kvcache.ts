@@ -2,8 +2,8 @@
  * Blocks of keys and values in 4 or 8 bits, and attention over them, as WASM SIMD with plain twins over the same memory.
  * The layout and the order of operations are described in kernels/kvcache/index.ts; both give the same bits.
  */
+import { kernelsOver } from './instance.ts';
 import { kvcacheWasm } from './kvcache.wasm.ts';
-import { onSharedMemory } from './share-memory.ts';
 
 /** Positions of a block. */
 export const blockPositions = 32;
@@ -53,9 +53,7 @@ export interface KvCacheKernels {
 type Exports = Readonly<Record<'encode4' | 'encode8' | 'attend4' | 'attend8', (...args: number[]) => void>>;
 
 export function kvCacheKernels(memory: WebAssembly.Memory): KvCacheKernels {
-  const shared = typeof SharedArrayBuffer !== 'undefined' && memory.buffer instanceof SharedArrayBuffer;
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(shared ? onSharedMemory(kvcacheWasm()) : kvcacheWasm()), { env: { memory, abort: () => { throw new Error('kernel aborted'); } } });
-  const run = instance.exports as unknown as Exports;
+  const run = kernelsOver<Exports>(kvcacheWasm(), memory);
   return {
     encode: (bits, ...rest) => (bits === 4 ? run.encode4 : run.encode8)(...rest),
     attend: (bits, a) => (bits === 4 ? run.attend4 : run.attend8)(a.query, a.width, a.scale, a.block, a.blockStride, a.blocks, a.from, a.keys, a.values, a.stride, a.first, a.last, a.listed, a.more, a.scores, a.scratch, a.out),

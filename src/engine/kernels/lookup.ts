@@ -3,6 +3,7 @@
  * and complex ones in {±1, ±i}. Layouts and the order of operations are described in kernels/lookup/index.ts; both give
  * the same bits.
  */
+import { kernelsOver } from './instance.ts';
 import { lookupWasm } from './lookup.wasm.ts';
 
 /** Columns whose sums are integers. */
@@ -38,8 +39,7 @@ export interface LookupKernels {
 type Exports = Readonly<Record<'tables' | 'product', (...args: number[]) => void>>;
 
 export function lookupKernels(memory: WebAssembly.Memory): LookupKernels {
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(lookupWasm()), { env: { memory, abort: () => { throw new Error('kernel aborted'); } } });
-  const run = instance.exports as unknown as Exports;
+  const run = kernelsOver<Exports>(lookupWasm(), memory);
   return {
     tables: (x, { plus, minus }, whole, to) => run.tables(x, to.tokens, to.blocks, whole ? 1 : 0, plus, minus, to.tables, to.scales),
     product: (w, scales, x, { out, stride, first, last, panels }) => run.product(w, scales, x.blocks, panels, x.tables, x.scales, x.tokens, out, stride, first, last),

@@ -2,9 +2,9 @@
  * Products of low-bit matrices and the steps of a decoder between them, as WASM SIMD with plain twins over the same
  * memory. Layouts and the order of operations are described in kernels/lowbit/index.ts; both give the same bits.
  */
+import { kernelsOver } from './instance.ts';
 import { lowbitRelaxedWasm } from './lowbit-relaxed.wasm.ts';
 import { lowbitWasm } from './lowbit.wasm.ts';
-import { onSharedMemory } from './share-memory.ts';
 
 /** Columns that share a scale, and are summed in integers. */
 export const groupSize = 32;
@@ -78,10 +78,7 @@ export type LowBitBuild = 'plain SIMD' | 'relaxed SIMD';
 
 /** Kernels over a memory, shared or not, in the fastest build that passes its test here, or in one that is asked for; `member` numbers threads. */
 export function lowBitKernels(memory: WebAssembly.Memory, build: LowBitBuild = fastestBuild(), member = 0): LowBitKernels {
-  const shared = typeof SharedArrayBuffer !== 'undefined' && memory.buffer instanceof SharedArrayBuffer;
-  const bytes = build === 'relaxed SIMD' ? lowbitRelaxedWasm() : lowbitWasm();
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(shared ? onSharedMemory(bytes) : bytes), { env: { memory, abort: () => { throw new Error('kernel aborted'); } } });
-  const run = instance.exports as unknown as Exports;
+  const run = kernelsOver<Exports>(build === 'relaxed SIMD' ? lowbitRelaxedWasm() : lowbitWasm(), memory);
   const { rmsNorm, addTo, rotate, siluTimes, attendRows } = run;
   const scratch = 1024 + member * scratchBytes;
   return {

@@ -3,6 +3,7 @@
  * with plain twins over the same memory. Layouts and the order of operations are described in kernels/mixed/index.ts;
  * both give the same bits.
  */
+import { kernelsOver } from './instance.ts';
 import { mixedWasm } from './mixed.wasm.ts';
 
 /** Columns that share a scale and a width. */
@@ -46,8 +47,7 @@ type Exports = Readonly<Record<'roundBlocks' | 'product' | 'roundTokens' | 'prod
 export const codeBytes = (wide: ArrayLike<number>): number => Array.from(wide).reduce((bytes, isWide) => bytes + (isWide === 0 ? blockSize : 2 * blockSize), 0);
 
 export function mixedKernels(memory: WebAssembly.Memory): MixedKernels {
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(mixedWasm()), { env: { memory, abort: () => { throw new Error('kernel aborted'); } } });
-  const run = instance.exports as unknown as Exports;
+  const run = kernelsOver<Exports>(mixedWasm(), memory);
   return {
     roundBlocks: (x, order, to) => run.roundBlocks(x, to.tokens, to.blocks, to.wide, order, to.codes, to.width, to.scales, to.lifts),
     product: (w, scales, x, { out, stride, first, last }, { up, down, rank } = { up: 0, down: 0, rank: 0 }) =>

@@ -1,5 +1,6 @@
 /** Integers read at fewer bits as WASM SIMD, code for code what `narrowCodes` gives, which judges it. */
 import type { NarrowingRule } from '../../formats/nested-integer.ts';
+import { exportsOf } from './instance.ts';
 import { nestedWasm } from './nested.wasm.ts';
 
 /** See kernels/nested/index.ts. */
@@ -13,9 +14,7 @@ let instance: NestedExports | undefined;
 
 function start(): NestedExports {
   if (!instance) {
-    const module = new WebAssembly.Module(nestedWasm());
-    const { exports } = new WebAssembly.Instance(module, { env: { abort: () => { throw new Error('kernel aborted'); } } });
-    instance = exports as unknown as NestedExports;
+    instance = exportsOf<NestedExports>(new WebAssembly.Module(nestedWasm()));
     const missing = instance.heap() + strip - instance.memory.buffer.byteLength;
     if (missing > 0) instance.memory.grow(Math.ceil(missing / 65536));
   }

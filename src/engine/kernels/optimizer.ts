@@ -2,6 +2,7 @@
  * The loops of optimizers as WASM SIMD, bit for bit those of `plainUpdates`. Arrays live in the kernel's memory from the
  * start, and the engine writes gradients there where it can, so that a step copies nothing.
  */
+import { exportsOf } from './instance.ts';
 import { plainUpdates, type UpdateLoops } from './optimizer-plain.ts';
 import { optimizerWasm } from './optimizer.wasm.ts';
 
@@ -43,8 +44,7 @@ export function roomFor(lengths: readonly number[]): UpdateRoom {
   if (numbers < fewest || pages > mostPages) return { array: (length) => new Float32Array(length), loops: plainUpdates };
   compiled ??= new WebAssembly.Module(optimizerWasm());
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-  const { exports } = new WebAssembly.Instance(compiled, { env: { memory, abort: () => { throw new Error('kernel aborted'); } } });
-  const kernel = exports as unknown as OptimizerExports;
+  const kernel = exportsOf<OptimizerExports>(compiled, memory);
   let next = 4 * padded(kernel.heap() / 4);
   return {
     array(length) {

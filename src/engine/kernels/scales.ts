@@ -5,6 +5,7 @@
 import type { EncodeOptions, NumberFormat, Quantized } from '../../formats/format.ts';
 import { tilingOf } from '../../formats/granularity.ts';
 import { checkInput, isScaled, type Fit, type ScaledFormat } from '../../formats/scaled.ts';
+import { exportsOf } from './instance.ts';
 import { scalesWasm } from './scales.wasm.ts';
 
 /** See kernels/scales/index.ts. */
@@ -22,9 +23,7 @@ let instance: ScalesExports | undefined;
 
 function start(): ScalesExports {
   if (!instance) {
-    const module = new WebAssembly.Module(scalesWasm());
-    const { exports } = new WebAssembly.Instance(module, { env: { abort: () => { throw new Error('kernel aborted'); } } });
-    instance = exports as unknown as ScalesExports;
+    instance = exportsOf<ScalesExports>(new WebAssembly.Module(scalesWasm()));
   }
   return instance;
 }

@@ -1,5 +1,6 @@
 /** A token's way through the state of a Mamba-2 mixer, as WASM SIMD with a plain twin of the same bits over the same memory; see kernels/ssm/index.ts. */
 import { exponential, lanes } from './exponential.ts';
+import { kernelsOver } from './instance.ts';
 import { ssmWasm } from './ssm.wasm.ts';
 
 /** Sizes of a mixer: B and C of a group serve heads / groups heads. */
@@ -21,7 +22,7 @@ interface Exports {
 
 /** Kernels over a memory that is not shared. */
 export function ssmKernels(memory: WebAssembly.Memory): SsmKernels {
-  const run = new WebAssembly.Instance(new WebAssembly.Module(ssmWasm()), { env: { memory, abort: () => { throw new Error('kernel aborted'); } } }).exports as unknown as Exports;
+  const run = kernelsOver<Exports>(ssmWasm(), memory);
   return {
     convolveToken: run.convolveToken,
     scanToken: ({ state, x, steps, decays, direct, B, C, y }, { heads, groups, width, size }) => run.scanToken(state, x, steps, decays, direct, B, C, heads, groups, width, size, y),

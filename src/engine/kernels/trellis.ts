@@ -1,5 +1,6 @@
 /** Trellis codes by WASM SIMD: the states that `encodeTrellis` finds, which judges it. */
 import type { Trellis, TrellisEncoder } from '../../formats/trellis/viterbi.ts';
+import { exportsOf } from './instance.ts';
 import { trellisWasm } from './trellis.wasm.ts';
 
 /** See kernels/trellis/index.ts. */
@@ -18,9 +19,7 @@ let held: Trellis | undefined;
 
 function start(bytes: number): TrellisExports {
   if (!instance) {
-    const module = new WebAssembly.Module(trellisWasm());
-    const { exports } = new WebAssembly.Instance(module, { env: { abort: () => { throw new Error('kernel aborted'); } } });
-    instance = exports as unknown as TrellisExports;
+    instance = exportsOf<TrellisExports>(new WebAssembly.Module(trellisWasm()));
   }
   const missing = instance.heap() + bytes - instance.memory.buffer.byteLength;
   if (missing > 0) instance.memory.grow(Math.ceil(missing / 65536));
