@@ -6,15 +6,14 @@ import { exportAtBits, exportSwitchable } from '../export/onnx-switchable.ts';
 import type { TensorRef } from '../tensor-ref.ts';
 import type { Graph } from '../graph/graph.ts';
 import { linearSites, type Linear } from '../graph/linear.ts';
-import { isFloatType } from '../graph/values.ts';
 import { headName } from '../models/llama-weights.ts';
 import type { Dataset } from '../observe/data/index.ts';
 import { adaptBits, type AdaptiveNetwork } from '../train/adaptive-bits.ts';
 import { openAdaptive } from '../train/adaptive-fit.ts';
 import { classification } from '../train/objective.ts';
 import { keepsFloat } from './keep.ts';
-import type { TensorLine } from './result.ts';
 import type { SourceModel } from './source.ts';
+import { integerLines } from './training-lines.ts';
 import { materialOf, ratesOf } from './training-material.ts';
 import type { Prepared, TrainingOptions } from './training.ts';
 
@@ -46,8 +45,9 @@ export async function prepareAdaptive(model: SourceModel, data: Dataset, options
       const trained = adaptive.graph().weights;
       const weights = new Map([...open.graph.weights].map(([name, weight]): [string, TensorRef] => [name, trained.get(name) ?? weight]));
       const network = { ...open, widths, graph: { ...open.graph, weights } };
-      const perWidth = widths.map(async (width) => ({ graph: await exportAtBits(network, network.layers.map(() => width)), tensors: tensorLines(model, ids, width) }));
-      return [...await Promise.all(perWidth), { graph: await exportSwitchable(network), tensors: tensorLines(model, ids, widths[0]), isSwitched: true }];
+      const linesAt = (width: number) => integerLines(model, ({ id }) => (ids.has(id) ? width : undefined));
+      const perWidth = widths.map(async (width) => ({ graph: await exportAtBits(network, network.layers.map(() => width)), tensors: linesAt(width) }));
+      return [...await Promise.all(perWidth), { graph: await exportSwitchable(network), tensors: linesAt(widths[0]), isSwitched: true }];
     },
   };
 }
@@ -57,16 +57,4 @@ function chosenSites(graph: Graph, kind: SourceModel['kind'], { keep }: Training
   const sites = linearSites(graph);
   const edges = new Set(kind === 'lm' ? [headName] : [sites[0]?.id, sites.at(-1)?.id]);
   return sites.filter(({ id, kind: operator, node }) => operator !== 'ConvTranspose' && !edges.has(id) && !keepsFloat(id, node.name, keep));
-}
-
-function tensorLines({ graph }: SourceModel, chosen: ReadonlySet<string>, width: number): TensorLine[] {
-  const rows = new Map(linearSites(graph).map((site) => [site.id, site.rows]));
-  return [...graph.weights].flatMap(([name, { shape, type, byteLength }]): TensorLine[] => {
-    if (!isFloatType(type as 'f32')) return [];
-    const count = shape.reduce((product, dim) => product * dim, 1);
-    return [{
-      name, shape, source: type, target: chosen.has(name) ? `int${width}/channel` : 'f32', bytesBefore: byteLength,
-      bytesAfter: chosen.has(name) ? Math.ceil((count * (width <= 4 ? 4 : 8)) / 8) + 4 * rows.get(name)! : 4 * count,
-    }];
-  });
 }

@@ -10,7 +10,6 @@ import type { TensorRef } from '../tensor-ref.ts';
 import { trainBatchNorm } from '../graph/train-batchnorm.ts';
 import type { Graph } from '../graph/graph.ts';
 import { linearSites, type Linear } from '../graph/linear.ts';
-import { isFloatType } from '../graph/values.ts';
 import { headName } from '../models/llama-weights.ts';
 import type { Dataset } from '../observe/data/index.ts';
 import { insertAdapters, mergeAdapters, type Adapter } from '../train/adapters.ts';
@@ -26,6 +25,7 @@ import { prepareAdaptive } from './adaptive-training.ts';
 import { keepsFloat } from './keep.ts';
 import type { TensorLine } from './result.ts';
 import type { SourceModel } from './source.ts';
+import { frozenLines, integerLines } from './training-lines.ts';
 import { materialOf, ratesOf } from './training-material.ts';
 
 export interface TrainingOptions extends Pick<FinetuneSettings,
@@ -112,7 +112,7 @@ export async function prepareTraining(model: SourceModel, data: Dataset, options
       const trained = trainer.graph().weights;
       const changed = new Set([...groups.flatMap(({ names }) => names), ...carry.keys()]);
       const weights = new Map([...final.weights].map(([name, weight]): [string, TensorRef] => [name, changed.has(name) ? trained.get(name)! : weight]));
-      return [{ graph: await exportTrustQuantize(await exportFakeQuantize({ ...final, weights })), tensors: tensorLines(model, bits, options.weightBits) }];
+      return [{ graph: await exportTrustQuantize(await exportFakeQuantize({ ...final, weights })), tensors: integerLines(model, (site) => bits(site).weight) }];
     },
   };
 }
@@ -142,34 +142,4 @@ function groupsOf(float: Graph, scales: readonly string[], adapters: readonly Ad
   if (adapters.length > 0) return [group(adapters.flatMap(({ a, b }) => [a, b]), 0), group(scales, 0)].filter(({ names }) => names.length > 0);
   const { matrices, others } = trainableWeights(float);
   return [group(matrices, options.decay), group(others, 0), group(scales, 0)].filter(({ names }) => names.length > 0);
-}
-
-function tensorLines({ graph }: SourceModel, bits: (site: Linear) => SiteBits, weightBits: number | undefined): TensorLine[] {
-  const sites = new Map(linearSites(graph).map((site) => [site.id, site]));
-  return [...graph.weights].flatMap(([name, { shape, type, byteLength }]): TensorLine[] => {
-    if (!isFloatType(type as 'f32')) return [];
-    const site = sites.get(name);
-    const own = site === undefined || weightBits === undefined ? undefined : bits(site).weight;
-    const stored = own === undefined ? undefined : own <= 4 ? 4 : 8;
-    const count = shape.reduce((product, dim) => product * dim, 1);
-    return [{
-      name, shape, source: type, target: own === undefined ? 'f32' : `int${own}/channel`, bytesBefore: byteLength,
-      bytesAfter: stored === undefined ? 4 * count : Math.ceil((count * stored) / 8) + 4 * site!.rows,
-    }];
-  });
-}
-
-/** Codes in place of the matrices, and the adapters beside them. */
-function frozenLines({ graph }: SourceModel, { weights }: FrozenBase, rank: number): TensorLine[] {
-  return [...graph.weights].flatMap(([name, { shape, type, byteLength }]): TensorLine[] => {
-    if (!isFloatType(type as 'f32')) return [];
-    const matrix = weights.get(name);
-    const count = shape.reduce((product, dim) => product * dim, 1);
-    if (matrix === undefined) return [{ name, shape, source: type, target: 'f32', bytesBefore: byteLength, bytesAfter: 4 * count }];
-    const { format, rows, cols } = matrix;
-    return [
-      { name, shape, source: type, target: format.name, bytesBefore: byteLength, bytesAfter: Math.ceil((count * format.bitsPerWeight(rows, cols)) / 8) },
-      { name: `${name}, adapters`, shape: [rank, rows + cols], source: 'none', target: 'f16', bytesBefore: 0, bytesAfter: 2 * rank * (rows + cols) },
-    ];
-  });
 }
