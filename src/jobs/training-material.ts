@@ -17,9 +17,9 @@ import type { FinetuneSettings } from './finetune-settings.ts';
 import type { SourceModel } from './source.ts';
 import type { FitHooks } from './training.ts';
 
-export type MaterialOptions = Pick<FinetuneSettings, 'batch' | 'distill' | 'augment' | 'checkpointEvery' | 'seed'> & { readonly engine: Engine };
+type MaterialOptions = Pick<FinetuneSettings, 'batch' | 'distill' | 'augment' | 'checkpointEvery' | 'seed'> & { readonly engine: Engine };
 
-export interface LoopOptions extends FitHooks, Pick<FitOptions, 'steps' | 'repeat' | 'factors'> {
+interface LoopOptions extends FitHooks, Pick<FitOptions, 'steps' | 'repeat' | 'factors'> {
   /** What a step is fed with besides samples. */
   more?(step: number): Feeds;
 }
@@ -27,9 +27,6 @@ export interface LoopOptions extends FitHooks, Pick<FitOptions, 'steps' | 'repea
 export interface Material {
   readonly float: Graph;
   readonly logits: string;
-  readonly batch: number;
-  /** Batches whose gradients are added up, where the network takes fewer samples at a time than were asked for. */
-  readonly accumulate: number;
   readonly stepsPerEpoch: number;
   /** What values look like on the first batches. */
   summaries(values: readonly string[]): Promise<ReadonlyMap<string, ActivationSummary>>;
@@ -50,6 +47,7 @@ export async function materialOf(model: SourceModel, data: Dataset, options: Mat
   const fixed = source.inputs[0]?.shape?.[0];
   const wanted = options.batch ?? usualBatch[model.kind];
   const batch = Math.min(typeof fixed === 'number' ? fixed : wanted, data.count);
+  // Gradients of so many batches are added up where the network takes fewer samples at a time than were asked for.
   const accumulate = Math.max(1, Math.round(wanted / batch));
   const feedsOf = async (indices: readonly number[]): Promise<Feeds> => bindFeeds((await data.batch(indices)).feeds, source.inputs);
   const batches = Array.from({ length: Math.max(1, Math.min(summaryBatches, Math.floor(data.count / batch))) }, (_, b) => Array.from({ length: batch }, (_, i) => b * batch + i));
@@ -60,7 +58,7 @@ export async function materialOf(model: SourceModel, data: Dataset, options: Mat
   const stepsPerEpoch = Math.max(1, Math.floor(data.count / (batch * accumulate)));
   const views = augmentation(options.augment, data);
   return {
-    float, logits, batch, accumulate, stepsPerEpoch,
+    float, logits, stepsPerEpoch,
     summaries: async (values) => (values.length === 0 ? new Map() : observeSummaries(float, engine, await Promise.all(batches.map(feedsOf)), [...new Set(values)])),
     async loop(trainer, objective, { steps, repeat = 1, factors, more, onStep, checkpoint }) {
       const teacher = options.distill > 0 ? await openGraph(float, engine) : undefined;
