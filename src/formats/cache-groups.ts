@@ -2,7 +2,7 @@
  * Groups of values in one to two bits, as caches of keys and values hold them (KIVI, arXiv:2402.02750; VidKV,
  * arXiv:2503.16257): codes, and one or two numbers in half precision.
  */
-import { f16ToF32, f32ToF16 } from '../numeric/half.ts';
+import { roundToHalf } from '../numeric/half.ts';
 import { rne } from '../numeric/rounding.ts';
 
 export interface CodedGroup {
@@ -23,7 +23,6 @@ export interface GroupFormat {
   decode(group: CodedGroup): Float64Array;
 }
 
-const roundToHalf = (x: number): number => f16ToF32(f32ToF16(x));
 const meanMagnitude = (x: ArrayLike<number>): number => Array.from(x).reduce((sum, v) => sum + Math.abs(v), 0) / x.length;
 
 /** ± the mean magnitude; zero is positive. */

@@ -1,5 +1,5 @@
 /** What scales are stored as. Rounding to the type happens before codes are chosen, so codes fit the scale that is kept. */
-import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../numeric/half.ts';
+import { bf16ToF32, f32ToBf16, roundToHalf } from '../numeric/half.ts';
 import { decodeE8M0, decodeMiniFloat, e4m3, encodeE8M0, encodeMiniFloat, ue5m3, type MiniFloat } from './minifloat-code.ts';
 
 export interface ScaleType {
@@ -32,7 +32,7 @@ const small = (type: MiniFloat): NonNullable<ScaleType['byte']> => ({ encode: (x
 
 export const scaleTypes = {
   f32: scaleType('f32', 32, 2 ** -149, 3.4028234663852886e38, Math.fround),
-  f16: scaleType('f16', 16, 2 ** -24, 65504, (x) => f16ToF32(f32ToF16(x))),
+  f16: scaleType('f16', 16, 2 ** -24, 65504, roundToHalf),
   bf16: scaleType('bf16', 16, 2 ** -133, 3.3895313892515355e38, (x) => bf16ToF32(f32ToBf16(x))),
   e4m3: byteType('e4m3', 2 ** -9, 448, small(e4m3)),
   ue5m3: byteType('ue5m3', 2 ** -17, 114688, small(ue5m3)),

@@ -90,6 +90,9 @@ export function encodeF16(values: Float32Array, out: Uint16Array = new Uint16Arr
   return out;
 }
 
+/** A number rounded to half precision. */
+export const roundToHalf = (x: number): number => f16ToF32(f32ToF16(x));
+
 /** Values rounded to half precision. */
 export const roundToF16 = (values: Float32Array): Float32Array => decodeF16(encodeF16(values));
 

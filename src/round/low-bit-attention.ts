@@ -4,7 +4,7 @@
  */
 import { smoothedRows, tileKeys, type Visible } from '../engine/kernels/attention.ts';
 import { decodeMiniFloat, e4m3, encodeMiniFloat } from '../formats/minifloat-code.ts';
-import { f16ToF32, f32ToF16 } from '../numeric/half.ts';
+import { roundToHalf } from '../numeric/half.ts';
 import { encodeRows, smoothRows, type RowGrouping } from './attention-codes.ts';
 
 export interface AttentionHead {
@@ -142,8 +142,6 @@ const fresh = (cut: (x: number) => number): Sum => (kept, weights, values, first
   const register = stepwise(new Float64Array(width), weights, values, first, width, cut);
   return kept.map((value, i) => Math.fround(value + register[i]));
 };
-
-const roundToHalf = (x: number): number => f16ToF32(f32ToF16(x));
 
 const sums: Readonly<Record<Accumulator, Sum>> = {
   float(kept, weights, values, first, width) {
