@@ -17,7 +17,6 @@ import { measured, type Arm, type Check, type Outcome, type Reproduction, type R
 import { valuesOf, written } from './written.ts';
 
 const host = 'host-mamba2-shakespeare';
-/** Tokens. */
 /** What was seen where an order does not hold (seed 0). */
 const findings = {
   hadamard: 'weights of 4 bits make nearly all of the loss, and rotations of inputs leave it as it is',
@@ -25,6 +24,7 @@ const findings = {
   noise: 'inputs without outliers have nothing to spread: a Hadamard matrix leaves channels of the Mamba-1 as uneven as they were',
   whole: 'on the Mamba-1, early in its training, smoothing the readout costs more than turning it saves',
 } as const;
+/** Tokens. */
 const protocols = { reduced: { calibration: 2048, judged: 2048 }, full: { calibration: 65_536, judged: 24_576 } };
 const settings: readonly (readonly [weights: number, activations: number])[] = [[8, 8], [4, 8], [6, 6]];
 
