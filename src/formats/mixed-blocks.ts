@@ -2,6 +2,7 @@
  * Integers of two widths along a row, `int4/g128+int8at3.7`: groups 3 and 7 of every row take 8 bits, the others 4
  * (COMET, arXiv:2410.12168). Made for inputs of layers, whose large channels are put together in few groups.
  */
+import { squaredDistance } from '../numeric/statistics.ts';
 import type { EncodeOptions, NumberFormat, Quantized } from './format.ts';
 import { checkInput, type ScaledFormat } from './scaled.ts';
 
@@ -48,7 +49,7 @@ export function mixedFormat(narrow: ScaledFormat, wide: ScaledFormat, groups: re
         }
       }
       const quantized = { ...low, format: format.name, codes, scales, squaredError: 0 };
-      return { ...quantized, squaredError: format.decode(quantized).reduce((sum, v, i) => sum + (v - values[i]) ** 2, 0) };
+      return { ...quantized, squaredError: squaredDistance(format.decode(quantized), values) };
     },
     // Levels of both are the codes themselves.
     decode: (quantized) => wide.decode({ ...quantized, format: wide.name }),
