@@ -6,6 +6,7 @@ import type { Tensor } from '../../engine/tensor.ts';
 import { attentionSites } from '../../graph/attention.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { withOutputs } from '../../graph/outputs.ts';
+import { transpose } from '../../numeric/matrix.ts';
 import { openGraph } from '../../observe/taps.ts';
 import type { AttentionHead } from '../../round/low-bit-attention.ts';
 
@@ -37,8 +38,7 @@ function headsOf(query: Tensor, keys: Tensor, values: Tensor, scale: number, isC
   return Array.from({ length: (q.length / (rows * width)) * sharing }, (_, h) => {
     const kv = Math.floor(h / sharing);
     const length = rows / sharing;
-    const turned = new Float32Array(count * width);
-    for (let i = 0; i < width; i++) for (let t = 0; t < count; t++) turned[t * width + i] = k[(kv * width + i) * count + t];
+    const turned = transpose(k.subarray(kv * count * width, (kv + 1) * count * width), width, count);
     return {
       query: q.slice(h * length * width, (h + 1) * length * width), keys: turned, values: v.slice(kv * count * width, (kv + 1) * count * width), width, scale,
       ...(isCausal ? { visible: causal(length, count) } : {}),
