@@ -6,7 +6,7 @@ import type { Graph, Node } from './graph.ts';
 import { viewOf, type GraphView } from './traverse.ts';
 
 export interface AttentionSite {
-  /** Name of the output. */
+  /** Name of the output, [.., rows, width]. */
   readonly id: string;
   /** [.., rows, width] */
   readonly query: string;
@@ -19,8 +19,6 @@ export interface AttentionSite {
   /** The first and the last product. */
   readonly scores: Node;
   readonly mixed: Node;
-  /** [.., rows, width] */
-  readonly output: string;
 }
 
 /** All of them in the outer graph, in order of execution. */
@@ -40,7 +38,7 @@ function siteOf(softmax: Node, view: GraphView): AttentionSite | undefined {
   for (;;) {
     const next = scoresBehind(between[0], view);
     if (next === undefined) return undefined;
-    if (next.op === 'MatMul') return { id: mixed.outputs[0], query: next.inputs[0], keys: next.inputs[1], values: mixed.inputs[1], between, scores: next, mixed, output: mixed.outputs[0] };
+    if (next.op === 'MatMul') return { id: mixed.outputs[0], query: next.inputs[0], keys: next.inputs[1], values: mixed.inputs[1], between, scores: next, mixed };
     between.unshift(next);
   }
 }
@@ -50,14 +48,15 @@ function siteOf(softmax: Node, view: GraphView): AttentionSite | undefined {
  * so factors are numbers, and what is added or chosen instead is no product itself.
  */
 function scoresBehind(node: Node, view: GraphView): Node | undefined {
-  const own = (name: string): Node | undefined => {
-    const maker = view.producers.get(name);
-    return maker !== undefined && view.onlyConsumer(name) === node && (activations(view, maker) || steps.has(maker.op)) && maker.domain === '' ? maker : undefined;
-  };
-  const isNumber = (name: string): boolean => view.graph.weights.get(name)?.shape.reduce((product, dim) => product * dim, 1) === 1;
+  const isNumber = (name: string): boolean => view.graph.weights.get(name)?.shape.every((dim) => dim === 1) === true;
   const inputs = node.op === 'Where' ? node.inputs.slice(1) : node.inputs;
-  const found = inputs.filter((name, i) => own(name) !== undefined && leadsToProduct(own(name)!, view) && (node.op !== 'Mul' && node.op !== 'Div' ? true : isNumber(inputs[1 - i]) && !(node.op === 'Div' && i === 1)));
-  return found.length === 1 ? own(found[0]) : undefined;
+  const found = inputs.flatMap((name, i) => {
+    if ((node.op === 'Mul' || node.op === 'Div') && !isNumber(inputs[1 - i])) return [];
+    if (node.op === 'Div' && i === 1) return [];
+    const maker = view.producers.get(name);
+    return maker !== undefined && maker.domain === '' && view.onlyConsumer(name) === node && leadsToProduct(maker, view) ? [maker] : [];
+  });
+  return found.length === 1 ? found[0] : undefined;
 }
 
 const steps: ReadonlySet<string> = new Set(['Add', 'Mul', 'Div', 'Where']);
