@@ -4,7 +4,6 @@ import { groupSize, lowBitKernels, type LowBitKernels } from '../engine/kernels/
 import { boardBytes } from '../engine/kernels/lowbit-team.ts';
 import type { LlamaConfig } from '../models/llama-config.ts';
 import { embeddingName, headName, layerName } from '../models/llama-weights.ts';
-import { inverseFrequencies } from '../models/rope.ts';
 import type { TensorRef } from '../tensor-ref.ts';
 import { Arena } from './arena.ts';
 import { arenaWeights } from './arena-weights.ts';
@@ -13,6 +12,7 @@ import type { CacheShape, KvCache } from './kv-cache.ts';
 import { openCache, type CacheFormat, type OpenCache } from './kv-caches.ts';
 import { LlamaSequence } from './llama-sequence.ts';
 import { multiply, rowOf, takeRounded, type Inputs, type PackedMatrix } from './packed-matrix.ts';
+import { eachTurn } from './turns.ts';
 
 const errors = defineErrors('decoder', {
   activation: (f: { activation: string }) => `models with ${f.activation} between their layers are not run by the low-bit engine`,
@@ -318,19 +318,13 @@ const fourInLine = (rows: readonly Row[], t: number): boolean =>
   t + 3 < rows.length && [0, 1, 2, 3].every((r) => rows[t + r].part === rows[t].part && rows[t + r].path.length === 0 && rows[t + r].to === rows[t].to + r);
 
 /** Cosines and sines [context, headDim / 2]. */
-function turnTables(arena: Arena, { rope, headDim }: LlamaConfig, context: number): { readonly cos: number; readonly sin: number } {
-  const half = headDim / 2;
-  const scale = rope.kind === 'yarn' ? rope.attentionFactor : 1;
-  const frequencies = inverseFrequencies(rope, headDim);
-  const [cos, sin] = [arena.take(4 * context * half), arena.take(4 * context * half)];
-  const [C, S] = [arena.floats(cos, context * half), arena.floats(sin, context * half)];
-  for (let p = 0; p < context; p++) {
-    for (let i = 0; i < half; i++) {
-      // The engine turns by angles in float32, as the exported graphs do.
-      const angle = Math.fround(Math.fround(frequencies[i]) * p);
-      C[p * half + i] = Math.cos(angle) * scale;
-      S[p * half + i] = Math.sin(angle) * scale;
-    }
-  }
+function turnTables(arena: Arena, config: LlamaConfig, context: number): { readonly cos: number; readonly sin: number } {
+  const count = context * (config.headDim / 2);
+  const [cos, sin] = [arena.take(4 * count), arena.take(4 * count)];
+  const [C, S] = [arena.floats(cos, count), arena.floats(sin, count)];
+  eachTurn(config, context, (at, cosine, sine) => {
+    C[at] = cosine;
+    S[at] = sine;
+  });
   return { cos, sin };
 }

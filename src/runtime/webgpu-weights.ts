@@ -6,8 +6,8 @@ import { vectorTokens } from '../engine/webgpu/shapes.ts';
 import { readFloats } from '../files/values.ts';
 import type { LlamaConfig } from '../models/llama-config.ts';
 import { embeddingName, headName, layerName } from '../models/llama-weights.ts';
-import { inverseFrequencies } from '../models/rope.ts';
 import type { TensorRef } from '../tensor-ref.ts';
+import { eachTurn } from './turns.ts';
 import { inputsFor, layoutOf, uploadMatrix, type GpuMatrix } from './webgpu-matrix.ts';
 
 /** Tokens that go through the layers together at most. */
@@ -111,18 +111,11 @@ export async function uploadModel(gpu: Gpu, config: LlamaConfig, tensors: Readon
 }
 
 /** Cosines and sines [context, headDim / 2, 2]. */
-function turns({ rope, headDim }: LlamaConfig, context: number): Float32Array {
-  const half = headDim / 2;
-  const scale = rope.kind === 'yarn' ? rope.attentionFactor : 1;
-  const frequencies = inverseFrequencies(rope, headDim);
-  const table = new Float32Array(2 * context * half);
-  for (let p = 0; p < context; p++) {
-    for (let i = 0; i < half; i++) {
-      // Turned by angles in float32, as in the exported graphs.
-      const angle = Math.fround(Math.fround(frequencies[i]) * p);
-      table[2 * (p * half + i)] = Math.cos(angle) * scale;
-      table[2 * (p * half + i) + 1] = Math.sin(angle) * scale;
-    }
-  }
+function turns(config: LlamaConfig, context: number): Float32Array {
+  const table = new Float32Array(context * config.headDim);
+  eachTurn(config, context, (at, cosine, sine) => {
+    table[2 * at] = cosine;
+    table[2 * at + 1] = sine;
+  });
   return table;
 }
