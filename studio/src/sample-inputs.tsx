@@ -2,6 +2,7 @@
 import { useRef, type ReactNode } from 'react';
 import { chosen, exampleFiles } from './open.tsx';
 import type { FileRef, OpenedModel } from './protocol.ts';
+import { isImage, labelsIn } from './sample-files.ts';
 
 /** Inputs that go with the examples. */
 export const exampleData: Readonly<Record<string, readonly string[]>> = {
@@ -15,7 +16,7 @@ const base = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 
 /** What a command would call them: a folder of images by its name, a file of arrays or text by its own, with its labels. */
 export function inputNames(files: readonly FileRef[]): { readonly data: string; readonly labels: string } {
-  const labels = files.find(({ name }) => /label/i.test(name) && /\.npy$/i.test(name));
+  const labels = labelsIn(files);
   const [first] = files.filter((file) => file !== labels);
   if (first === undefined) return { data: '', labels: '' };
   const folder = first.name.includes('/') && /\.(png|jpe?g|csv)$/i.test(first.name);
@@ -44,7 +45,7 @@ export function SampleInputs({ model, files, input, onFiles, onInput, label }: S
       <button type="button" title={inputsHint(model)} onClick={() => pick.current!.click()}>Choose</button>
       {model.kind !== 'lm' && <button type="button" onClick={() => folder.current!.click()}>Choose a folder</button>}
       {files.length > 0 && <button type="button" onClick={() => onFiles([])}>None</button>}
-      {files.some(({ name }) => /\.(png|jpe?g)$/i.test(name)) && (
+      {files.some(({ name }) => isImage(name)) && (
         <label title="as in --input: colours, size, divisor, mean, deviation, layout">Images become <input value={input} onChange={({ target }) => onInput(target.value)} size={30} placeholder="rgb 224 crop, /255, nchw" /></label>
       )}
       <input ref={pick} type="file" multiple hidden aria-label={label} onChange={({ target }) => take(target)} />

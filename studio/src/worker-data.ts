@@ -7,6 +7,7 @@ import type { SourceModel } from '../../src/jobs/source.ts';
 import { blobFolder } from '../../src/jobs/source-web.ts';
 import { openDataFile, openDataFolder, parseInput, readNpy, splitDataset, shuffled, subset, type Dataset, type Preprocessing } from '../../src/observe/data/index.ts';
 import type { FileRef } from './protocol.ts';
+import { isImage, labelsIn } from './sample-files.ts';
 
 /** Tokens of a window of text. */
 const window = 128;
@@ -26,8 +27,6 @@ export interface DataOptions {
   /** Of samples that both calibrate and judge, the part that does the one or the other: none does both. */
   readonly part?: 'calibration' | 'evaluation';
 }
-
-const isImage = (name: string): boolean => /\.(png|jpe?g)$/i.test(name);
 
 /** For image networks that nobody has described: RGB (or grey) between 0 and 1 in the size that the input names. */
 export function guessedInput({ graph }: Pick<SourceModel, 'graph'>): Preprocessing {
@@ -56,7 +55,7 @@ async function datasetOf(files: readonly FileRef[], model: SourceModel, input: s
     const images = await openDataFolder(folder, { input: input === '' ? guessedInput(model) : parseInput(input) });
     return { ...images, name: folder.name === 'model' ? files.length === 1 ? files[0].name : `${files.length} files` : folder.name };
   }
-  const labelFile = files.find(({ name }) => /label/i.test(name) && /\.npy$/i.test(name));
+  const labelFile = labelsIn(files);
   const others = files.filter((file) => file !== labelFile);
   const [inputs] = others;
   if (inputs === undefined) throw errors.labelsAlone({});
