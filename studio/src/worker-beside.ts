@@ -3,15 +3,16 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
 import { version } from '../../package.json';
 import { recommend, type Verdict } from '../../src/evaluate/verdict.ts';
-import type { ByteSource } from '../../src/files/source.ts';
-import { blobSource } from '../../src/files/source.ts';
+import { blobSource, type ByteSource } from '../../src/files/source.ts';
 import { parseSettings } from '../../src/jobs/settings.ts';
 import { snippetFor } from '../../src/jobs/snippets.ts';
 import type { Output, QuantizeResult } from '../../src/jobs/result.ts';
 import { manifestOf, modelCard, resultHtml } from '../../src/report/index.ts';
+import { jsonText } from '../../src/report/json.ts';
 import type { MadeFile } from './protocol.ts';
 import { desk, opened, type Tell } from './worker-desk.ts';
 import { threads } from './worker-engine.ts';
+import { settingsOf } from './worker-run.ts';
 
 /** Read at once: small beside any page. */
 const pieceBytes = 8 * 1024 * 1024;
@@ -53,9 +54,8 @@ export async function writeBeside(_give: Record<string, never>, tell: Tell): Pro
     ...(evaluation === undefined ? {} : { evaluation }), float: { bytes: model.bytes, engine: 'onnxruntime-web' },
     outputs, recommendation: recommend(outputs.map(({ verdict }) => verdict), model.bytes), gates: [],
     settings: parseSettings({
-      model: model.name, output: '.', to: request.to, allowFallback: request.allowFallback, threads: 1, ...(request.keep === '' ? {} : { keep: request.keep }),
-      ...(request.weights === '' ? {} : { weights: request.weights }), ...(request.budget === undefined ? {} : { bits: String(request.budget) }),
-      ...(request.recipe === '' ? {} : { recipe: request.recipe }), ...(request.data === '' ? {} : { data: request.data }), ...(request.input === '' ? {} : { input: request.input }),
+      ...settingsOf(request), model: model.name, output: '.', threads: 1,
+      ...(request.data === '' ? {} : { data: request.data }), ...(request.input === '' ? {} : { input: request.input }),
     }),
     environment: {
       node: 'none: made in a browser', platform: navigator.userAgent, cpu: `${navigator.hardwareConcurrency} threads`, threads: threads(),
@@ -63,11 +63,10 @@ export async function writeBeside(_give: Record<string, never>, tell: Tell): Pro
     },
     seconds: made.seconds,
   };
-  const json = (value: unknown): string => `${JSON.stringify(value, (_key, item: unknown) => (typeof item === 'number' && !Number.isFinite(item) ? String(item) : item), 2)}\n`;
   const text = (path: string, content: string, type: string): MadeFile => ({ path, blob: new Blob([content], { type }) });
   return [
     text('report.html', resultHtml(all), 'text/html'),
-    ...outputs.map((output) => text(`${output.file}.manifest.json`, json(manifestOf(all, output)), 'application/json')),
+    ...outputs.map((output) => text(`${output.file}.manifest.json`, `${jsonText(manifestOf(all, output))}\n`, 'application/json')),
     ...outputs.map((output) => text(`${output.file}.md`, modelCard(all, output), 'text/markdown')),
   ];
 }

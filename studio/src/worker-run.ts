@@ -24,7 +24,7 @@ const runId = async (fingerprint: string, give: Calls['quantize']['give']): Prom
   digestOf(new TextEncoder().encode(JSON.stringify([fingerprint, give.request, give.data.length, import.meta.url])));
 
 /** As the job asks for them. */
-const settingsOf = ({ to, weights, budget, recipe, allowFallback, keep }: Request): WebRequest => ({
+export const settingsOf = ({ to, weights, budget, recipe, allowFallback, keep }: Request): WebRequest => ({
   to, allowFallback, ...(weights === '' ? {} : { weights }), ...(budget === undefined ? {} : { bits: String(budget) }), ...(recipe === '' ? {} : { recipe }), ...(keep === '' ? {} : { keep }),
 });
 
