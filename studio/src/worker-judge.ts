@@ -104,7 +104,7 @@ const speed = (backend: Speed['backend'], { ratio, median }: Latency): Speed => 
 
 async function timed(float: Session, session: Session, set: Dataset): Promise<Latency> {
   const { feeds } = await set.batch([0]);
-  const [, latency] = await measureLatency([['float', float], ['low-bit', session]].map(([name, one]) => ({ name: name as string, run: () => (one as Session).run(bindFeeds(feeds, (one as Session).inputs)) })), { warmup: 1, rounds: 8, budget: 2000 });
+  const [, latency] = await measureLatency(Object.entries({ float, 'low-bit': session }).map(([name, one]) => ({ name, run: () => one.run(bindFeeds(feeds, one.inputs)) })), { warmup: 1, rounds: 8, budget: 2000 });
   return latency;
 }
 
