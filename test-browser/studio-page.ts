@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
-import { serveStudio, type StudioServeOptions } from '../src/jobs/studio-node.ts';
+import { serveStudio } from '../src/jobs/studio-node.ts';
 import { launchChromium } from './browser.ts';
 import { root } from './bundle.ts';
 
@@ -35,10 +35,10 @@ export async function watched(context: BrowserContext, url: string): Promise<{ r
   return { page, close: async () => { await context.close(); assert.deepEqual(wrong, []); } };
 }
 
-export async function openStudio(args?: readonly string[], serving: Partial<StudioServeOptions> = {}): Promise<Studio> {
+export async function openStudio(): Promise<Studio> {
   const folder = await buildStudio();
-  const server = await serveStudio({ folder, port: 0, ...serving });
-  const browser = await launchChromium(args);
+  const server = await serveStudio({ folder, port: 0 });
+  const browser = await launchChromium();
   return {
     url: server.url, browser, folder,
     page: async () => watched(await browser.newContext({ acceptDownloads: true }), server.url),
