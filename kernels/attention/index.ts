@@ -13,7 +13,7 @@
  * Sums over channels and keys of a tile ascend, in float32 or exactly in integers; a tile's output is added to what is
  * kept of earlier ones. Plain twins in src/engine/kernels/attention-plain.ts give the same bits.
  */
-import { exp4, total } from '../lowbit/vector';
+import { exp4, highest, total } from '../lowbit/vector';
 import { byteTile, floatTile, nibbleTile } from './tiles';
 
 const tile: i32 = 64;
@@ -192,7 +192,7 @@ function groupScales(x: usize, rows: i32, wide: i32, grouping: i32, ofKeys: bool
     let top = f32x4.splat(0);
     for (let i: usize = 0; i < lanes(wide); i += 16) top = f32x4.max(top, f32x4.abs(v128.load(x + <usize>r * lanes(wide) + i)));
     const group = groups + (<usize>groupOf(grouping, r, ofKeys) << 2);
-    store<f32>(group, max(load<f32>(group), max(max(f32x4.extract_lane(top, 0), f32x4.extract_lane(top, 1)), max(f32x4.extract_lane(top, 2), f32x4.extract_lane(top, 3)))));
+    store<f32>(group, max(load<f32>(group), highest(top)));
   }
   for (let r = 0; r < rows; r++) store<f32>(scales + (<usize>r << 2), load<f32>(groups + (<usize>groupOf(grouping, r, ofKeys) << 2)) / largest + <f32>1e-7);
 }

@@ -13,7 +13,7 @@
  * ascending order, each operation rounded once: plain twins in src/engine/kernels/kvcache-plain.ts give the same bits.
  */
 import { fromHalf, toHalf } from '../ggml/half';
-import { exp4, total } from '../lowbit/vector';
+import { exp4, highest, total } from '../lowbit/vector';
 
 // @ts-ignore: decorator
 @inline
@@ -106,7 +106,7 @@ function halves4(at: usize): v128 {
 // @ts-ignore: decorator
 @inline
 function round16(x: usize, count: usize, top: v128, codes: usize): f32 {
-  const amax = max(max(f32x4.extract_lane(top, 0), f32x4.extract_lane(top, 1)), max(f32x4.extract_lane(top, 2), f32x4.extract_lane(top, 3)));
+  const amax = highest(top);
   const by = f32x4.splat(amax > 0 ? <f32>32767 / amax : 0);
   for (let i: usize = 0; i < count; i += 8) {
     const a = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(x + 4 * i), by)));

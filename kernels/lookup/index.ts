@@ -11,6 +11,7 @@
  * ascending order, an exact integer times both scales, in float32 with one rounding per multiplication and addition.
  * The plain twin in src/engine/kernels/lookup-plain.ts gives the same bits.
  */
+import { highest } from '../lowbit/vector';
 
 // @ts-ignore: decorator
 @inline
@@ -24,7 +25,7 @@ const tableBytes: usize = 2048;
 function largest(x: usize, count: i32): f32 {
   let top = f32x4.splat(0);
   for (let i: usize = 0; i < <usize>count << 2; i += 16) top = f32x4.max(top, f32x4.abs(v128.load(x + i)));
-  return max(max(f32x4.extract_lane(top, 0), f32x4.extract_lane(top, 1)), max(f32x4.extract_lane(top, 2), f32x4.extract_lane(top, 3)));
+  return highest(top);
 }
 
 /** x with the sign of a digit: itself where the digit is `plus`, negated where it is `minus`, else nothing. */

@@ -1,5 +1,5 @@
 /** What a decoder of language models computes between its products. */
-import { exp4, total } from './vector';
+import { exp4, silu4, total } from './vector';
 
 /** out = x / √(mean(x²) + ε) · weight, `count` a multiple of four. */
 export function rmsNorm(x: usize, weight: usize, count: i32, epsilon: f32, out: usize): void {
@@ -35,14 +35,7 @@ export function rotate(x: usize, heads: i32, half: i32, cos: usize, sin: usize):
 
 /** gate = silu(gate) · up; count a multiple of four. */
 export function siluTimes(gate: usize, up: usize, count: i32): void {
-  const one = f32x4.splat(1);
-  for (let i: usize = 0; i < <usize>count << 2; i += 16) {
-    const g = v128.load(gate + i);
-    // 1 / (1 + e^−|g|), mirrored for negative g, so that the exponential never grows.
-    const e = exp4(f32x4.neg(f32x4.abs(g)));
-    const s = f32x4.div(v128.bitselect(e, one, f32x4.lt(g, f32x4.splat(0))), f32x4.add(one, e));
-    v128.store(gate + i, f32x4.mul(f32x4.mul(g, s), v128.load(up + i)));
-  }
+  for (let i: usize = 0; i < <usize>count << 2; i += 16) v128.store(gate + i, f32x4.mul(silu4(v128.load(gate + i)), v128.load(up + i)));
 }
 
 /** Where the p-th of the positions lies that are attended to: `range` of them from `from` on, then listed ones. */

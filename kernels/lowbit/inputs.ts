@@ -1,4 +1,5 @@
 /** Inputs of products: tokens rounded by groups of 32 columns. */
+import { highest } from './vector';
 
 /**
  * Bytes of a group of inputs:
@@ -29,7 +30,7 @@ export function roundInputs(x: usize, count: i32, to: usize, top: i32): void {
   for (let g = 0; g < count; g++) {
     let most = f32x4.splat(0);
     for (let i: usize = 0; i < 128; i += 16) most = f32x4.max(most, f32x4.abs(v128.load(x + i)));
-    const amax = max(max(f32x4.extract_lane(most, 0), f32x4.extract_lane(most, 1)), max(f32x4.extract_lane(most, 2), f32x4.extract_lane(most, 3)));
+    const amax = highest(most);
     const scale: f32 = amax / <f32>top;
     const by = f32x4.splat(scale > 0 ? scale : 1);
     let total = i32x4.splat(0), first = total;

@@ -1,4 +1,4 @@
-/** Vectors of four floats: their sum and their exponentials, the same in every kernel. */
+/** Vectors of four floats: their sum, their largest, and their exponentials, the same in every kernel. */
 
 /** Σ over lanes as (0 + 2) + (1 + 3). */
 // @ts-ignore: decorator
@@ -6,6 +6,13 @@
 export function total(v: v128): f32 {
   const half = f32x4.add(v, v128.shuffle<i32>(v, v, 2, 3, 0, 1));
   return f32x4.extract_lane(half, 0) + f32x4.extract_lane(half, 1);
+}
+
+/** The largest lane. */
+// @ts-ignore: decorator
+@inline
+export function highest(v: v128): f32 {
+  return max(max(f32x4.extract_lane(v, 0), f32x4.extract_lane(v, 1)), max(f32x4.extract_lane(v, 2), f32x4.extract_lane(v, 3)));
 }
 
 /** e^x for x in [−87, 0] and a little above: 2^n · p(r) with a polynomial of degree six; below −87 it is 0. */
@@ -26,4 +33,13 @@ export function exp4(x: v128): v128 {
   p = f32x4.add(f32x4.add(f32x4.mul(p, f32x4.mul(r, r)), r), f32x4.splat(1));
   const power = i32x4.shl(i32x4.add(rounded, i32x4.splat(127)), 23);
   return v128.and(f32x4.mul(p, power), f32x4.ge(x, f32x4.splat(-87)));
+}
+
+/** x / (1 + e^−x), with 1 / (1 + e^−|x|) mirrored for negative x, so that the exponential never grows. */
+// @ts-ignore: decorator
+@inline
+export function silu4(x: v128): v128 {
+  const one = f32x4.splat(1);
+  const e = exp4(f32x4.neg(f32x4.abs(x)));
+  return f32x4.mul(x, f32x4.div(v128.bitselect(e, one, f32x4.lt(x, f32x4.splat(0))), f32x4.add(one, e)));
 }

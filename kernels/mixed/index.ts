@@ -16,6 +16,7 @@
  * integer times both scales, in float32 with one rounding per multiplication and addition. The plain twin in
  * src/engine/kernels/mixed-plain.ts gives the same bits.
  */
+import { highest } from '../lowbit/vector';
 
 // @ts-ignore: decorator
 @inline
@@ -122,7 +123,7 @@ function beside(up: usize, down: usize, rank: i32): v128 {
 function largest(x: usize, order: usize, count: i32): f32 {
   let top = f32x4.splat(0);
   for (let i: usize = 0; i < <usize>count << 2; i += 16) top = f32x4.max(top, f32x4.abs(taken(x, order, i)));
-  return max(max(f32x4.extract_lane(top, 0), f32x4.extract_lane(top, 1)), max(f32x4.extract_lane(top, 2), f32x4.extract_lane(top, 3)));
+  return highest(top);
 }
 
 /** Four values at an offset in bytes, or those that an order puts there. */

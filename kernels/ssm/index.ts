@@ -3,7 +3,7 @@
  * recurrence. One order for every output, one rounding per multiplication and addition: the plain twins in
  * src/engine/kernels/ssm.ts give the same bits.
  */
-import { exp4, total } from '../lowbit/vector';
+import { silu4, total } from '../lowbit/vector';
 
 /**
  * out = silu(bias + Σ weights[k] · tokens[k]) for channels, a multiple of four: the kernel − 1 tokens before, oldest first,
@@ -11,14 +11,11 @@ import { exp4, total } from '../lowbit/vector';
  */
 export function convolveToken(x: usize, history: usize, weights: usize, bias: usize, channels: i32, kernel: i32, out: usize): void {
   const row = <usize>channels << 2;
-  const one = f32x4.splat(1);
   for (let c: usize = 0; c < row; c += 16) {
     let sum = bias == 0 ? f32x4.splat(0) : v128.load(bias + c);
     for (let k = 0; k < kernel - 1; k++) sum = f32x4.add(sum, f32x4.mul(v128.load(weights + <usize>k * row + c), v128.load(history + <usize>k * row + c)));
     sum = f32x4.add(sum, f32x4.mul(v128.load(weights + <usize>(kernel - 1) * row + c), v128.load(x + c)));
-    const e = exp4(f32x4.neg(f32x4.abs(sum)));
-    const s = f32x4.div(v128.bitselect(e, one, f32x4.lt(sum, f32x4.splat(0))), f32x4.add(one, e));
-    v128.store(out + c, f32x4.mul(sum, s));
+    v128.store(out + c, silu4(sum));
   }
   if (kernel < 2) return;
   memory.copy(history, history + row, row * <usize>(kernel - 2));
