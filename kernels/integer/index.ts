@@ -5,6 +5,7 @@
  * covers is one run of memory; weights of a run are filled up with zeros to eight. Sums wrap around in 32 bits, whatever
  * their order: the plain twins in src/engine/integer/products.ts give the same integers.
  */
+import { whole } from '../lowbit/vector';
 
 /** i32 [channels, height, width] → i16 [tall, wide, channels], zeros around. */
 export function place(from: usize, channels: i32, height: i32, width: i32, top: i32, left: i32, tall: i32, wide: i32, to: usize): void {
@@ -19,12 +20,6 @@ export function place(from: usize, channels: i32, height: i32, width: i32, top: 
       }
     }
   }
-}
-
-// @ts-ignore: decorator
-@inline
-function total(v: v128): i32 {
-  return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1) + i32x4.extract_lane(v, 2) + i32x4.extract_lane(v, 3);
 }
 
 // @ts-ignore: decorator
@@ -61,10 +56,10 @@ export function convolve(x: usize, w: usize, outputs: i32, outY: i32, outX: i32,
             }
           }
         }
-        store<i32>(at, total(a)); store<i32>(at, total(e), 4);
-        if (count > 1) { store<i32>(at + plane, total(b)); store<i32>(at + plane, total(f), 4); }
-        if (count > 2) { store<i32>(at + 2 * plane, total(c)); store<i32>(at + 2 * plane, total(g), 4); }
-        if (count > 3) { store<i32>(at + 3 * plane, total(d)); store<i32>(at + 3 * plane, total(h), 4); }
+        store<i32>(at, whole(a)); store<i32>(at, whole(e), 4);
+        if (count > 1) { store<i32>(at + plane, whole(b)); store<i32>(at + plane, whole(f), 4); }
+        if (count > 2) { store<i32>(at + 2 * plane, whole(c)); store<i32>(at + 2 * plane, whole(g), 4); }
+        if (count > 3) { store<i32>(at + 3 * plane, whole(d)); store<i32>(at + 3 * plane, whole(h), 4); }
       }
       if (column == outX) continue;
       let a = i32x4.splat(0), b = a, c = a, d = a;
@@ -79,10 +74,10 @@ export function convolve(x: usize, w: usize, outputs: i32, outY: i32, outX: i32,
           }
         }
       }
-      store<i32>(at, total(a));
-      if (count > 1) store<i32>(at + plane, total(b));
-      if (count > 2) store<i32>(at + 2 * plane, total(c));
-      if (count > 3) store<i32>(at + 3 * plane, total(d));
+      store<i32>(at, whole(a));
+      if (count > 1) store<i32>(at + plane, whole(b));
+      if (count > 2) store<i32>(at + 2 * plane, whole(c));
+      if (count > 3) store<i32>(at + 3 * plane, whole(d));
     }
   }
 }

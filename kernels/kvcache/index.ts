@@ -13,7 +13,7 @@
  * ascending order, each operation rounded once: plain twins in src/engine/kernels/kvcache-plain.ts give the same bits.
  */
 import { fromHalf, toHalf } from '../ggml/half';
-import { exp4, highest, total } from '../lowbit/vector';
+import { exp4, highest, total, whole } from '../lowbit/vector';
 
 // @ts-ignore: decorator
 @inline
@@ -141,7 +141,7 @@ function dotKey(key: usize, query: usize, padded: usize, four: bool): f32 {
       sum = i32x4.add(sum, i32x4.add(i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(w), v128.load(x)), i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(w), v128.load(x, 16))));
     }
   }
-  return <f32>(i32x4.extract_lane(sum, 0) + i32x4.extract_lane(sum, 1) + i32x4.extract_lane(sum, 2) + i32x4.extract_lane(sum, 3));
+  return <f32>whole(sum);
 }
 
 /** out += scale · Σ weights · codes of a block's values. */

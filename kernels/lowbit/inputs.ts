@@ -1,5 +1,5 @@
 /** Inputs of products: tokens rounded by groups of 32 columns. */
-import { highest } from './vector';
+import { highest, whole } from './vector';
 
 /**
  * Bytes of a group of inputs:
@@ -20,10 +20,6 @@ export const sides: usize = 128;
 // @ts-ignore: decorator
 @inline
 function order(v: v128): v128 { return v128.shuffle<u8>(v, v, 0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15); }
-
-// @ts-ignore: decorator
-@inline
-function sumOf(v: v128): i32 { return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1) + i32x4.extract_lane(v, 2) + i32x4.extract_lane(v, 3); }
 
 /** Rounds `count` groups of floats to codes whose largest is `top`: 127, or 32639 whose high byte is 127 as well. */
 export function roundInputs(x: usize, count: i32, to: usize, top: i32): void {
@@ -52,11 +48,11 @@ export function roundInputs(x: usize, count: i32, to: usize, top: i32): void {
         v128.store(to + i, order(i8x16.narrow_i16x8_s(high, over)), 96);
       }
     }
-    const sum = sumOf(total);
+    const sum = whole(total);
     store<f32>(to, scale, sides);
     store<f32>(to, <f32>sum, sides + 4);
     store<i32>(to, -8 * sum, sides + 8);
-    store<f32>(to, <f32>sumOf(first), sides + 12);
+    store<f32>(to, <f32>whole(first), sides + 12);
     x += 128;
     to += inputBytes;
   }

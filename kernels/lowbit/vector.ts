@@ -1,4 +1,4 @@
-/** Vectors of four floats: their sum, their largest, and their exponentials, the same in every kernel. */
+/** Vectors of four: their sum, their largest, and their exponentials, the same in every kernel. */
 
 /** Σ over lanes as (0 + 2) + (1 + 3). */
 // @ts-ignore: decorator
@@ -6,6 +6,13 @@
 export function total(v: v128): f32 {
   const half = f32x4.add(v, v128.shuffle<i32>(v, v, 2, 3, 0, 1));
   return f32x4.extract_lane(half, 0) + f32x4.extract_lane(half, 1);
+}
+
+/** Σ over lanes of integers. */
+// @ts-ignore: decorator
+@inline
+export function whole(v: v128): i32 {
+  return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1) + i32x4.extract_lane(v, 2) + i32x4.extract_lane(v, 3);
 }
 
 /** The largest lane. */

@@ -16,7 +16,7 @@
  * integer times both scales, in float32 with one rounding per multiplication and addition. The plain twin in
  * src/engine/kernels/mixed-plain.ts gives the same bits.
  */
-import { highest } from '../lowbit/vector';
+import { highest, whole } from '../lowbit/vector';
 
 // @ts-ignore: decorator
 @inline
@@ -185,7 +185,7 @@ export function roundBlocks(x: usize, tokens: i32, blocks: i32, wide: usize, ord
         }
       }
       store<f32>(scales, scale);
-      store<i32>(lifts, i32x4.extract_lane(lift, 0) + i32x4.extract_lane(lift, 1) + i32x4.extract_lane(lift, 2) + i32x4.extract_lane(lift, 3));
+      store<i32>(lifts, whole(lift));
       scales += 4;
       lifts += 4;
     }
