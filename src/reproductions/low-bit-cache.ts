@@ -2,11 +2,13 @@
  * Attention of a whole text as it is with a cache of few bits: tokens that lie far enough back are seen as they come out
  * of it, the newest in float. Blocks of 32 tokens, scales and minima as halves, as the cache of the runtime has them.
  */
-import { GraphTape } from '../graph/gradient/tape.ts';
+import { attentionSites } from '../graph/attention.ts';
 import { int } from '../graph/build.ts';
-import type { Graph, Node } from '../graph/graph.ts';
+import { extend } from '../graph/extend.ts';
+import type { Tape } from '../graph/gradient/tape.ts';
+import type { Graph } from '../graph/graph.ts';
 import { linearSites, withMatrix } from '../graph/linear.ts';
-import { freshNames } from '../graph/rewrite.ts';
+import { redirectUses, removeDeadNodes } from '../graph/rewrite.ts';
 import { sortNodes, viewOf } from '../graph/traverse.ts';
 import { memoryTensor } from '../tensor-ref.ts';
 
@@ -28,28 +30,22 @@ export const heldInFewBits = (position: number): number => block * Math.max(0, M
 
 /** The graph of a Llama without a cache, as its texts are seen through one. */
 export function withLowBitCache(graph: Graph, { bits, keys, length, queries }: CacheRounding): Graph {
-  const view = viewOf(graph);
-  const tape = new GraphTape(freshNames(graph));
-  const replaced = new Map<Node, string>();
-  const held = tape.weight(memoryTensor('held', 'bool', [queries * length, length], heldMask(queries, length)));
-  const product = (left: string, right: string): string => tape.op('MatMul', [left, right]);
-  for (const softmax of graph.nodes.filter(({ op }) => op === 'Softmax')) {
-    const scores = view.producers.get(view.producers.get(softmax.inputs[0])!.inputs[0])!;
-    const mixed = view.onlyConsumer(softmax.outputs[0])!;
-    const turned = view.producers.get(scores.inputs[1])!;
-    const [query, key, value] = [scores.inputs[0], turned.inputs[0], mixed.inputs[1]];
-    const low = tape.op('Transpose', [appendRounding(tape, key, bits, keys === 'channel')], turned.attributes);
-    replaced.set(scores, tape.op('Where', [held, product(query, low), product(query, scores.inputs[1])]));
-    const zero = tape.constant(0);
-    const weights = softmax.outputs[0];
-    const old = product(tape.op('Where', [held, weights, zero]), appendRounding(tape, value, bits, false));
-    replaced.set(mixed, tape.op('Add', [old, product(tape.op('Where', [held, zero, weights]), value)]));
-  }
-  const names = new Map([...replaced].map(([node, name]) => [node.outputs[0], name]));
-  const own = tape.take();
-  const nodes = graph.nodes.filter((node) => !replaced.has(node)).map((node) => ({ ...node, inputs: node.inputs.map((name) => names.get(name) ?? name) }));
-  const next: Graph = { ...graph, nodes: [...nodes, ...own.map((node) => ({ ...node, inputs: node.inputs.map((name) => names.get(name) ?? name) }))], weights: new Map([...graph.weights, ...tape.weights]) };
-  return { ...next, nodes: sortNodes(next) };
+  const { producers } = viewOf(graph);
+  const { graph: extended, result: seen } = extend(graph, (tape) => {
+    const held = tape.weight(memoryTensor('held', 'bool', [queries * length, length], heldMask(queries, length)));
+    const product = (left: string, right: string): string => tape.op('MatMul', [left, right]);
+    return new Map(attentionSites(graph).flatMap(({ query, keys: turned, values, between, scores, mixed }) => {
+      const turn = producers.get(turned)!;
+      const low = tape.op('Transpose', [appendRounding(tape, turn.inputs[0], bits, keys === 'channel')], turn.attributes);
+      const both = tape.op('Where', [held, product(query, low), product(query, turned)]);
+      const zero = tape.constant(0);
+      const [weights] = between.at(-1)!.outputs;
+      const old = product(tape.op('Where', [held, weights, zero]), appendRounding(tape, values, bits, false));
+      return [[scores.outputs[0], both], [mixed.outputs[0], tape.op('Add', [old, product(tape.op('Where', [held, zero, weights]), values)])]] as const;
+    }));
+  });
+  const next = redirectUses(extended, seen);
+  return removeDeadNodes({ ...next, nodes: sortNodes(next) });
 }
 
 function heldMask(queries: number, length: number): Uint8Array {
@@ -59,7 +55,7 @@ function heldMask(queries: number, length: number): Uint8Array {
 }
 
 /** Values [batch, heads, tokens, channels] between minimum and maximum of each channel over a block of tokens, or of each token. */
-function appendRounding(tape: GraphTape, value: string, bits: number, channel: boolean): string {
+function appendRounding(tape: Tape, value: string, bits: number, channel: boolean): string {
   const half = (x: string): string => tape.op('Cast', [tape.op('Cast', [x], { to: int(10) })], { to: int(1) });
   const x = channel ? tape.op('Reshape', [value, tape.op('Concat', [tape.ints([-1, block]), tape.op('Shape', [value], { start: int(3), end: int(4) })], { axis: int(0) })]) : value;
   const extreme = (op: string): string => tape.op(op, [x, tape.ints([channel ? -2 : -1])], { keepdims: int(1) });
