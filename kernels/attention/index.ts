@@ -13,7 +13,7 @@
  * Sums over channels and keys of a tile ascend, in float32 or exactly in integers; a tile's output is added to what is
  * kept of earlier ones. Plain twins in src/engine/kernels/attention-plain.ts give the same bits.
  */
-import { exp4, highest, total } from '../lowbit/vector';
+import { exp4, highest, highest4, total } from '../lowbit/vector';
 import { byteTile, floatTile, nibbleTile } from './tiles';
 
 const tile: i32 = 64;
@@ -66,14 +66,7 @@ function largestOf(scores: usize, end: usize): v128 {
     high = f32x4.pmax(high, v128.load(scores + i));
     other = f32x4.pmax(other, v128.load(scores + i, 16));
   }
-  return acrossLanes(f32x4.pmax(high, other));
-}
-
-// @ts-ignore: decorator
-@inline
-function acrossLanes(high: v128): v128 {
-  high = f32x4.pmax(high, v128.shuffle<i32>(high, high, 2, 3, 0, 1));
-  return f32x4.pmax(high, v128.shuffle<i32>(high, high, 1, 0, 3, 2));
+  return highest4(f32x4.pmax(high, other));
 }
 
 /**

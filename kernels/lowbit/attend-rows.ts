@@ -1,5 +1,5 @@
 /** Attention of four tokens that follow each other: keys and values are read once for all of them. */
-import { exp4, total } from './vector';
+import { exp4, highest4, total } from './vector';
 
 /** Bytes of the weights of 16 positions. */
 const together: usize = 64;
@@ -118,8 +118,7 @@ function soften(scores: usize, count: i32, padded: i32): v128 {
   const end = <usize>padded << 2;
   let top = v128.load(scores);
   for (let i: usize = 16; i < end; i += 16) top = f32x4.pmax(top, v128.load(scores + i));
-  top = f32x4.pmax(top, v128.shuffle<i32>(top, top, 2, 3, 0, 1));
-  top = f32x4.pmax(top, v128.shuffle<i32>(top, top, 1, 0, 3, 2));
+  top = highest4(top);
   let norm = f32x4.splat(0);
   for (let i: usize = 0; i < end; i += 16) {
     const e = exp4(f32x4.pmax(f32x4.splat(-100), f32x4.sub(v128.load(scores + i), top)));

@@ -22,6 +22,14 @@ export function highest(v: v128): f32 {
   return max(max(f32x4.extract_lane(v, 0), f32x4.extract_lane(v, 1)), max(f32x4.extract_lane(v, 2), f32x4.extract_lane(v, 3)));
 }
 
+/** The same in every lane. */
+// @ts-ignore: decorator
+@inline
+export function highest4(high: v128): v128 {
+  high = f32x4.pmax(high, v128.shuffle<i32>(high, high, 2, 3, 0, 1));
+  return f32x4.pmax(high, v128.shuffle<i32>(high, high, 1, 0, 3, 2));
+}
+
 /** e^x for x in [−87, 0] and a little above: 2^n · p(r) with a polynomial of degree six; below −87 it is 0. */
 // @ts-ignore: decorator
 @inline
