@@ -13,7 +13,7 @@ import { trainBatchNorm } from '../graph/train-batchnorm.ts';
 import { uniform } from '../numeric/random.ts';
 import type { Batch, Dataset } from '../observe/data/index.ts';
 import { bitsInput, type AdaptiveNetwork } from './adaptive-bits.ts';
-import { scaleRateFactor } from './adaptive-rates.ts';
+import { scaleRateFactor, widthFactor } from './adaptive-rates.ts';
 import { fit, type FitOptions } from './fit.ts';
 import { adam, lazy, type Optimizer } from './optimizers.ts';
 import { trainableWeights } from './parameters.ts';
@@ -109,9 +109,11 @@ export async function openAdaptive(network: AdaptiveNetwork, float: Graph, optio
       factors: (step) => (options.scaleRates === 'same' ? undefined : (gradientOf) => {
         const gradients = options.scaleRates === 'printed' ? scales.map(gradientOf) : [];
         const bits = bitsAt(step);
-        if (scaleRateFactor(0, rate * schedule(step), gradients) === 0) still++;
+        // At the stored width; the others take a share of it.
+        const full = scaleRateFactor(0, rate * schedule(step), gradients);
+        if (full === 0) still++;
         return new Map(layers.flatMap(({ scale, steps: inputs }, layer): [string, number][] => {
-          const factor = scaleRateFactor(widths[0] - bits[layer], rate * schedule(step), gradients);
+          const factor = widthFactor(widths[0] - bits[layer]) * full;
           return [[scale, factor], [inputs, factor]];
         }));
       }),
