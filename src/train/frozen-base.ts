@@ -25,14 +25,13 @@ export interface FreezeOptions {
   readonly rank: number;
   /** Alternations of the decomposition; 0 rounds to nearest and starts adapters at zero. */
   readonly rounds: number;
-  onSite?(site: Linear, done: number, total: number): void;
 }
 
-export async function freezeBase(graph: Graph, sites: readonly Linear[], format: NumberFormat, { rank, rounds, onSite }: FreezeOptions): Promise<FrozenBase> {
+export async function freezeBase(graph: Graph, sites: readonly Linear[], format: NumberFormat, { rank, rounds }: FreezeOptions): Promise<FrozenBase> {
   const weights = new Map<string, QuantizedMatrix>();
   const starts = new Map<string, { readonly a: Float32Array; readonly b: Float32Array }>();
   let next = graph;
-  for (const [done, site] of sites.entries()) {
+  for (const site of sites) {
     const { id, rows, cols, transposed } = site;
     const values = await site.weightMatrix();
     const split = rounds === 0 ? undefined : decompose({ values, rows, cols, name: id }, format, Math.min(rank, rows, cols), { rounds, half: true });
@@ -43,7 +42,6 @@ export async function freezeBase(graph: Graph, sites: readonly Linear[], format:
       // The products of the decomposition are of the matrix [out, in]; the stored one may be its transpose.
       starts.set(id, transposed ? { a: transpose(split.right, split.rank, cols), b: transpose(split.left, rows, split.rank) } : { a: split.left, b: split.right });
     }
-    onSite?.(site, done + 1, sites.length);
   }
   return { graph: next, weights, start: (id) => starts.get(id) };
 }
