@@ -35,8 +35,8 @@ const errors = defineErrors('finetune', {
 
 export interface FinetuneHooks { readonly progress?: Progress }
 
-/** A file that is written, and how it holds weights and activations. */
-interface Planned { readonly file: string; readonly label: string; readonly weights: string; readonly activations: string }
+/** A file that is written, and how it holds weights. */
+interface Planned { readonly file: string; readonly label: string; readonly weights: string }
 
 /** What one arm of a run trains: the network in its low-bit form, or the float control. Its files come in the order in which training gives them. */
 interface Arm { readonly label: string; readonly files: readonly Planned[]; /** Holds all widths and goes with the others; not judged. */ readonly switched?: string }
@@ -74,7 +74,7 @@ export async function finetune(request: FinetuneRequest, { progress = silentProg
         tensors: tensors[i], histograms: [], verdict: verdictOf({ file, target: 'onnx', format: weights, size: files[0].bytes, bitsPerWeight: bits }, judged?.[at]), snippet: snippets[at],
         notes: [
           `trained for ${losses.length} steps in ${seconds.toFixed(0)} s; loss ${losses[0]?.toPrecision(3)} to ${tail(losses).toPrecision(3)}`,
-          ...(arm.switched === undefined ? [] : [`${arm.switched} computes the same where its input \`bits\` gives every layer ${Number(/\d/.exec(label)![0])}, and takes other widths as well`]),
+          ...(arm.switched === undefined ? [] : [`${arm.switched} computes the same where its input \`bits\` gives every layer ${bitsOf(weights)}, and takes other widths as well`]),
         ],
       };
     })));
@@ -93,13 +93,13 @@ function tail(losses: readonly number[]): number {
 }
 
 function armsOf(model: SourceModel, settings: FinetuneSettings): Arm[] {
-  const { weights, activations, recipe, widths } = settings;
-  const planned = (label: string, w: string, a: string): Planned => ({ file: `${model.name}-${label}.onnx`, label, weights: w === 'float' ? 'f32' : w, activations: a });
+  const { weights, recipe, widths } = settings;
+  const planned = (label: string, w: string): Planned => ({ file: `${model.name}-${label}.onnx`, label, weights: w === 'float' ? 'f32' : w });
   const label = labelOf(settings);
   const main: Arm = recipe === 'double-rounding'
-    ? { label: 'switchable', switched: `${model.name}-switchable.onnx`, files: widths.map((width) => planned(`w${width}a${width}`, `int${width}/channel`, `int${width}/tensor`)) }
-    : { label, files: [planned(label, weights, activations)] };
-  return settings.control && main.label !== 'float' ? [main, { label: 'float', files: [planned('float', 'float', 'float')] }] : [main];
+    ? { label: 'switchable', switched: `${model.name}-switchable.onnx`, files: widths.map((width) => planned(`w${width}a${width}`, `int${width}/channel`)) }
+    : { label, files: [planned(label, weights)] };
+  return settings.control && main.label !== 'float' ? [main, { label: 'float', files: [planned('float', 'float')] }] : [main];
 }
 
 /** Every file of an arm. */
