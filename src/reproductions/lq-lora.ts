@@ -19,7 +19,7 @@ import { classification } from '../train/objective.ts';
 import { adamw } from '../train/optimizers.ts';
 import { cosine, withWarmup } from '../train/schedules.ts';
 import { Trainer } from '../train/trainer.ts';
-import { addBranches } from '../transform/add-branch.ts';
+import { addBranches, branchBits } from '../transform/add-branch.ts';
 import { distances, logitsOf, openLlama, window, type JudgedWindow, type LlamaHost } from './data/llama-node.ts';
 import { check, measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 
@@ -57,7 +57,7 @@ async function run({ seeds, threads, full, say }: ReproductionContext): Promise<
       checks: [...reconstructionChecks(parts), ...untrainedChecks(arms), ...trainedChecks(runs), ...program],
       protocol: sizes,
       notes: [
-        `host-llama-shakespeare, the matrices of its layers; tables and norms stay float; NF with blocks of 64, 8-bit scales in super-blocks of 256, bfloat16 largest scales: 0.126 bits a weight beside the codes; branches in half precision add ${branchBits(sites).toFixed(2)} bits a weight on matrices this small, which as in the paper are not counted`,
+        `host-llama-shakespeare, the matrices of its layers; tables and norms stay float; NF with blocks of 64, 8-bit scales in super-blocks of 256, bfloat16 largest scales: 0.126 bits a weight beside the codes; branches in half precision add ${branchBitsAWeight(sites).toFixed(2)} bits a weight on matrices this small, which as in the paper are not counted`,
         `Fisher diagonals from ${sizes['Fisher sequences']} windows of training text; KL to the float model of the written ONNX file, the branch in float beside the codes, spread over windows`,
         `training: adapters alone, AdamW at ${rate} with warm-up and cosine, the same windows and steps in both arms of a seed; judged by what the trained graph computes, spread over seeds`,
       ],
@@ -67,8 +67,8 @@ async function run({ seeds, threads, full, say }: ReproductionContext): Promise<
   }
 }
 
-const branchBits = (sites: readonly Linear[]): number =>
-  sites.reduce((sum, { rows, cols }) => sum + 16 * rank * (rows + cols), 0) / sites.reduce((sum, { rows, cols }) => sum + rows * cols, 0);
+const branchBitsAWeight = (sites: readonly Linear[]): number =>
+  branchBits(sites.map((site) => ({ sites: [site], branch: { rank } }))) / sites.reduce((sum, { rows, cols }) => sum + rows * cols, 0);
 
 interface Network {
   readonly host: LlamaHost;

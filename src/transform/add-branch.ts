@@ -26,6 +26,10 @@ export interface Branched {
   readonly bare: ReadonlyMap<string, string>;
 }
 
+/** Bits that branches take in a file. */
+export const branchBits = (groups: readonly { readonly sites: readonly Linear[]; readonly branch: Pick<Branch, 'rank'> }[]): number =>
+  groups.reduce((sum, { sites, branch: { rank } }) => sum + 16 * rank * (sites[0].cols + sites.reduce((rows, site) => rows + site.rows, 0)), 0);
+
 export function addBranches(graph: Graph, groups: readonly BranchedLayers[]): Branched {
   const fresh = freshNames(graph);
   const added: Node[] = [];

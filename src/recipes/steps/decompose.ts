@@ -10,7 +10,7 @@ import type { Linear } from '../../graph/linear.ts';
 import { firstBatches } from '../../observe/few-batches.ts';
 import { decompose, type DecomposeOptions } from '../../round/lq-decompose.ts';
 import { fisherDiagonals, isText } from '../../train/fisher.ts';
-import { addBranches } from '../../transform/add-branch.ts';
+import { addBranches, branchBits } from '../../transform/add-branch.ts';
 import { turnable } from '../../transform/rotate.ts';
 import type { Step } from '../recipe.ts';
 import type { RecipeState, StepContext, StepRunner } from '../state.ts';
@@ -35,14 +35,13 @@ export const decomposeWeights: StepRunner<'decompose'> = async (state, settings,
     onLine?.(`[${String(done + 1).padStart(4)}/${sites.length}] ${site.id}: ${errors.length} alternations, error ${(Math.min(...errors) / errors[0]).toFixed(3)} of the first`);
   }
   const { graph, kept } = addBranches(state.graph, split);
-  const bits = split.reduce((sum, { sites: [site], branch: { rank } }) => sum + 16 * rank * (site.rows + site.cols), 0);
   const weights = sites.reduce((sum, { rows, cols }) => sum + rows * cols, 0);
   return {
     ...next, graph, kept: new Set([...state.kept, ...kept]), ...(allocation === undefined ? {} : { allocation }),
     notes: [
       ...state.notes, ...(settings.sequences > 0 && fisher === undefined ? ['Fisher weights are of text alone: here all errors weigh alike'] : []),
       ...(allocation === undefined ? [] : [`formats by the error of decompositions${fisher === undefined ? '' : ' under Fisher weights'}: ${allocation.bitsPerWeight.toFixed(3)} bits per weight`]),
-      `${split.length} float branches of rank ${settings.rank} add ${(bits / Math.max(1, weights)).toFixed(3)} bits a weight in half precision`,
+      `${split.length} float branches of rank ${settings.rank} add ${(branchBits(split) / Math.max(1, weights)).toFixed(3)} bits a weight in half precision`,
     ],
   };
 };

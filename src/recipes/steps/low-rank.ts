@@ -1,6 +1,6 @@
 /** Weights split into a float branch of low rank and a rest that is rounded. */
 import { observeInputRows } from '../../observe/input-rows.ts';
-import { addBranches, type BranchedLayers } from '../../transform/add-branch.ts';
+import { addBranches, branchBits, type BranchedLayers } from '../../transform/add-branch.ts';
 import { openProducts } from '../../transform/layer-error.ts';
 import { splitLowRank } from '../../transform/low-rank.ts';
 import type { StepRunner } from '../state.ts';
@@ -26,10 +26,9 @@ export const lowRank: StepRunner<'low-rank'> = async (state, { step, rank, round
   const { graph, kept, bare } = addBranches(state.graph, branched);
   await keepsFunction(state, graph, context);
   const activations = new Map([...state.activations].map(([output, format]) => [bare.get(output) ?? output, format]));
-  const bits = branched.reduce((sum, { sites, branch }) => sum + 16 * branch.rank * (sites[0].cols + sites.reduce((rows, site) => rows + site.rows, 0)), 0);
   const weights = branched.reduce((sum, { sites }) => sum + sites.reduce((count, site) => count + site.rows * site.cols, 0), 0);
   return {
     ...state, graph, activations, kept: new Set([...state.kept, ...kept]),
-    notes: [...state.notes, `${branched.length} float branches of rank ${[...new Set(branched.map(({ branch }) => branch.rank))].sort((a, b) => a - b).join(', ')}: ${(bits / Math.max(1, weights)).toFixed(3)} bits a weight in half precision`],
+    notes: [...state.notes, `${branched.length} float branches of rank ${[...new Set(branched.map(({ branch }) => branch.rank))].sort((a, b) => a - b).join(', ')}: ${(branchBits(branched) / Math.max(1, weights)).toFixed(3)} bits a weight in half precision`],
   };
 };
