@@ -14,8 +14,8 @@ const errors = defineErrors('unroll', {
   shape: (f: { node: string; value: string }) => [`the shape of ${f.value} (${f.node}) is not known`, 'bind the symbolic dimensions of the inputs first'],
 });
 
-/** What one direction multiplies states with, [H, G·H], and adds to the products, [G·H] or none. */
-interface Direction { readonly states: string; readonly stateBias: string }
+/** What one direction multiplies states with, [H, G·H], and adds to the products, [G·H] or none; its activations. */
+interface Direction { readonly states: string; readonly stateBias: string; readonly activations: readonly string[] }
 /** Projected inputs [N, G·H] of a step and the states before it, to the states after it. */
 type Step = (own: Unroller, projected: string, state: readonly string[], direction: Direction) => readonly string[];
 
@@ -23,13 +23,13 @@ interface Kind { readonly gates: number; readonly activations: readonly string[]
 
 const lstm: Step = (own, projected, [h, c], direction) => {
   const [i, o, f, g] = own.parts(own.sum(projected, own.recurrent(h, direction)), 4);
-  const [gate, inner, outer] = own.activations;
+  const [gate, inner, outer] = direction.activations;
   const cell = own.op('Add', [own.op('Mul', [own.act(gate, f), c]), own.op('Mul', [own.act(gate, i), own.act(inner, g)])]);
   return [own.op('Mul', [own.act(gate, o), own.act(outer, cell)]), cell];
 };
 
 const gru: Step = (own, projected, [h], direction) => {
-  const [gate, inner] = own.activations;
+  const [gate, inner] = direction.activations;
   const [xz, xr, xh] = own.parts(projected, 3);
   const [hz, hr, hh] = own.parts(own.recurrent(h, direction), 3);
   const [z, r] = [own.act(gate, own.sum(xz, hz)), own.act(gate, own.sum(xr, hr))];
@@ -37,7 +37,7 @@ const gru: Step = (own, projected, [h], direction) => {
   return [own.op('Add', [fresh, own.op('Mul', [z, own.op('Sub', [h, fresh])])])];
 };
 
-const rnn: Step = (own, projected, [h], direction) => [own.act(own.activations[0], own.sum(projected, own.recurrent(h, direction)))];
+const rnn: Step = (own, projected, [h], direction) => [own.act(direction.activations[0], own.sum(projected, own.recurrent(h, direction)))];
 
 const kinds: Readonly<Record<string, Kind>> = {
   LSTM: { gates: 4, activations: ['Sigmoid', 'Tanh', 'Tanh'], states: 2, step: lstm },
@@ -72,7 +72,6 @@ class Unroller {
   readonly #kind: Kind;
   readonly #tape: GraphTape;
   readonly #size: { readonly steps: number; readonly batch: number; readonly hidden: number };
-  #direction = 0;
 
   constructor(node: Node, kind: Kind, tape: GraphTape, shapeOf: (value: string) => readonly number[]) {
     this.#node = node;
@@ -96,7 +95,6 @@ class Unroller {
     return named?.kind === 'strings' ? named.value : [...this.#kind.activations, ...this.#kind.activations];
   }
 
-  get activations(): readonly string[] { return this.#allActivations().slice(this.#direction * this.#kind.activations.length); }
   /** A GRU that multiplies the state by its matrix before it is reset. */
   get isLinearFirst(): boolean { return this.#node.attributes.linear_before_reset?.value === 1; }
 
@@ -140,14 +138,13 @@ class Unroller {
 
   /** One direction: the state [N, H] after every step, in the order of the sequence, and all states after the last. */
   #run(direction: number, isReversed: boolean): { readonly all: readonly string[]; readonly last: readonly string[] } {
-    this.#direction = direction;
     const { inputs } = this.#node;
     const { steps, batch, hidden } = this.#size;
-    const { gates } = this.#kind;
+    const { gates, activations } = this.#kind;
     const tape = this.#tape;
     const bias = (inputs[3] ?? '') === '' ? undefined : this.#at(inputs[3], direction);
     const half = (index: number): string => (bias === undefined ? '' : tape.op('Slice', [bias, tape.ints([index * gates * hidden]), tape.ints([(index + 1) * gates * hidden])]));
-    const own: Direction = { states: this.#turned(this.#at(inputs[2], direction), [1, 0]), stateBias: half(1) };
+    const own: Direction = { states: this.#turned(this.#at(inputs[2], direction), [1, 0]), stateBias: half(1), activations: this.#allActivations().slice(direction * activations.length) };
     const product = tape.op('MatMul', [inputs[0], this.#turned(this.#at(inputs[1], direction), [1, 0])]);
     const projected = bias === undefined ? product : this.sum(product, half(0));
     let state: readonly string[] = Array.from({ length: this.#kind.states }, (_, i) => ((inputs[5 + i] ?? '') === ''
