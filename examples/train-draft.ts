@@ -17,7 +17,7 @@ import { saveLanguageModel } from '../src/jobs/save-language-model-node.ts';
 import { openLanguageModel } from '../src/models/language-model.ts';
 import { initialLlama, withTrainedWeights } from '../src/models/llama-init.ts';
 import { openTokenizer } from '../src/models/tokenizer.ts';
-import { logSoftmax } from '../src/numeric/distribution.ts';
+import { argMax, logSoftmax } from '../src/numeric/distribution.ts';
 import { tokenWindows } from '../src/observe/data/index.ts';
 import { openGraph } from '../src/observe/taps.ts';
 import { fit } from '../src/train/fit.ts';
@@ -55,7 +55,7 @@ for (let at = 0; at + window < Math.min(heldout.length, 100 * window); at += win
   for (let t = 0; t < window; t++, positions++) {
     const [a, b] = [p, q].map((logits) => logSoftmax(logits, t * 1024, 1024));
     a.forEach((value, id) => { accepted += Math.min(Math.exp(value), Math.exp(b[id])); });
-    equal += a.indexOf(Math.max(...a)) === b.indexOf(Math.max(...b)) ? 1 : 0;
+    equal += argMax(a) === argMax(b) ? 1 : 0;
   }
 }
 console.log(`held out: ${(accepted / positions).toFixed(3)} of drawn tokens accepted, ${(equal / positions).toFixed(3)} first choices equal; trained in ${seconds()}`);

@@ -16,6 +16,7 @@ import { saveLanguageModel } from '../src/jobs/save-language-model-node.ts';
 import { openLanguageModel, type LanguageModel } from '../src/models/language-model.ts';
 import { initialLlama, withTrainedWeights } from '../src/models/llama-init.ts';
 import type { LlamaConfig } from '../src/models/llama-config.ts';
+import { argMax } from '../src/numeric/distribution.ts';
 import { answerRows, answersOf, film, filmTokens, questions, vocabulary, wholeFilm } from '../src/reproductions/data/moving-digits.ts';
 import { LlamaDecoder } from '../src/runtime/llama-decoder.ts';
 import { crossEntropy } from '../src/train/losses.ts';
@@ -23,6 +24,7 @@ import { adamw } from '../src/train/optimizers.ts';
 import { trainableWeights } from '../src/train/parameters.ts';
 import { cosine, withWarmup } from '../src/train/schedules.ts';
 import { Trainer } from '../src/train/trainer.ts';
+import { progress } from './shared/progress.ts';
 
 const [folder = 'out/moving-digits', short = '1200', whole = '150', from] = process.argv.slice(2);
 const [batch, rate, patchShare, threads] = [8, 2e-3, 0.5, Number(process.env.FEWBIT_THREADS ?? 2)];
@@ -58,14 +60,13 @@ async function judge(model: LanguageModel, frames: number, count: number): Promi
     const logits = decoder.feed(tokens.slice(0, -1), { all: true });
     answerRows(frames).forEach((row, q) => {
       const scores = answersOf(q).map((id) => logits[row * vocabulary + id]);
-      if (scores.indexOf(Math.max(...scores)) === answers[q]) right[q]++;
+      if (argMax(scores) === answers[q]) right[q]++;
     });
   }
   return questions.map(({ name }, q) => `${name} ${((100 * right[q]) / count).toFixed(0)} %`).join(', ');
 }
 
-const started = performance.now();
-const seconds = (): string => `${((performance.now() - started) / 1000).toFixed(0)} s`;
+const { seconds } = progress(steps);
 let model = from === undefined
   ? initialLlama('moving-digits', { vocabulary, hidden: 128, intermediate: 256, layers: 4, heads: 2, context: filmTokens() }, { seed: 0 })
   : await openLanguageModel(await openFolder(from));
