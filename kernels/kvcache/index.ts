@@ -47,42 +47,34 @@ function code(x: f32, minimum: f32, scale: f32, levels: f32): u32 {
   return scale > 0 ? <u32>min(max(nearest((x - minimum) / scale), <f32>0), levels) : 0;
 }
 
+/** Rounds a group of `count` floats, `apart` bytes from each other: a channel of keys or a position of values. */
+// @ts-ignore: decorator
+@inline
+function encodeGroup(x: usize, apart: usize, count: usize, codes: usize, padded: usize, sides: usize, groups: usize, group: usize, isValue: bool, four: bool): void {
+  const levels: f32 = four ? 15 : 255;
+  let low: f32 = Infinity, high: f32 = -Infinity;
+  for (let i: usize = 0; i < count; i++) {
+    const value = load<f32>(x + i * apart);
+    low = min(low, value);
+    high = max(high, value);
+  }
+  const s = finiteHalf((high - low) / levels), m = finiteHalf(low);
+  store<u16>(sides + 2 * group, <u16>s);
+  store<u16>(sides + 2 * groups + 2 * group, <u16>m);
+  const scale = fromHalf(s), minimum = fromHalf(m);
+  for (let i: usize = 0; i < count; i++, x += apart) put(codes, padded, isValue ? group : i, isValue ? i : group, isValue, four, code(load<f32>(x), minimum, scale, levels));
+}
+
 /** Rounds the rows of 32 positions, `stride` bytes apart, into a block. */
 // @ts-ignore: decorator
 @inline
 function encode(keys: usize, values: usize, stride: usize, width: usize, block: usize, four: bool): void {
   const padded = (width + 31) & ~31;
-  const levels: f32 = four ? 15 : 255;
   const codes = four ? positions * padded >> 1 : positions * padded;
   const valueBlock = block + codes + 4 * padded;
   memory.fill(block, 0, codes + 4 * padded + codes + 4 * positions);
-  for (let c: usize = 0; c < width; c++) {
-    let low: f32 = Infinity, high: f32 = -Infinity;
-    for (let p: usize = 0; p < positions; p++) {
-      const x = load<f32>(keys + p * stride + 4 * c);
-      low = min(low, x);
-      high = max(high, x);
-    }
-    const s = finiteHalf((high - low) / levels), m = finiteHalf(low);
-    store<u16>(block + codes + 2 * c, <u16>s);
-    store<u16>(block + codes + 2 * padded + 2 * c, <u16>m);
-    const scale = fromHalf(s), minimum = fromHalf(m);
-    for (let p: usize = 0; p < positions; p++) put(block, padded, p, c, false, four, code(load<f32>(keys + p * stride + 4 * c), minimum, scale, levels));
-  }
-  for (let p: usize = 0; p < positions; p++) {
-    const row = values + p * stride;
-    let low: f32 = Infinity, high: f32 = -Infinity;
-    for (let c: usize = 0; c < width; c++) {
-      const x = load<f32>(row + 4 * c);
-      low = min(low, x);
-      high = max(high, x);
-    }
-    const s = finiteHalf((high - low) / levels), m = finiteHalf(low);
-    store<u16>(valueBlock + codes + 2 * p, <u16>s);
-    store<u16>(valueBlock + codes + 2 * positions + 2 * p, <u16>m);
-    const scale = fromHalf(s), minimum = fromHalf(m);
-    for (let c: usize = 0; c < width; c++) put(valueBlock, padded, p, c, true, four, code(load<f32>(row + 4 * c), minimum, scale, levels));
-  }
+  for (let c: usize = 0; c < width; c++) encodeGroup(keys + 4 * c, stride, positions, block, padded, block + codes, padded, c, false, four);
+  for (let p: usize = 0; p < positions; p++) encodeGroup(values + p * stride, 4, width, valueBlock, padded, valueBlock + codes, positions, p, true, four);
 }
 
 export function encode4(keys: usize, values: usize, stride: usize, width: i32, block: usize): void {
@@ -116,13 +108,14 @@ function round16(x: usize, count: usize, top: v128, codes: usize): f32 {
   return amax / <f32>32767;
 }
 
-/** Sums of pairs of products of 16-bit words with the nibbles of eight words. */
+/** One of the four nibbles of each of eight words. */
 // @ts-ignore: decorator
 @inline
 function nibble(w: v128, n: i32): v128 {
   return n == 3 ? i16x8.shr_u(w, 12) : v128.and(n == 0 ? w : i16x8.shr_u(w, 4 * n), i16x8.splat(15));
 }
 
+/** Σ of a key's codes times 16-bit words. */
 // @ts-ignore: decorator
 @inline
 function dotKey(key: usize, query: usize, padded: usize, four: bool): f32 {
