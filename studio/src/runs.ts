@@ -3,6 +3,7 @@
  * request, and the build of this page. Who works in a folder, or shows what lies in it, holds a lock of its name, so that
  * other tabs leave it alone. A page that was reloaded finds what was interrupted, and what was finished and not saved.
  */
+import { opfsStore } from '../../src/jobs/opfs-store.ts';
 import type { Given, MadeFile, Request } from './protocol.ts';
 
 /** Where the model came from, as far as that can be kept: dropped files must be given again. */
@@ -93,11 +94,6 @@ export async function leftRuns(): Promise<Run[]> {
 
 /** Files of a finished run, by reference: none is read before it is saved. */
 export async function filesOf({ id, made = [] }: Run): Promise<MadeFile[]> {
-  const folder = (await folderOf(id))!;
-  return Promise.all(made.map(async (path) => {
-    const parts = path.split('/');
-    let at = folder;
-    for (const part of parts.slice(0, -1)) at = await at.getDirectoryHandle(part);
-    return { path, blob: await (await at.getFileHandle(parts.at(-1)!)).getFile() };
-  }));
+  const { read } = opfsStore((await folderOf(id))!);
+  return Promise.all(made.map(async (path) => ({ path, blob: await read(path) })));
 }
