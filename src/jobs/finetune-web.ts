@@ -7,7 +7,7 @@ import type { Dataset } from '../observe/data/index.ts';
 import { openGraph } from '../observe/taps.ts';
 import { bitsOf, finetuneSettings, type FinetuneRequest } from './finetune-settings.ts';
 import { silentProgress, type Progress } from './progress.ts';
-import { modern } from './recipe-runner.ts';
+import { modernModel } from './recipe-runner.ts';
 import { checkSettings } from './settings.ts';
 import type { SourceModel } from './source.ts';
 import { openBlobs, type NamedBlob } from './source-web.ts';
@@ -41,8 +41,7 @@ export interface WebFinetuned extends WebTrainedFile {
 
 /** Trains a model for its low-bit form. */
 export async function finetuneFiles(files: readonly NamedBlob[], request: WebFinetuneRequest, { engine, data, evaluation, progress = silentProgress }: WebFinetuneOptions): Promise<WebFinetuned> {
-  const opened = await openBlobs(files);
-  const model = opened.kind === 'lm' ? opened : { ...opened, graph: await modern(opened.graph) };
+  const model = await modernModel(await openBlobs(files));
   const settings = checkSettings(finetuneSettings, { ...request, model: model.name, output: '.', data: data.name });
   const prepared = await prepareTraining(model, data, { ...settings, threads: 1, engine, weightBits: bitsOf(settings.weights), activationBits: bitsOf(settings.activations) });
   const losses: number[] = [];

@@ -11,7 +11,7 @@ import { outputSpecs } from './outputs.ts';
 import { planOutputs, type PlannedPart } from './plan.ts';
 import { secondsOf } from './plan-time.ts';
 import { silentProgress, type Progress } from './progress.ts';
-import { modern, recipeRunner } from './recipe-runner.ts';
+import { modernModel, recipeRunner } from './recipe-runner.ts';
 import type { PlannedOutput } from './result.ts';
 import { parseSettings, type QuantizeRequest, type QuantizeSettings } from './settings.ts';
 import type { SourceModel } from './source.ts';
@@ -75,8 +75,7 @@ const noEngine: Engine = { name: 'none', open: async () => { throw errors.noEngi
 interface Prepared { readonly model: SourceModel; readonly settings: QuantizeSettings; readonly parts: readonly PlannedPart[]; readonly plan: WebPlan }
 
 async function prepare(given: readonly NamedBlob[] | Folder, request: WebRequest, threads: number, data: string | undefined): Promise<Prepared> {
-  const opened = await openModelIn('list' in given ? given : blobFolder(given));
-  const model = opened.kind === 'lm' ? opened : { ...opened, graph: await modern(opened.graph) };
+  const model = await modernModel(await openModelIn('list' in given ? given : blobFolder(given)));
   const settings = parseSettings({ ...request, model: model.name, output: '.', verdict: false, threads, ...(data === undefined ? {} : { data }) });
   const specs = outputSpecs(model, settings);
   const parts = await planOutputs(model, specs, settings, targetWriters);

@@ -28,6 +28,9 @@ import type { OutputSpec } from './target.ts';
 export const modern = async (graph: Graph): Promise<Graph> =>
   removeIdentities(await foldConstants(await upgradeOpset(graph, Math.max(21, graph.opset.get('') ?? 21))));
 
+/** The same model, a plain graph brought up to date; those of language models are made here. */
+export const modernModel = async (model: SourceModel): Promise<SourceModel> => (model.kind === 'lm' ? model : { ...model, graph: await modern(model.graph) });
+
 export interface RecipeRunnerOptions {
   readonly engine: Engine;
   /** Calibration feeds, started again for each pass. */

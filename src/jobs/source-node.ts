@@ -13,7 +13,7 @@ import type { ByteSource } from '../files/source.ts';
 import { openGgufLanguageModel } from '../models/gguf-model.ts';
 import { openLanguageModel } from '../models/language-model.ts';
 import { silentProgress, type Progress } from './progress.ts';
-import { modern } from './recipe-runner.ts';
+import { modernModel } from './recipe-runner.ts';
 import { graphSource, languageSource, type SourceModel } from './source.ts';
 
 const errors = defineErrors('source', {
@@ -91,9 +91,8 @@ export async function openSource(model: string, progress: Progress = silentProgr
 /** As `openSource`; plain graphs are brought to one operator set, with constants folded: real files arrive at old ones. */
 export async function openModern(model: string, progress: Progress = silentProgress): Promise<SourceModel> {
   const opened = await openSource(model, progress);
-  if (opened.kind === 'lm') return opened;
   try {
-    return { ...opened, graph: await modern(opened.graph) };
+    return await modernModel(opened);
   } catch (error) {
     await opened.close();
     throw error;

@@ -3,7 +3,7 @@ import { frontOf, pointOf, uniformChoice, type AllocationBudget, type LayerOptio
 import { parseFormat } from '../../src/formats/registry.ts';
 import { linearSites } from '../../src/graph/linear.ts';
 import { isTooShort, keepsFloat } from '../../src/jobs/keep.ts';
-import { modern } from '../../src/jobs/recipe-runner.ts';
+import { modernModel } from '../../src/jobs/recipe-runner.ts';
 import { schemeForBits, type Target } from '../../src/jobs/schemes.ts';
 import { storageOf } from '../../src/jobs/storage-cost.ts';
 import { tensorView } from '../../src/jobs/tensor-view.ts';
@@ -14,8 +14,7 @@ import { opened, type Tell } from './worker-desk.ts';
 const anyBudget = 4.5;
 
 export async function frontFor({ to, keep }: Calls['front']['give'], tell: Tell): Promise<Front> {
-  const { model: source } = opened();
-  const model = source.kind === 'lm' ? source : { ...source, graph: await modern(source.graph) };
+  const model = await modernModel(opened().model);
   const scheme = schemeForBits(anyBudget, to as Target, model.kind);
   const formats = scheme.budget!.formats.map((name) => parseFormat(name));
   const kept = keep === '' ? [] : keep.split(',').map((name) => name.trim());
