@@ -4,7 +4,7 @@ import type { TensorView } from '../../src/jobs/tensor-view.ts';
 import type { StudioWorker } from './client.ts';
 import { compared } from './presets.ts';
 import type { HeatMap, OpenedModel } from './protocol.ts';
-import { size } from './words.ts';
+import { namesIn, size } from './words.ts';
 
 /** Brings the plots with it. */
 const LayerPicture = lazy(async () => ({ default: (await import('./layer-picture.tsx')).LayerPicture }));
@@ -13,9 +13,6 @@ const HeatMapPicture = lazy(async () => ({ default: (await import('./heat-map.ts
 
 /** Rows in the page at once; a search narrows what is beyond. */
 const shown = 60;
-
-/** Names in the list of layers that stay float. */
-const namesIn = (keep: string): string[] => keep.split(',').map((name) => name.trim()).filter((name) => name !== '');
 
 export function Tensors({ model, worker, keep, onKeep }: { readonly model: OpenedModel; readonly worker: StudioWorker; readonly keep: string; readonly onKeep: (keep: string) => void }): ReactNode {
   const kept = namesIn(keep);

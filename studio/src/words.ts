@@ -1,7 +1,10 @@
-/** Numbers as people read them. */
+/** Numbers as people read them, and lists as they write them. */
 export function size(bytes: number): string {
   for (const [unit, scale] of [['GB', 1e9], ['MB', 1e6], ['kB', 1e3]] as const) if (bytes >= scale) return `${(bytes / scale).toPrecision(3)} ${unit}`;
   return `${bytes} bytes`;
 }
 
 export const duration = (seconds: number): string => (seconds < 90 ? `${Math.ceil(seconds)} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`);
+
+/** Names in the list of layers that stay float. */
+export const namesIn = (keep: string): string[] => keep.split(',').map((name) => name.trim()).filter((name) => name !== '');

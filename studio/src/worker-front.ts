@@ -9,6 +9,7 @@ import { storageOf } from '../../src/jobs/storage-cost.ts';
 import { tensorView } from '../../src/jobs/tensor-view.ts';
 import type { Calls, Front } from './protocol.ts';
 import { opened, type Tell } from './worker-desk.ts';
+import { namesIn } from './words.ts';
 
 /** Any fraction names the formats that budgets choose from. */
 const anyBudget = 4.5;
@@ -17,7 +18,7 @@ export async function frontFor({ to, keep }: Calls['front']['give'], tell: Tell)
   const model = await modernModel(opened().model);
   const scheme = schemeForBits(anyBudget, to as Target, model.kind);
   const formats = scheme.budget!.formats.map((name) => parseFormat(name));
-  const kept = keep === '' ? [] : keep.split(',').map((name) => name.trim());
+  const kept = namesIn(keep);
   const storage = storageOf(model, scheme, kept);
   const sites = [...new Map(linearSites(model.graph).map((site) => [site.id, site])).values()]
     .filter((site) => site.kind !== 'Gather' && !keepsFloat(site.id, site.node.name, kept) && !isTooShort(site, parseFormat(scheme.weights)) && formats.some((format) => format.refuses(site.rows, site.cols) === undefined));
