@@ -7,15 +7,6 @@ const examples: readonly { readonly name: string; readonly what: string; readonl
   { name: 'Llama on Shakespeare', what: 'a language model of 3.6 million weights', paths: ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'].map((file) => `host-llama-shakespeare/${file}`) },
 ];
 
-/** Sample inputs beside the page, as if they had been chosen. */
-export async function exampleFiles(paths: readonly string[]): Promise<FileRef[]> {
-  return Promise.all(paths.map(async (path) => {
-    const answer = await fetch(`examples/${path}`);
-    if (!answer.ok) throw new Error(`${path}: the server answers ${answer.status}`);
-    return { name: path, blob: await answer.blob() };
-  }));
-}
-
 /** All files of what was dropped, folders with what they hold. */
 async function dropped(items: DataTransferItemList): Promise<FileRef[]> {
   const entries = [...items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);

@@ -1,6 +1,6 @@
 /** What was made: files to take, what they lost by the judgement of this page's engine, and answers to the user's own inputs. */
 import { useState, type ReactNode } from 'react';
-import { exampleFiles } from './open.tsx';
+import { exampleFiles } from './examples.ts';
 import type { Continuation, FileRef, JudgedFile, Judgement, Made, OpenedModel, Request, SeenSample } from './protocol.ts';
 import { exampleData, inputsHint, SampleInputs } from './sample-inputs.tsx';
 import { save } from './save.ts';

@@ -1,6 +1,7 @@
 /** Inputs that a person brings: files or a folder of images, and how images become inputs. */
 import { useRef, type ReactNode } from 'react';
-import { chosen, exampleFiles } from './open.tsx';
+import { exampleFiles } from './examples.ts';
+import { chosen } from './open.tsx';
 import type { FileRef, OpenedModel } from './protocol.ts';
 import { isImage, labelsIn } from './sample-files.ts';
 

@@ -6,6 +6,7 @@ import type { WebResult } from '../../src/jobs/quantize-web.ts';
 import type { SourceModel } from '../../src/jobs/source.ts';
 import type { DataUse } from '../../src/jobs/result.ts';
 import type { Verdict } from '../../src/evaluate/verdict.ts';
+import { exampleFiles } from './examples.ts';
 import type { Given, Made, Request } from './protocol.ts';
 import { digestOf, type Origin } from './runs.ts';
 
@@ -27,21 +28,12 @@ export function opened(): Desk {
   return desk.open;
 }
 
-/** Files beside the page, as if they had been dropped. */
-async function example(paths: readonly string[]): Promise<Folder> {
-  return blobFolder(await Promise.all(paths.map(async (path) => {
-    const answer = await fetch(new URL(`../examples/${path}`, self.location.href));
-    if (!answer.ok) throw new Error(`${path}: the server answers ${answer.status}`);
-    return { name: path, blob: await answer.blob() };
-  })));
-}
-
 /** As the command line spells it; an address of the hub is as good. */
 export const hubId = (text: string): string => `hf:${text.trim().replace(/^https?:\/\/[^/]+\//, '').replace(/^hf:/, '').replace(/\/$/, '')}`;
 
 export async function folderOf(given: Given): Promise<{ readonly folder: Folder; readonly origin: Origin }> {
   if (given.kind === 'files') return { folder: blobFolder(given.files), origin: { kind: 'files', names: given.files.map(({ name }) => name) } };
-  if (given.kind === 'example') return { folder: await example(given.paths), origin: given };
+  if (given.kind === 'example') return { folder: blobFolder(await exampleFiles(given.paths)), origin: given };
   return { folder: await openHub(hubId(given.id), { hubUrl: given.hubUrl }), origin: given };
 }
 
