@@ -6,7 +6,7 @@ import { StudioWorker, WorkerFailure } from './client.ts';
 import { Decide } from './decide.tsx';
 import { Open } from './open.tsx';
 import { LeftRuns } from './left-runs.tsx';
-import type { Continuation, FileRef, Given, Judgement, Made, OpenedModel, Request, SeenSample, Trouble } from './protocol.ts';
+import type { Continuation, FileRef, Given, Judgement, Made, OpenedModel, Request, SeenSample, Tell, Trouble } from './protocol.ts';
 import { Outline } from './outline-table.tsx';
 import { Result } from './result.tsx';
 import type { Run } from './runs.ts';
@@ -42,7 +42,7 @@ export function App(): ReactNode {
   }, []);
 
   /** One piece of work with its progress; failures become a sentence, and the page goes on. */
-  async function working<T>(text: string, cancellable: boolean, work: (tell: (text: string, share?: number, left?: number) => void) => Promise<T>): Promise<T | undefined> {
+  async function working<T>(text: string, cancellable: boolean, work: (tell: Tell) => Promise<T>): Promise<T | undefined> {
     setTrouble(undefined);
     setBusy({ text, cancellable });
     try {

@@ -1,5 +1,5 @@
 /** The page's side of the worker: calls that answer once, with progress on the way. */
-import type { Answer, CallName, Calls, Trouble } from './protocol.ts';
+import type { Answer, CallName, Calls, Tell, Trouble } from './protocol.ts';
 
 export class WorkerFailure extends Error {
   readonly trouble: Trouble;
@@ -9,9 +9,7 @@ export class WorkerFailure extends Error {
   }
 }
 
-export type OnProgress = (text: string, share?: number, left?: number) => void;
-
-interface Waiting { resolve(value: never): void; reject(error: Error): void; readonly onProgress: OnProgress | undefined }
+interface Waiting { resolve(value: never): void; reject(error: Error): void; readonly onProgress: Tell | undefined }
 
 export class StudioWorker {
   /** Started when it is first needed: a page that is only looked at loads no engine. */
@@ -38,7 +36,7 @@ export class StudioWorker {
     this.#waiting.clear();
   }
 
-  call<K extends CallName>(name: K, give: Calls[K]['give'], onProgress?: OnProgress): Promise<Calls[K]['get']> {
+  call<K extends CallName>(name: K, give: Calls[K]['give'], onProgress?: Tell): Promise<Calls[K]['get']> {
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject, onProgress });

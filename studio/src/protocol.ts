@@ -100,6 +100,9 @@ export interface Calls {
 }
 export type CallName = keyof Calls;
 
+/** Told how far work is; `left` in seconds, about. */
+export type Tell = (text: string, share?: number, left?: number) => void;
+
 /** A failure as the page tells it: a sentence, and a way out where there is one. */
 export interface Trouble { readonly message: string; readonly wayOut?: string }
 

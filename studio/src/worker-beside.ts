@@ -9,8 +9,8 @@ import { snippetFor } from '../../src/jobs/snippets.ts';
 import type { Output, QuantizeResult } from '../../src/jobs/result.ts';
 import { manifestOf, modelCard, resultHtml } from '../../src/report/index.ts';
 import { jsonText } from '../../src/report/json.ts';
-import type { MadeFile } from './protocol.ts';
-import { desk, opened, type Tell } from './worker-desk.ts';
+import type { MadeFile, Tell } from './protocol.ts';
+import { desk, opened } from './worker-desk.ts';
 import { threads } from './worker-engine.ts';
 import { settingsOf } from './worker-run.ts';
 

@@ -10,8 +10,6 @@ import { exampleFiles } from './examples.ts';
 import type { Given, Made, Request } from './protocol.ts';
 import { digestOf, type Origin } from './runs.ts';
 
-export type Tell = (text: string, share?: number, left?: number) => void;
-
 export interface Desk { readonly folder: Folder; readonly origin: Origin; readonly model: SourceModel; readonly fingerprint: string }
 
 export const desk: {

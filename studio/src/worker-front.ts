@@ -7,8 +7,8 @@ import { modernModel } from '../../src/jobs/recipe-runner.ts';
 import { schemeForBits, type Target } from '../../src/jobs/schemes.ts';
 import { storageOf } from '../../src/jobs/storage-cost.ts';
 import { tensorView } from '../../src/jobs/tensor-view.ts';
-import type { Calls, Front } from './protocol.ts';
-import { opened, type Tell } from './worker-desk.ts';
+import type { Calls, Front, Tell } from './protocol.ts';
+import { opened } from './worker-desk.ts';
 import { namesIn } from './words.ts';
 
 /** Any fraction names the formats that budgets choose from. */

@@ -12,10 +12,10 @@ import { openBlobs } from '../../src/jobs/source-web.ts';
 import { openGraph } from '../../src/observe/taps.ts';
 import type { Dataset } from '../../src/observe/data/dataset.ts';
 import { answerOf } from './answers.ts';
-import type { Calls, JudgedFile, Judgement, MadeFile, SeenSample, Speed } from './protocol.ts';
+import type { Calls, JudgedFile, Judgement, MadeFile, SeenSample, Speed, Tell } from './protocol.ts';
 import { troubleOf } from './trouble.ts';
 import { dataFrom, type JudgingData } from './worker-data.ts';
-import { desk, opened, type Desk, type Tell } from './worker-desk.ts';
+import { desk, opened, type Desk } from './worker-desk.ts';
 import { wasmEngine, webGpuEngine, withoutWebGpu } from './worker-engine.ts';
 import { size } from './words.ts';
 

@@ -1,8 +1,7 @@
 /** Reproductions in the page: the files that Node runs, on this page's engine and with the data beside it. */
 import { questLlm } from '../../src/reproductions/quest-llm.ts';
 import { reproduce, type Reproduction, type ReproductionReport } from '../../src/reproductions/reproduction.ts';
-import type { Calls } from './protocol.ts';
-import type { Tell } from './worker-desk.ts';
+import type { Calls, Tell } from './protocol.ts';
 
 const known: ReadonlyMap<string, Reproduction> = new Map([questLlm].map((one) => [one.recipe, one]));
 

@@ -4,11 +4,11 @@ import { planFiles, quantizeFiles, type WebCalibration, type WebRequest } from '
 import { opfsStore } from '../../src/jobs/opfs-store.ts';
 import type { PlannedOutput } from '../../src/jobs/result.ts';
 import { blobStore } from '../../src/jobs/web-store.ts';
-import type { Calls, Made, Plan, Request } from './protocol.ts';
+import type { Calls, Made, Plan, Request, Tell } from './protocol.ts';
 import { digestOf, dropRun, finishRun, holdRun, type Run } from './runs.ts';
 import { timeLeft } from './time-left.ts';
 import { dataFrom } from './worker-data.ts';
-import { desk, opened, type Tell } from './worker-desk.ts';
+import { desk, opened } from './worker-desk.ts';
 import { lazyWasm } from './worker-engine.ts';
 import { size } from './words.ts';
 

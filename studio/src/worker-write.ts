@@ -2,9 +2,9 @@
 import { openBlobs } from '../../src/jobs/source-web.ts';
 import type { SourceModel } from '../../src/jobs/source.ts';
 import { openTextModel } from '../../src/runtime/text-model.ts';
-import type { Calls, Continuation } from './protocol.ts';
+import type { Calls, Continuation, Tell } from './protocol.ts';
 import { troubleOf } from './trouble.ts';
-import { desk, opened, type Tell } from './worker-desk.ts';
+import { desk, opened } from './worker-desk.ts';
 import { withoutWebGpu } from './worker-engine.ts';
 
 /** Tokens that tell the speed of a second backend: the text is known by then. */
