@@ -44,7 +44,7 @@ export interface Attended {
 /** Products that a tensor core adds to its register at a time. */
 const step = 32;
 /** What probabilities are multiplied by: just under 448, so that no code saturates. */
-const spread = 2 ** 8.807;
+export const spread = 2 ** 8.807;
 
 export const nothingSmoothed = { queries: false, keys: false, values: false } as const;
 export const exactArithmetic: AttentionArithmetic = { smooth: nothingSmoothed };

@@ -12,6 +12,7 @@ import type { Tape } from '../graph/gradient/tape.ts';
 import type { Graph } from '../graph/graph.ts';
 import { makeNode, removeDeadNodes } from '../graph/rewrite.ts';
 import { sortNodes } from '../graph/traverse.ts';
+import { spread } from '../round/low-bit-attention.ts';
 import { appendFloatRounding } from './composites/float-rounding.ts';
 
 export interface GraphAttention {
@@ -105,14 +106,14 @@ function mixedOf(tape: Tape, probabilities: string, values: string, smooth: bool
   const rest = means === undefined ? values : tape.op('Sub', [values, means]);
   const restored = (mixed: string): string => (means === undefined ? mixed : tape.op('Add', [mixed, means]));
   if (!fp8) return restored(tape.op('MatMul', [probabilities, rest]));
-  const spread = tape.constant(2 ** 8.807);
+  const factor = tape.constant(spread);
   const tops = tape.op('ReduceMax', [probabilities, tape.ints([-1])], { keepdims: int(1) });
-  const weights = appendFloatRounding(tape, tape.op('Mul', [tape.op('Div', [probabilities, tops]), spread]), e4m3);
+  const weights = appendFloatRounding(tape, tape.op('Mul', [tape.op('Div', [probabilities, tops]), factor]), e4m3);
   const largest = tape.op('ReduceMax', [tape.op('Abs', [rest]), tape.ints([-2])], { keepdims: int(1) });
   // A channel of zeros takes a scale that a half can hold.
   const scales = tape.op('Max', [tape.op('Div', [largest, tape.constant(e4m3.max)]), tape.constant(2 ** -24)]);
   const codes = appendFloatRounding(tape, tape.op('Div', [rest, scales]), e4m3);
   // Back in their own range before the product, which half floats can then hold.
-  const mixed = tape.op('MatMul', [tape.op('Div', [weights, spread]), tape.op('Mul', [codes, scales])]);
+  const mixed = tape.op('MatMul', [tape.op('Div', [weights, factor]), tape.op('Mul', [codes, scales])]);
   return restored(tape.op('Mul', [mixed, tops]));
 }
