@@ -12,6 +12,7 @@ import { layerLikeness } from '../recipes/steps/low-bit-attention.ts';
 import { smoothRows } from '../round/attention-codes.ts';
 import { exactArithmetic, lowBitAttention, nothingSmoothed, type AttentionArithmetic, type AttentionHead } from '../round/low-bit-attention.ts';
 import { lowBitAttentionGraph, type GraphAttention } from '../train/low-bit-attention.ts';
+import { scoreArm, scoreOf, type AttentionScore, type Part } from './attention-scores.ts';
 import { attentionTimes, speedNames, timesAsFast } from './attention-speed.ts';
 import { captureAttention, type CapturedLayer } from './data/attention-node.ts';
 import { judgedImages } from './data/cifar-node.ts';
@@ -48,9 +49,7 @@ const networks: Readonly<Record<string, GraphAttention>> = {
   'INT4': { bits: 4, smooth: nothingSmoothed }, 'INT4, K smoothed': { bits: 4, smooth: keysAlone }, 'INT4, Q and K smoothed': { bits: 4, smooth: both }, 'INT8, K smoothed': { bits: 8, smooth: keysAlone },
 };
 
-interface LayerScore { readonly cosine: number; readonly l1: number }
-type Scores = ReadonlyMap<string, readonly LayerScore[]>;
-interface Part { readonly arms: readonly Arm[]; readonly checks: readonly Check[]; readonly notes: readonly string[] }
+type Scores = ReadonlyMap<string, readonly AttentionScore[]>;
 
 const cosines = (scores: Scores, arm: string): number[] => scores.get(arm)!.map((score) => score.cosine);
 
@@ -64,12 +63,6 @@ function meanShare(heads: readonly AttentionHead[], of: 'query' | 'keys'): numbe
   return 1 - rest / all;
 }
 
-/** Outputs of all heads of a layer against exact ones. */
-function scoreOf(exact: readonly Float32Array[], found: readonly Float32Array[]): LayerScore {
-  const [a, b] = [exact, found].map((parts) => parts.flatMap((part) => [...part]));
-  return { cosine: cosine(a, b), l1: a.reduce((sum, value, i) => sum + Math.abs(value - b[i]), 0) / a.reduce((sum, value) => sum + Math.abs(value), 0) };
-}
-
 const byKernel = ({ query, keys, values, width, visible, scale }: AttentionHead, bits: 4 | 8): Float32Array =>
   attention({ query, keys, values, heads: 1, kvHeads: 1, width }, { lowBit: { bits }, ...(visible === undefined ? {} : { visible }), ...(scale === undefined ? {} : { scale }) });
 
@@ -77,7 +70,7 @@ const byKernel = ({ query, keys, values, width, visible, scale }: AttentionHead,
 function onLayers(host: string, layers: readonly CapturedLayer[], say: (line: string) => void): Part & { readonly scores: Scores } {
   const exact = layers.map(({ heads }) => heads.map((head) => lowBitAttention(head, exactArithmetic)));
   const outputs = exact.map((heads) => heads.map(({ output }) => output));
-  const scores = new Map<string, LayerScore[]>();
+  const scores = new Map<string, AttentionScore[]>();
   for (const [name, how] of Object.entries(arithmetics)) {
     scores.set(name, layers.map(({ heads }, l) => scoreOf(outputs[l], heads.map((head) => lowBitAttention(head, how).output))));
     say(`${host}, ${name}: cosine ${mean(cosines(scores, name)).toFixed(5)}`);
@@ -100,7 +93,7 @@ function onLayers(host: string, layers: readonly CapturedLayer[], say: (line: st
     arms: [{
       name: `${host}, energy of means`,
       metrics: { 'of queries, %': measured(layers.map(({ heads }) => percent(meanShare(heads, 'query')))), 'of keys, %': measured(layers.map(({ heads }) => percent(meanShare(heads, 'keys')))) },
-    }, ...[...scores].map(([name, list]): Arm => ({ name: `${host}, ${name}`, metrics: { 'cosine': measured(list.map((score) => score.cosine)), 'relative L1, %': measured(list.map((score) => percent(score.l1))) } }))],
+    }, ...[...scores].map(([name, list]) => scoreArm(`${host}, ${name}`, list))],
     checks: [
       check(`${host}: INT4, Q and K smoothed against nothing smoothed`, 'mean cosine over layers not below', `${mean(best).toFixed(5)} against ${mean(plain).toFixed(5)}`, mean(best) >= mean(plain)),
       check(`${host}: every layer`, 'no cosine worse by more than 0.002', `least gain ${worst.toFixed(5)}`, worst >= -0.002),

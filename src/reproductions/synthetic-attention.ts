@@ -1,10 +1,11 @@
 /** Heads that show what smoothing, groups and registers are for: channels of queries, keys and values with a bias that all tokens share. */
 import { normal } from '../numeric/random.ts';
-import { cosine, mean } from '../numeric/statistics.ts';
+import { mean } from '../numeric/statistics.ts';
 import { exactArithmetic, lowBitAttention, nothingSmoothed, type Accumulator, type AttentionArithmetic, type AttentionHead } from '../round/low-bit-attention.ts';
 import type { RowGrouping } from '../round/attention-codes.ts';
+import { scoreArm, scoreOf, type AttentionScore, type Part } from './attention-scores.ts';
 import { percent } from './dit-arms.ts';
-import { check, measured, type Arm, type Check } from './reproduction.ts';
+import { check, type Check } from './reproduction.ts';
 
 const width = 64;
 
@@ -21,16 +22,8 @@ export function biasedHeads(draws: number): SyntheticHeads {
   return { plain: all(128, false), uneven: all(256, true) };
 }
 
-interface Part { readonly arms: readonly Arm[]; readonly checks: readonly Check[]; readonly notes: readonly string[] }
-
-function scores(heads: readonly AttentionHead[], how: AttentionArithmetic): { readonly cosine: number; readonly l1: number }[] {
-  return heads.map((head) => {
-    const [exact, found] = [exactArithmetic, how].map((one) => lowBitAttention(head, one).output);
-    return { cosine: cosine(exact, found), l1: exact.reduce((sum, value, i) => sum + Math.abs(value - found[i]), 0) / exact.reduce((sum, value) => sum + Math.abs(value), 0) };
-  });
-}
-const armOf = (name: string, list: readonly { readonly cosine: number; readonly l1: number }[]): Arm =>
-  ({ name, metrics: { 'cosine': measured(list.map((score) => score.cosine)), 'relative L1, %': measured(list.map((score) => percent(score.l1))) } });
+const scores = (heads: readonly AttentionHead[], how: AttentionArithmetic): AttentionScore[] =>
+  heads.map((head) => scoreOf([lowBitAttention(head, exactArithmetic).output], [lowBitAttention(head, how).output]));
 
 /** One scale per tensor: nothing, K, Q and K smoothed. K alone need not beat nothing, since queries still waste their range. */
 export function smoothingChecks({ plain }: SyntheticHeads): Part {
@@ -40,9 +33,9 @@ export function smoothingChecks({ plain }: SyntheticHeads): Part {
   const of = (name: string) => found.get(name)!;
   const best = of('Q and K smoothed');
   const ahead = (other: string): Check => check(`biased heads: Q and K smoothed against ${other}`, 'more cosine in every draw', best.map((score, i) => `${score.cosine.toFixed(3)} against ${of(other)[i].cosine.toFixed(3)}`).join('; '), best.every((score, i) => score.cosine > of(other)[i].cosine));
-  const l1 = (list: readonly { readonly l1: number }[]): number => mean(list.map((score) => score.l1));
+  const l1 = (list: readonly AttentionScore[]): number => mean(list.map((score) => score.l1));
   return {
-    notes: [], arms: [...[...found].map(([name, list]) => armOf(`biased heads, INT4 per tensor, ${name}`, list)), armOf('biased heads, INT8 per tensor, K smoothed', wide)],
+    notes: [], arms: [...[...found].map(([name, list]) => scoreArm(`biased heads, INT4 per tensor, ${name}`, list)), scoreArm('biased heads, INT8 per tensor, K smoothed', wide)],
     checks: [
       ahead('nothing smoothed'), ahead('K smoothed'),
       check('biased heads: relative L1, Q and K smoothed against nothing', 'less than half', `${percent(l1(best)).toFixed(1)} against ${percent(l1(of('nothing smoothed'))).toFixed(1)} %`, l1(best) < l1(of('nothing smoothed')) / 2),
@@ -58,7 +51,7 @@ export function groupChecks({ uneven }: SyntheticHeads): Part {
   const found = groupings.map((grouping) => scores(uneven, { smooth: { queries: true, keys: true, values: false }, codes: { bits: 4, grouping } }));
   const means = found.map((list) => mean(list.map((score) => score.cosine)));
   return {
-    notes: [], arms: found.map((list, i) => armOf(`biased heads of uneven tokens, INT4 per ${groupings[i]}, Q and K smoothed`, list)),
+    notes: [], arms: found.map((list, i) => scoreArm(`biased heads of uneven tokens, INT4 per ${groupings[i]}, Q and K smoothed`, list)),
     checks: [check('biased heads of uneven tokens: groups', 'mean cosine per tensor ≤ tile ≤ warp < thread < token', means.map((value) => value.toFixed(4)).join(', '), means[0] <= means[1] && means[1] <= means[2] && means[2] < means[3] && means[3] < means[4], peaked)],
   };
 }
@@ -71,7 +64,7 @@ export function accumulators(draws: number): Part {
     return { query: rows(1, 0, 32), keys: rows(2, 0, count), values: rows(3, 4, count), width };
   });
   const smoothValues = { queries: false, keys: false, values: true };
-  const find = (fp8: Accumulator, smooth: boolean): { readonly cosine: number; readonly l1: number }[] => scores(heads, { smooth: smooth ? smoothValues : nothingSmoothed, fp8 });
+  const find = (fp8: Accumulator, smooth: boolean): AttentionScore[] => scores(heads, { smooth: smooth ? smoothValues : nothingSmoothed, fp8 });
   const ways: Readonly<Record<string, readonly [Accumulator, boolean]>> = {
     'float sums': ['float', false], 'one register': ['single', false], 'two levels': ['two-level', false], 'halves, V up to 2.25': ['half', false], 'float sums, V smoothed': ['float', true], 'one register, V smoothed': ['single', true], 'two levels, V smoothed': ['two-level', true],
   };
@@ -80,7 +73,7 @@ export function accumulators(draws: number): Part {
   const below = (a: string, b: string): Check => check(`biased values: ${a} against ${b}`, 'less error', `${percent(l1(a)).toFixed(3)} against ${percent(l1(b)).toFixed(3)} %`, l1(a) < l1(b));
   const near = l1('two levels') / l1('float sums');
   return {
-    notes: [], arms: [...found].map(([name, list]) => armOf(`biased values, E4M3, ${name}`, list)),
+    notes: [], arms: [...found].map(([name, list]) => scoreArm(`biased values, E4M3, ${name}`, list)),
     checks: [
       below('two levels', 'one register'), below('one register, V smoothed', 'one register'),
       check('biased values: two levels against float sums', 'at most a tenth more error', `${near.toFixed(3)} times`, near <= 1.1),
