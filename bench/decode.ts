@@ -20,7 +20,7 @@ import { openTokenizer } from '../src/models/tokenizer.ts';
 import { LlamaDecoder } from '../src/runtime/llama-decoder.ts';
 import { openBrowser } from '../test-browser/browser.ts';
 import { workerScript } from '../test-browser/worker-script.ts';
-import { ourSpeed, promptTokens, race, written, type Contender } from './decode/speed.ts';
+import { ourSpeed, promptOf, promptTokens, race, written, type Contender } from './decode/speed.ts';
 
 const runs = Number(process.env.FEWBIT_BENCH_RUNS ?? 5);
 const folder = await mkdtemp(join(tmpdir(), 'fewbit-decode-'));
@@ -32,7 +32,6 @@ await quantize({ model: join(folder, 'model'), to: 'gguf', weights: 'q4_0,q4_k,q
 const { outputs } = await quantize({ model: join(folder, 'model'), to: 'transformers.js', weights: ['q4', 'q8'], recipe: ['rtn'], output: join(folder, 'folders'), verdict: false, allowFallback: true });
 const types = ['Q4_0', 'Q4_K', 'Q8_0'] as const;
 const pathOf = (type: string): string => join(folder, `model-${type}.gguf`);
-const promptOf = (turn: number): number[] => Array.from({ length: promptTokens }, (_, i) => (i * 37 + turn * 101 + 11) % 900);
 
 async function ours(path: string, threads: number): Promise<Contender> {
   const source = await openSource(path);

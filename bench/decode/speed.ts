@@ -5,16 +5,19 @@ import type { LlamaDecoder } from '../../src/runtime/llama-decoder.ts';
 /** Tokens of the prompt, and tokens that are written after it. */
 export const [promptTokens, written] = [64, 64];
 
+/** Each turn has another prompt, as engines remember what they have read. */
+export const promptOf = (turn: number): number[] => Array.from({ length: promptTokens }, (_, i) => (i * 37 + turn * 101 + 11) % 900);
+
 /** Tokens a second. */
 export interface Speed { readonly prompt: number; readonly decode: number }
 
 export interface Contender { readonly name: string; run(turn: number): Promise<Speed>; dispose(): Promise<void> }
 
-/** Greedy text of our decoder; each turn has another prompt, as engines remember what they have read. */
+/** Greedy text of our decoder. */
 export function ourSpeed(decoder: LlamaDecoder, turn: number): Speed {
   decoder.rewind(0);
   const started = performance.now();
-  let next = likeliest(decoder.feed(Array.from({ length: promptTokens }, (_, i) => (i * 37 + turn * 101 + 11) % 900)));
+  let next = likeliest(decoder.feed(promptOf(turn)));
   const read = performance.now();
   for (let i = 0; i < written; i++) next = likeliest(decoder.feed([next]));
   return { prompt: (1000 * promptTokens) / (read - started), decode: (1000 * written) / (performance.now() - read) };

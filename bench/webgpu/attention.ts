@@ -2,7 +2,7 @@
 import { attendMerge } from '../../src/engine/webgpu/attend-merge.ts';
 import { attendParts } from '../../src/engine/webgpu/attend-parts.ts';
 import { attendTiles, type AttentionTile, attentionTileBytes } from '../../src/engine/webgpu/attend-tiles.ts';
-import { type AttentionShape, cacheBytes, leftFloats, partPositions, partTokens } from '../../src/engine/webgpu/attention-shape.ts';
+import { type AttentionShape, cacheBytes, keyDims, leftFloats, partPositions, partTokens } from '../../src/engine/webgpu/attention-shape.ts';
 import { type Step, usage } from '../../src/engine/webgpu/gpu.ts';
 import { GraphBuilder, int } from '../../src/graph/build.ts';
 import { encodeF16 } from '../../src/numeric/half.ts';
@@ -62,7 +62,7 @@ const attentionShapes = (inHalves: boolean): AttentionTile[] => [64, 32].flatMap
 /** Keys and values of all positions as the kernels store them. */
 function fillCache({ heads, kvHeads, headDim, context, cache }: AttentionShape, x: Float32Array, stored: readonly GPUBuffer[][]): void {
   const width = (heads + 2 * kvHeads) * headDim;
-  const n = cache === 'half' ? 8 : 4;
+  const n = keyDims(cache);
   const [keys, vals] = [new Float32Array(kvHeads * headDim * context), new Float32Array(kvHeads * headDim * context)];
   for (let h = 0; h < kvHeads; h++) {
     for (let p = 0; p < context; p++) {
