@@ -5,10 +5,10 @@
  * its result lists compared byte for byte.
  */
 import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileHash } from '../src/jobs/plan-node.ts';
 import { generateModel, resident } from './scale/model.ts';
 
 const gigabytes = Number(process.argv[2] ?? 6);
@@ -43,12 +43,6 @@ function fewbit(args: readonly string[], killAfter?: (output: string) => boolean
   }));
 }
 
-const hashOf = async (path: string): Promise<string> => {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Uint8Array);
-  return hash.digest('hex');
-};
-
 interface Listed { readonly path: string; readonly bytes: number; readonly sha256: string }
 
 /** What the result of a run lists. */
@@ -74,7 +68,7 @@ try {
     const killed = await fewbit([...args, '-o', cut], () => existsSync(cut) && bytesBelow(cut) > size / 2);
     const left = bytesBelow(cut);
     const resumed = await fewbit([...args, '-o', cut, '--resume']);
-    const hashes = await Promise.all([whole, cut].map((output) => Promise.all(files.map(({ path }) => hashOf(join(output, path))))));
+    const hashes = await Promise.all([whole, cut].map((output) => Promise.all(files.map(({ path }) => fileHash(join(output, path))))));
     const equal = hashes[0].join() === hashes[1].join() && JSON.stringify(listed(cut)) === JSON.stringify(files);
     console.log(`${label} killed after ${killed.seconds.toFixed(0)} s with ${(left / 1e9).toFixed(2)} GB, resumed in ${resumed.seconds.toFixed(0)} s (peak ${(resumed.peak / 1e6).toFixed(0)} MB, exit ${resumed.code}): ${equal ? 'the same bytes in all files' : 'DIFFERENT BYTES'}`);
     if (!equal || run.code !== 0 || Math.max(run.peak, resumed.peak) > 800e6 || run.warned || resumed.warned) process.exitCode = 1;

@@ -5,11 +5,11 @@
  * for byte. The profile lies on disk, as a person's does.
  */
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { createReadStream, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
+import { fileHash } from '../src/jobs/plan-node.ts';
 import { serveStudio } from '../src/jobs/studio-node.ts';
 import { launchWithProfile } from '../test-browser/browser.ts';
 import { buildStudio } from '../test-browser/studio-page.ts';
@@ -43,12 +43,6 @@ function browserProcesses(pid = process.pid): Memory[] {
   }
   return found;
 }
-
-const hashOf = async (path: string): Promise<string> => {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Uint8Array);
-  return hash.digest('hex');
-};
 
 /** Bytes of the file as they lie in the private file system. */
 const bytesThere = (page: Page): Promise<number> => page.evaluate(async (name) => {
@@ -106,7 +100,7 @@ try {
     console.log(`page: reloaded, and finished ${seconds(resumed)} after the folder was given again`);
     const waiting = page.waitForEvent('download');
     await page.getByRole('row', { name: file }).getByRole('button', { name: 'Save' }).click();
-    const equal = await hashOf(await (await waiting).path()) === await hashOf(expected);
+    const equal = await fileHash(await (await waiting).path()) === await fileHash(expected);
     console.log(`${equal ? 'the same bytes as the command’s' : 'DIFFERENT BYTES'}; peak resident: ${[...peaks].map(([name, peak]) => `${name} ${MB(peak)}`).join(', ')}; all processes, shared pages counted once: ${MB(together)} (limit ${MB(limit)})`);
     failed = !equal || together > limit;
   } finally {
