@@ -5,7 +5,8 @@
  * again and again, are what the instructions give once weights lie in the second-level cache.
  */
 import { median } from '../src/numeric/statistics.ts';
-import { alternate, openContenders, ratios } from '../src/reproductions/mixed-speed.ts';
+import { ratios } from '../src/reproductions/in-turns.ts';
+import { alternate, openContenders } from '../src/reproductions/mixed-speed.ts';
 
 const runs = Number(process.env.FEWBIT_BENCH_RUNS ?? 11);
 const [size, most] = [4096, 16];

@@ -4,6 +4,7 @@ import { lowBitKernels } from '../engine/kernels/lowbit.ts';
 import { normal } from '../numeric/random.ts';
 import { cosine, median } from '../numeric/statistics.ts';
 import { Arena } from '../runtime/arena.ts';
+import { inTurns, ratios } from './in-turns.ts';
 
 export const speedNames = { float: 'float32', token: 'float32 by token', four: 'codes of 4 bits', eight: 'codes of 8 bits', rough: 'codes of 8 bits, nothing smoothed' } as const;
 const codes: Readonly<Record<string, LowBitAttention>> = {
@@ -38,18 +39,11 @@ export function attentionTimes(count: number, width: number, isCausal: boolean, 
     run();
     return arena.floats(out, count * width).slice();
   });
-  const times = [...ways].map((): number[] => []);
-  for (let round = 0; round < runs; round++) {
-    [...ways.values()].forEach((run, i) => {
-      const started = performance.now();
-      run();
-      times[i].push(performance.now() - started);
-    });
-  }
+  const times = inTurns([...ways.values()], runs);
   return new Map([...ways.keys()].map((name, i) => [name, { times: times[i], cosine: cosine(outputs[0], outputs[i]) }]));
 }
 
 /** Median of how many times as fast as another way one is, round by round. */
 export function timesAsFast(all: ReadonlyMap<string, AttentionTimes>, one: string, other: string): number {
-  return median(all.get(other)!.times.map((time, i) => time / all.get(one)!.times[i]));
+  return median(ratios(all.get(one)!.times, all.get(other)!.times));
 }

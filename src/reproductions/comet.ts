@@ -15,8 +15,9 @@ import type { LlamaConfig } from '../models/llama-config.ts';
 import { LlamaDecoder } from '../runtime/llama-decoder.ts';
 import { distances, logitsOf, openLlama, window, type LlamaHost } from './data/llama-node.ts';
 import { plantKeyOutliers, withLowBitCache } from './low-bit-cache.ts';
+import { processorTime, ratios } from './in-turns.ts';
 import { farthestFromKernel } from './mixed-agreement.ts';
-import { alternate, openContenders, ratios, speedNames } from './mixed-speed.ts';
+import { alternate, openContenders, speedNames } from './mixed-speed.ts';
 import { check, measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 import { apartSpan, balancedSpan, leastSpan } from './tile-schedule.ts';
 import { bitsOfArm, hostNotes, isLlamaLayer, LanguageArms, layerEnergies, layerErrors, plantOutliers, planted, weightCounts } from './w4a4-arms.ts';
@@ -216,12 +217,6 @@ function accuracyChecks(arms: LanguageArms, own: Judged, twin: Judged): Check[] 
     check('the mixed kernel on inputs of all layers', 'what the file computes, within 1e-5 of its size', `${own.farthest.toExponential(1)}, twin ${twin.farthest.toExponential(1)}`, Math.max(own.farthest, twin.farthest) < 1e-5),
   ];
 }
-
-/** Milliseconds that the process itself has computed. */
-const processorTime = (): number => {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
-};
 
 async function speedOf(runs: number, say: (line: string) => void): Promise<{ readonly arms: Arm[]; readonly checks: Check[]; readonly notes: string[] }> {
   const size = 4096;

@@ -8,6 +8,7 @@ import { normal } from '../numeric/random.ts';
 import { Arena } from '../runtime/arena.ts';
 import { packMatrix } from '../runtime/packed-matrix.ts';
 import { floatTensor } from '../tensor-ref.ts';
+import { inTurns } from './in-turns.ts';
 
 export interface Contender {
   readonly name: string;
@@ -80,19 +81,9 @@ export async function openContenders(size: number, most: number): Promise<readon
   ];
 }
 
-/** Milliseconds of each contender in each of `runs` rounds, one after another, by a clock that should leave out what other processes take. */
-export function alternate(contenders: readonly Contender[], tokens: number, rows: number, runs: number, clock = (): number => performance.now()): number[][] {
-  for (const contender of contenders) contender.run(tokens, rows);
-  const times = contenders.map((): number[] => []);
-  for (let run = 0; run < runs; run++) {
-    contenders.forEach((contender, i) => {
-      const started = clock();
-      contender.run(tokens, rows);
-      times[i].push(clock() - started);
-    });
-  }
-  return times;
+/** Milliseconds of each contender in each of `runs` rounds, by a clock that should leave out what other processes take. */
+export function alternate(contenders: readonly Contender[], tokens: number, rows: number, runs: number, clock: () => number): number[][] {
+  const ways = contenders.map((contender) => () => contender.run(tokens, rows));
+  for (const run of ways) run();
+  return inTurns(ways, runs, clock);
 }
-
-/** How many times as fast as another, by rounds. */
-export const ratios = (times: readonly number[], other: readonly number[]): number[] => other.map((time, run) => time / times[run]);

@@ -12,6 +12,7 @@ import { normal, randomInteger } from '../../numeric/random.ts';
 import { LlamaDecoder } from '../../runtime/llama-decoder.ts';
 import { inBlocks } from '../../runtime/text-model.ts';
 import { floatTensor, type TensorRef } from '../../tensor-ref.ts';
+import { processorTime } from '../in-turns.ts';
 
 const asset = (path: string): string => fileURLToPath(new URL(`../../../assets/${path}`, import.meta.url));
 
@@ -45,11 +46,7 @@ export async function openSpeculationHost(threads: number): Promise<SpeculationH
       const at = randomInteger(seed, 40, i, heldout.length - tokens);
       return heldout.slice(at, at + tokens);
     }),
-    milliseconds() {
-      if (threads > 1) return performance.now();
-      const { user, system } = process.cpuUsage();
-      return (user + system) / 1000;
-    },
+    milliseconds: () => (threads > 1 ? performance.now() : processorTime()),
     close: async () => { await Promise.all([target.close(), draft.close()]); },
   };
 }
