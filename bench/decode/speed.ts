@@ -1,4 +1,5 @@
 /** Decoders of one file in turn: what they read, what they write, in tokens a second. */
+import { median, minMax } from '../../src/numeric/statistics.ts';
 import { likeliest } from '../../src/runtime/sample.ts';
 import type { LlamaDecoder } from '../../src/runtime/llama-decoder.ts';
 
@@ -23,8 +24,10 @@ export function ourSpeed(decoder: LlamaDecoder, turn: number): Speed {
   return { prompt: (1000 * promptTokens) / (read - started), decode: (1000 * written) / (performance.now() - read) };
 }
 
-const sorted = (list: readonly number[]): number[] => [...list].sort((a, b) => a - b);
-const spread = (list: readonly number[]): string => `${sorted(list)[list.length >> 1].toFixed(0)} (${sorted(list)[0].toFixed(0)}–${sorted(list).at(-1)!.toFixed(0)})`;
+function spread(list: readonly number[], digits = 0): string {
+  const { min, max } = minMax(list);
+  return `${median(list).toFixed(digits)} (${min.toFixed(digits)}–${max.toFixed(digits)})`;
+}
 
 /** Lines of a table: medians (least–most) of runs that alternate; how many times as fast the first is as each, next to each other. */
 export async function race(contenders: readonly Contender[], runs: number): Promise<string[]> {
@@ -32,10 +35,7 @@ export async function race(contenders: readonly Contender[], runs: number): Prom
   for (const one of contenders) await one.run(runs);
   for (let run = 0; run < runs; run++) for (const [i, one] of contenders.entries()) speeds[i].push(await one.run(run));
   return contenders.map(({ name }, i) => {
-    const against = (kind: keyof Speed): string => {
-      const ratios = sorted(speeds[0].map((first, run) => first[kind] / speeds[i][run][kind]));
-      return `${ratios[runs >> 1].toFixed(2)} (${ratios[0].toFixed(2)}–${ratios.at(-1)!.toFixed(2)})`;
-    };
+    const against = (kind: keyof Speed): string => spread(speeds[0].map((first, run) => first[kind] / speeds[i][run][kind]), 2);
     const compared = (kind: keyof Speed): string => (i === 0 ? '' : `, fewbit ${against(kind)} times as fast`);
     return `  ${name.padEnd(30)} written ${spread(speeds[i].map(({ decode }) => decode))} tokens/s${compared('decode')}; read ${spread(speeds[i].map(({ prompt }) => prompt))}${compared('prompt')}`;
   });

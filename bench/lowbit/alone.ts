@@ -1,5 +1,6 @@
 /** A process that multiplies on one thread for two seconds and prints the median time in ms: two at once tell what two threads can gain at most. */
 import { lowBitKernels, reservedBytes } from '../../src/engine/kernels/lowbit.ts';
+import { median } from '../../src/numeric/statistics.ts';
 import { K, N } from './size.ts';
 
 const memory = new WebAssembly.Memory({ initial: 256 });
@@ -14,4 +15,4 @@ for (const started = performance.now(); performance.now() - started < 2000;) {
   kernels.product4(place, scales, 0, inputs);
   times.push(performance.now() - from);
 }
-console.log(times.sort((a, b) => a - b)[times.length >> 1]);
+console.log(median(times));

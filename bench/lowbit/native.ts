@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inputBytes, lowBitKernels } from '../../src/engine/kernels/lowbit.ts';
+import { median } from '../../src/numeric/statistics.ts';
 import { Arena } from '../../src/runtime/arena.ts';
 import { multiply, packMatrix, takeRounded } from '../../src/runtime/packed-matrix.ts';
 import { memoryTensor } from '../../src/tensor-ref.ts';
 import { blocks, inputsOf, K, N } from './models.ts';
-import { median } from './race.ts';
 
 const source = fileURLToPath(new URL('./native.c', import.meta.url));
 /** Both are 128 bits wide; AVX adds instructions with three operands and broadcasting loads, which V8 uses too. */

@@ -4,6 +4,7 @@ import { boardBytes } from '../../src/engine/kernels/lowbit-team.ts';
 import type { Engine } from '../../src/engine/session.ts';
 import { f32 } from '../../src/engine/tensor.ts';
 import { encodeBlocks } from '../../src/formats/ggml/index.ts';
+import { median, minMax } from '../../src/numeric/statistics.ts';
 import { Arena } from '../../src/runtime/arena.ts';
 import { multiply, packMatrix, takeRounded } from '../../src/runtime/packed-matrix.ts';
 import { memoryTensor } from '../../src/tensor-ref.ts';
@@ -51,9 +52,6 @@ export async function commonContenders(web: Engine, start: StartTeam): Promise<C
   ];
 }
 
-const sorted = (list: readonly number[]): number[] => [...list].sort((a, b) => a - b);
-export const median = (list: readonly number[]): number => sorted(list)[list.length >> 1];
-
 /** Products that take less than this, in ms, are carried out twice, and timed the second time: threads are awake then, and caches as in a decoder. */
 const short = 10;
 
@@ -80,8 +78,8 @@ export async function race(contenders: readonly Contender[], runs: number, basel
     lines.push('', `${rows} row${rows === 1 ? '' : 's'}`);
     contenders.forEach(({ name }, i) => {
       const ratio = (to: number): number => median(times[to].map((time, run) => time / times[i][run]));
-      const [least, ...rest] = sorted(times[i]);
-      lines.push(`${name.padEnd(38)} ${median(times[i]).toFixed(2)} ms (${least.toFixed(2)}–${rest.at(-1)!.toFixed(2)}), ${ratio(baseline.nbits).toFixed(1)} times as fast as web MatMulNBits, ${ratio(baseline.float).toFixed(2)} as web f32; farthest value ${far[i].toExponential(1)} of the rms`);
+      const { min, max } = minMax(times[i]);
+      lines.push(`${name.padEnd(38)} ${median(times[i]).toFixed(2)} ms (${min.toFixed(2)}–${max.toFixed(2)}), ${ratio(baseline.nbits).toFixed(1)} times as fast as web MatMulNBits, ${ratio(baseline.float).toFixed(2)} as web f32; farthest value ${far[i].toExponential(1)} of the rms`);
     });
     const pairs = [[0, 3], [1, 4]] as const;
     lines.push(`two threads against one, next to each other: ${pairs.map(([one, two]) => median(times[one].map((time, run) => time / times[two][run])).toFixed(2)).join(' with inputs of int8, ')} with float ones`);

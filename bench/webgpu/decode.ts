@@ -3,10 +3,16 @@ import type { InputKind } from '../../src/engine/webgpu/inputs.ts';
 import { encodeBlocks } from '../../src/formats/ggml/index.ts';
 import { type LlamaConfig, readLlamaConfig } from '../../src/models/llama-config.ts';
 import { llamaShapes } from '../../src/models/llama-weights.ts';
+import { median, minMax } from '../../src/numeric/statistics.ts';
 import { likeliest } from '../../src/runtime/sample.ts';
 import { WebGpuDecoder } from '../../src/runtime/webgpu-decoder.ts';
 import { memoryTensor, type TensorRef } from '../../src/tensor-ref.ts';
-import { gpu, median, raw, runs, scale, sorted, values } from './race.ts';
+import { gpu, raw, runs, scale, values } from './race.ts';
+
+function leastAndMost(list: readonly number[]): string {
+  const { min, max } = minMax(list);
+  return `${min.toFixed(0)}–${max.toFixed(0)}`;
+}
 
 /** Tokens per second of a Llama of 1.1 billion random weights of 4 bits. */
 export async function decode(): Promise<void> {
@@ -51,6 +57,6 @@ export async function decode(): Promise<void> {
     }
   }
   console.log(`\na Llama of ${(weights / 0.5625 / 1e9).toFixed(1)} billion weights in q4_0 (${(weights / 2 ** 20).toFixed(0)} MiB), ${promptTokens} tokens read, ${written} written`);
-  for (const [name, { prompt: read, decode: wrote, handing: handed }] of Object.entries(results)) console.log(`  ${name.padEnd(30)} reads ${median(read).toFixed(0)} tokens/s (${sorted(read)[0].toFixed(0)}–${sorted(read).at(-1)!.toFixed(0)}), writes ${median(wrote).toFixed(0)} (${sorted(wrote)[0].toFixed(0)}–${sorted(wrote).at(-1)!.toFixed(0)}); handing a token's steps to the device takes ${median(handed).toFixed(2)} ms`);
+  for (const [name, { prompt: read, decode: wrote, handing: handed }] of Object.entries(results)) console.log(`  ${name.padEnd(30)} reads ${median(read).toFixed(0)} tokens/s (${leastAndMost(read)}), writes ${median(wrote).toFixed(0)} (${leastAndMost(wrote)}); handing a token's steps to the device takes ${median(handed).toFixed(2)} ms`);
   raw.decode = results;
 }

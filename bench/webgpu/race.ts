@@ -10,6 +10,7 @@ import { fileSink } from '../../src/files/fs-node.ts';
 import { writeOnnx } from '../../src/files/onnx.ts';
 import { GraphBuilder } from '../../src/graph/build.ts';
 import { encodeF16, f16ToF32 } from '../../src/numeric/half.ts';
+import { median, minMax } from '../../src/numeric/statistics.ts';
 import { memoryTensor } from '../../src/tensor-ref.ts';
 import type { Answer, Feed, Request } from './peer.ts';
 
@@ -27,8 +28,6 @@ export const gpu = await Gpu.open({ gpu: dawn });
 console.log(`${gpu.name}; ${Object.entries(gpu.able).filter(([, has]) => has).map(([name]) => name).join(', ')}`);
 raw.device = gpu.name;
 
-export const sorted = (list: readonly number[]): number[] => [...list].sort((a, b) => a - b);
-export const median = (list: readonly number[]): number => sorted(list)[list.length >> 1];
 let state = 1;
 /** Uniform in [−1, 1): fast, and the same everywhere. */
 const noise = (): number => { state = (Math.imul(state, 1664525) + 1013904223) >>> 0; return state / 2 ** 31 - 1; };
@@ -68,8 +67,8 @@ export async function race(title: string, contenders: readonly Contender[]): Pro
     let far = NaN;
     await attempt(contender, async () => { far = await contender.error(); });
     const problem = problems.get(contender);
-    const [least, most] = [sorted(times[i])[0], sorted(times[i]).at(-1)!];
-    console.log(`  ${contender.name.padEnd(46)} ${problem ?? `${median(times[i]).toFixed(1)} µs (${least.toFixed(1)}–${most.toFixed(1)}), ${(median(times[i]) / median(times[0])).toFixed(2)} of the first one's time; error ${far.toExponential(1)}`}`);
+    const { min, max } = minMax(times[i]);
+    console.log(`  ${contender.name.padEnd(46)} ${problem ?? `${median(times[i]).toFixed(1)} µs (${min.toFixed(1)}–${max.toFixed(1)}), ${(median(times[i]) / median(times[0])).toFixed(2)} of the first one's time; error ${far.toExponential(1)}`}`);
     kept[contender.name] = problem ?? { microseconds: times[i], error: far };
     await contender.dispose().catch(() => {});
   }
