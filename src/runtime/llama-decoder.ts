@@ -11,7 +11,7 @@ import { pathsOf, type BranchingDecoder } from './draft.ts';
 import type { CacheShape, KvCache } from './kv-cache.ts';
 import { openCache, type CacheFormat, type OpenCache } from './kv-caches.ts';
 import { LlamaSequence } from './llama-sequence.ts';
-import { multiply, rowOf, takeRounded, type Inputs, type PackedMatrix } from './packed-matrix.ts';
+import { multiply, padded, rowOf, takeRounded, type Inputs, type PackedMatrix } from './packed-matrix.ts';
 import { eachTurn } from './turns.ts';
 
 const errors = defineErrors('decoder', {
@@ -106,7 +106,6 @@ export class LlamaDecoder implements BranchingDecoder {
     this.context = parts.context;
     this.vocabulary = config.vocabSize;
     this.sequences = Array.from({ length: parts.sequences }, (_, index) => new LlamaSequence(this, index, parts.layers.map(({ caches }) => caches[index])));
-    const padded = (width: number): number => Math.ceil(width / groupSize) * groupSize;
     const { hiddenSize, intermediateSize, heads, kvHeads, headDim } = config;
     const floats = (width: number, tokens = chunk): number => arena.take(4 * tokens * padded(width));
     const widest = Math.max(padded(hiddenSize), padded(intermediateSize), padded(heads * headDim));
@@ -221,7 +220,7 @@ export class LlamaDecoder implements BranchingDecoder {
     const s = this.#scratch;
     const k = this.#kernels;
     const rows = parts.flatMap(rowsOf);
-    const [wide, inner, turned] = [hiddenSize, intermediateSize, heads * headDim].map((width) => Math.ceil(width / groupSize) * groupSize);
+    const [wide, inner, turned] = [padded(hiddenSize), padded(intermediateSize), padded(heads * headDim)];
     const kvWidth = kvHeads * headDim;
     for (const { first, tokens } of parts) tokens.forEach((id, t) => rowOf(this.#arena, this.#embedding, id, this.#arena.floats(s.x + 4 * (first + t) * wide, wide)));
     const rounded = (x: number, width: number): Inputs => {
@@ -294,7 +293,7 @@ export class LlamaDecoder implements BranchingDecoder {
   #logits(wanted: readonly { readonly row: number; readonly to: Float32Array }[]): void {
     const { hiddenSize, epsilon, vocabSize } = this.#config;
     const s = this.#scratch;
-    const [wide, stride] = [hiddenSize, vocabSize].map((width) => Math.ceil(width / groupSize) * groupSize);
+    const [wide, stride] = [padded(hiddenSize), padded(vocabSize)];
     for (let first = 0; first < wanted.length; first += this.#logitsRows) {
       const some = wanted.slice(first, first + this.#logitsRows);
       some.forEach(({ row }, i) => this.#kernels.rmsNorm(s.x + 4 * row * wide, this.#finalNorm, hiddenSize, epsilon, s.normed + 4 * i * wide));

@@ -11,7 +11,7 @@ import type { TensorRef } from '../tensor-ref.ts';
 import { Arena } from './arena.ts';
 import { arenaWeights } from './arena-weights.ts';
 import type { Decoder } from './generate.ts';
-import { multiply, rowOf, takeRounded, type Inputs, type PackedMatrix } from './packed-matrix.ts';
+import { multiply, padded, rowOf, takeRounded, type Inputs, type PackedMatrix } from './packed-matrix.ts';
 
 const errors = defineErrors('mamba2Decoder', {
   width: (f: { what: string; value: number }) => `${f.what} of ${f.value} is not a multiple of 4, which the low-bit engine needs`,
@@ -44,8 +44,6 @@ interface Scratch {
   readonly x: number; readonly normed: number; readonly projected: number; readonly convolved: number; readonly y: number; readonly inner: number; readonly out: number;
   readonly steps: number; readonly decays: number; readonly logits: number; readonly rounded: Inputs['rounded'];
 }
-
-const padded = (width: number): number => Math.ceil(width / groupSize) * groupSize;
 
 export class Mamba2Decoder implements Decoder {
   readonly context: number;

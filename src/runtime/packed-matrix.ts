@@ -130,6 +130,9 @@ async function packPacked(tensor: TensorRef, type: PackedType, size: Pick<Packed
   return { layout: 'packed', ...size, weights, scales, mins: 0, bytes: codeBytes + scaleBytes, packed: { type, form: { ...form, table } } };
 }
 
+/** A width in whole groups, as rows of what products take and give lie. */
+export const padded = (width: number): number => Math.ceil(width / groupSize) * groupSize;
+
 /** Room for `tokens` rounded inputs of `width` values, a multiple of 32. */
 export const takeRounded = (arena: Arena, tokens: number, width: number, bits: RoundedPlace['bits'] = 8): RoundedPlace => ({ at: arena.take(tokens * (width / groupSize) * inputBytes), bits });
 
