@@ -16,5 +16,11 @@ export function exponential(x: number): number {
   return f(f(f(f(p * f(r * r)) + r) + 1) * 2 ** n);
 }
 
+/** x / (1 + e^−x). */
+export function silu(x: number): number {
+  const e = exponential(-Math.abs(x));
+  return f(x * f((x < 0 ? e : 1) / f(1 + e)));
+}
+
 /** Σ of four lanes as the kernels add them. */
 export const lanes = (v: readonly number[]): number => f(f(v[0] + v[2]) + f(v[1] + v[3]));

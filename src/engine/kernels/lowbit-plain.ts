@@ -1,6 +1,6 @@
 /** The plain twins of the low-bit kernels: the same operations in the same order, each rounded to float32. */
 import { rne } from '../../numeric/rounding.ts';
-import { exponential, lanes } from './exponential.ts';
+import { exponential, lanes, silu } from './exponential.ts';
 import { bytePlace, groupSize, inputBytes, inputTop, nibblePlace, panelRows, thirdBitPlace, twoBitPlace, type LowBitKernels, type ProductPlace, type RoundedPlace } from './lowbit.ts';
 
 const f = Math.fround;
@@ -136,11 +136,7 @@ export function plainLowBit(memory: WebAssembly.Memory): LowBitKernels {
     },
     siluTimes(gate, up, count) {
       const F = floats();
-      for (let i = 0; i < count; i++) {
-        const g = F[gate / 4 + i];
-        const e = exponential(-Math.abs(g));
-        F[gate / 4 + i] = f(f(g * f((g < 0 ? e : 1) / f(1 + e))) * F[up / 4 + i]);
-      }
+      for (let i = 0; i < count; i++) F[gate / 4 + i] = f(silu(F[gate / 4 + i]) * F[up / 4 + i]);
     },
     attend(query, keys, values, stride, from, to, width, scale, scores, out, listed = 0, more = 0) {
       const F = floats();

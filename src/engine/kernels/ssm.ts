@@ -1,5 +1,5 @@
 /** A token's way through the state of a Mamba-2 mixer, as WASM SIMD with a plain twin of the same bits over the same memory; see kernels/ssm/index.ts. */
-import { exponential, lanes } from './exponential.ts';
+import { lanes, silu } from './exponential.ts';
 import { kernelsOver } from './instance.ts';
 import { ssmWasm } from './ssm.wasm.ts';
 
@@ -38,8 +38,7 @@ export function plainSsm(memory: WebAssembly.Memory): SsmKernels {
       for (let c = 0; c < channels; c++) {
         let sum = bias === 0 ? 0 : F[bias / 4 + c];
         for (let k = 0; k < kernel; k++) sum = f(sum + f(F[weights / 4 + k * channels + c] * F[(k === kernel - 1 ? x / 4 : history / 4 + k * channels) + c]));
-        const e = exponential(-Math.abs(sum));
-        F[out / 4 + c] = f(sum * f((sum < 0 ? e : 1) / f(1 + e)));
+        F[out / 4 + c] = silu(sum);
       }
       if (kernel < 2) return;
       F.copyWithin(history / 4, history / 4 + channels, history / 4 + (kernel - 1) * channels);
