@@ -27,8 +27,14 @@ const isFour = (layout: Layout): boolean => layout === 'four' || layout === 'fou
 /** Panel of a row, and where it is there. */
 const placeOf = (row: number): readonly [panel: number, lane: number] => [Math.floor(row / panelRows), row % panelRows];
 
-/** Values of a float matrix read at a time: 4 MiB. */
+/** Values of a float matrix, or bytes of blocks, read at a time: 4 MiB, or 1. */
 const readAtOnce = 2 ** 20;
+
+/** First and last rows, the last one not among them, of what is read at a time. */
+function* rowsAtOnce(rows: number, perRow: number): Generator<readonly [first: number, last: number]> {
+  const count = Math.max(1, Math.floor(readAtOnce / perRow));
+  for (let first = 0; first < rows; first += count) yield [first, Math.min(rows, first + count)];
+}
 
 /** Copies a matrix [rows, cols] into the arena in the layout of its type. */
 export async function packMatrix(tensor: TensorRef, arena: Arena): Promise<PackedMatrix> {
@@ -49,9 +55,7 @@ export async function packMatrix(tensor: TensorRef, arena: Arena): Promise<Packe
 }
 
 async function packFloats(tensor: TensorRef, { rows, cols, groups, weights }: PackedMatrix, arena: Arena): Promise<void> {
-  const atOnce = Math.max(1, Math.floor(readAtOnce / cols));
-  for (let first = 0; first < rows; first += atOnce) {
-    const last = Math.min(rows, first + atOnce);
+  for (const [first, last] of rowsAtOnce(rows, cols)) {
     const values = await readFloats(tensor, first, last);
     const to = arena.floats(weights, Math.ceil(rows / panelRows) * groups * groupSize * panelRows);
     for (let r = first; r < last; r++) {
@@ -72,9 +76,7 @@ async function packBlocks(tensor: TensorRef, matrix: PackedMatrix & { readonly l
   const codes = new Int8Array(block);
   const blockScales = new Float32Array(inBlock * halves);
   const blockMins = new Float32Array(inBlock);
-  const atOnce = Math.max(1, Math.floor(readAtOnce / rowBytes));
-  for (let first = 0; first < rows; first += atOnce) {
-    const last = Math.min(rows, first + atOnce);
+  for (const [first, last] of rowsAtOnce(rows, rowBytes)) {
     const read = await tensor.read(first * rowBytes, last * rowBytes);
     const W = arena.bytesAt(weights, panels * groups * groupBytes[layout]);
     const S = arena.floats(scales, panels * groups * panelRows * halves);
@@ -114,9 +116,7 @@ async function packPacked(tensor: TensorRef, type: PackedType, size: Pick<Packed
   const { block, bytes: blockBytes } = blockTypes[tensor.type as keyof typeof packedTypes];
   const rowBytes = (cols / block) * blockBytes;
   const room = emptyBlock(block);
-  const atOnce = Math.max(1, Math.floor(readAtOnce / rowBytes));
-  for (let first = 0; first < rows; first += atOnce) {
-    const last = Math.min(rows, first + atOnce);
+  for (const [first, last] of rowsAtOnce(rows, rowBytes)) {
     const read = await tensor.read(first * rowBytes, last * rowBytes);
     const views = viewsOf(arena, { weights, scales, panels, groups }, type);
     for (let r = first; r < last; r++) {
