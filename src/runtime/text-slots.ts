@@ -26,10 +26,9 @@ export class TextSlots {
     this.#batch = batch;
     this.#slots = decoder.sequences.map((sequence, index) => {
       const alone = batch?.member(sequence) ?? sequence;
-      if (drafts === undefined) return { sequence, decoder: new PrefixCache(alone), guessed: undefined, writing: false, last: 0 };
-      const { drafter, levels } = drafts.for(index);
-      const guessed = new SpeculativeDecoder(alone, drafter, { tokens: 2 * draftTokens });
-      return { sequence, decoder: new PrefixCache(guessed), guessed: { decoder: guessed, levels }, writing: false, last: 0 };
+      const draft = drafts?.for(index);
+      const guessed = draft === undefined ? undefined : { decoder: new SpeculativeDecoder(alone, draft.drafter, { tokens: 2 * draftTokens }), levels: draft.levels };
+      return { sequence, decoder: new PrefixCache(guessed?.decoder ?? alone), guessed, writing: false, last: 0 };
     });
   }
 
