@@ -43,9 +43,9 @@ export interface RunResult extends Generated {
   readonly model: string;
   /** Tokens per second: reading the prompt, and writing. */
   readonly speed: { readonly prompt: number; readonly decode: number };
-  /** Bytes of the file or folder, of the engine's memory, and of keys and values in it. */
   /** What guesses brought, where there were drafts. */
   readonly speculation?: SpeculationReport;
+  /** Bytes of the file or folder, of the engine's memory, and of keys and values in it. */
   readonly bytes: { readonly model: number; readonly memory: number; readonly cache: number };
 }
 
