@@ -1,5 +1,6 @@
 import { run } from '../../jobs/run-node.ts';
 import type { CliCommand } from '../command.ts';
+import { draftOptions } from '../draft-options.ts';
 import { exitCodes } from '../exit.ts';
 import { printJson } from '../output.ts';
 import { speculationText } from '../../report/speculation-text.ts';
@@ -26,10 +27,8 @@ export const runCommand: CliCommand = {
       .option('--weights <type>', 'load float weights as q4_0, q4_k, q6_k, q8_0, …')
       .option('--cache <format>', 'hold keys and values as float, or those of older tokens as int8 or int4', 'float')
       .option('--seed <n>', 'of everything that is drawn')
-      .option('--threads <n>', 'threads that multiply', '2')
-      .option('--draft <models...>', "who guesses what follows, which changes no text: a small model of the same tokenizer, or ngram for the text's own phrases; one more guesses for the small model")
-      .option('--draft-tokens <n>', 'tokens that are guessed for a pass (default: 4)')
-      .option('--draft-tree', 'the small model guesses a tree of likely ways to go on')
+      .option('--threads <n>', 'threads that multiply', '2');
+    draftOptions(command)
       .option('--json', 'one JSON document on standard output');
   },
   async run([model], options) {

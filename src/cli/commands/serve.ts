@@ -1,5 +1,6 @@
 import { serve, type ServeRequest } from '../../jobs/serve-node.ts';
 import type { CliCommand } from '../command.ts';
+import { draftOptions } from '../draft-options.ts';
 import { exitCodes } from '../exit.ts';
 import { terminalProgress } from '../progress.ts';
 
@@ -14,10 +15,8 @@ export const serveCommand: CliCommand = {
       .option('--context <n>', 'positions to keep memory for (default: as many as the model was made for, at most 4096)')
       .option('--weights <type>', 'load float weights as q4_0, q4_k, q6_k, q8_0, …')
       .option('--cache <format>', 'hold keys and values as float, or those of older tokens as int8 or int4', 'float')
-      .option('--threads <n>', 'threads that multiply', '2')
-      .option('--draft <models...>', "who guesses what follows, which changes no text: a small model of the same tokenizer, or ngram for the text's own phrases; one more guesses for the small model")
-      .option('--draft-tokens <n>', 'tokens that are guessed for a pass (default: 4)')
-      .option('--draft-tree', 'the small model guesses a tree of likely ways to go on')
+      .option('--threads <n>', 'threads that multiply', '2');
+    draftOptions(command)
       .option('--allow-origin <origin>', 'pages of this origin may read answers; * for all')
       .option('--parallel <n>', 'requests that are answered together, one product per layer for all; each has a cache of its own', '1')
       .option('--max-waiting <n>', 'requests that may wait while others are answered', '16')
