@@ -6,7 +6,7 @@
 import { float32Tensor, int, int64Tensor } from '../graph/build.ts';
 import { onnxTypes } from '../graph/data-types.ts';
 import type { Linear } from '../graph/linear.ts';
-import { encodeNumbers, numberTensor } from '../graph/values.ts';
+import { encodeNumbers, lazyTensor, numberTensor } from '../graph/values.ts';
 import { elementTypes, type ElementType } from '../tensor-ref.ts';
 import { packing } from '../formats/index.ts';
 import { isBlockFormat } from '../formats/column-blocks.ts';
@@ -65,8 +65,8 @@ function matrixOf(site: Linear, tiles: Tiles, format: NumberFormat, emit: Emit):
   let grouped = emit.node('Reshape', [cut, shape([rows, groups, width])]);
   if (format.integer?.asymmetric) {
     const zeros = emit.node('Cast', [emit.weight(tiledTensor(emit.fresh(`${id}_zero`), 'u8', [rows, groups, 1], tiles, groups, async (tile, count) => {
-      const fit = await tiles.fitted(tile);
-      return Uint8Array.from({ length: count * groups }, (_, i) => scaleAt(fit.zeros!, fit.scaleShape, format, tile * tiles.tileRows + Math.floor(i / groups), Math.floor(i / groups), i % groups, cols));
+      const { zeros, scaleShape } = await tiles.fitted(tile);
+      return Uint8Array.from(byGroup(zeros!, scaleShape, format, tile * tiles.tileRows, count, groups, cols));
     }))], { to: int(onnxTypes.f32) });
     grouped = emit.node('Sub', [grouped, zeros]);
   }
@@ -80,13 +80,13 @@ function storedScales(id: string, tiles: Tiles, format: ScaledFormat, [rows, gro
   const tensor = (element: ElementType, encode: (values: Float32Array, lift: number) => Uint8Array): string =>
     emit.weight(tiledTensor(emit.fresh(`${id}_scale`), element, [rows, groups, 1], tiles, (elementTypes[element].bits / 8) * groups, async (tile, count) => {
       const { scales, scaleShape, tensorScale = 1 } = await tiles.fitted(tile);
-      return encode(Float32Array.from({ length: count * groups }, (_, i) => scaleAt(scales, scaleShape, format, tile * tiles.tileRows + Math.floor(i / groups), Math.floor(i / groups), i % groups, cols)), tensorScale);
+      return encode(byGroup(scales, scaleShape, format, tile * tiles.tileRows, count, groups, cols), tensorScale);
     }));
   if (byte !== undefined) {
     const codes = emit.node('Cast', [tensor('u8', (values) => Uint8Array.from(values, byte.encode))], { to: int(onnxTypes.i64) });
     // One table serves all weights.
     const table = emit.weight(float32Tensor(`fewbit_scales_${type}`, Array.from({ length: 256 }, (_, code) => byte.decode(code))));
-    const lift = emit.weight(tiledTensor(emit.fresh(`${id}_tensor_scale`), 'f32', [1], { ...tiles, count: 1, matrix: { ...tiles.matrix, rows: 1 } }, 4, async () => floatBytes(Float32Array.of((await tiles.fitted(0)).tensorScale ?? 1))));
+    const lift = emit.weight(lazyTensor(emit.fresh(`${id}_tensor_scale`), 'f32', [1], async () => floatBytes(Float32Array.of((await tiles.fitted(0)).tensorScale ?? 1))));
     return emit.node('Mul', [emit.node('Gather', [table, codes], { axis: int(0) }), lift]);
   }
   if (type === 'f32') return tensor('f32', (values, lift) => encodeNumbers('f32', values.map((s) => s * lift)));
@@ -111,6 +111,13 @@ function groupWidth({ id, cols }: Linear, format: ScaledFormat): number {
   }
 }
 
+/** Scales or zero points of `count` rows of a tile that begins at row `first`, one for each group: [count, groups]. */
+const byGroup = (numbers: ArrayLike<number>, shape: readonly [number, number], format: ScaledFormat, first: number, count: number, groups: number, cols: number): Float32Array =>
+  Float32Array.from({ length: count * groups }, (_, i) => {
+    const within = Math.floor(i / groups);
+    return scaleAt(numbers, shape, format, first + within, within, i % groups, cols);
+  });
+
 /** The scale of a row and group; `row` counts in the matrix, `within` in the tile. */
 function scaleAt(scales: ArrayLike<number>, [scaleRows, scaleCols]: readonly [number, number], format: ScaledFormat, row: number, within: number, group: number, cols: number): number {
   const { granularity } = format;
@@ -128,7 +135,7 @@ function levelsOf({ id }: Linear, tiles: Tiles, format: ScaledFormat, bits: numb
   const name = emit.fresh(`${id}_levels`);
   if (format.name.startsWith('kmeans')) {
     if (format.granularity.kind !== 'tensor') throw errors.format({ id, format: format.name });
-    return emit.weight(tiledTensor(name, 'f32', [count], { ...tiles, count: 1, matrix: { ...tiles.matrix, rows: 1 } }, 4 * count, async () => floatBytes(Float32Array.from((await tiles.fitted(0)).codebook!))));
+    return emit.weight(lazyTensor(name, 'f32', [count], async () => floatBytes(Float32Array.from((await tiles.fitted(0)).codebook!))));
   }
   if (bits === 1) return emit.weight(float32Tensor(name, [1, -1]));
   const signed = format.integer !== undefined && !format.integer.asymmetric;
