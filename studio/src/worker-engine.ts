@@ -8,6 +8,9 @@ const mostThreads = 4;
 /** Threads share memory, which browsers give to pages that are cross-origin isolated alone. */
 export const threads = (): number => (self.crossOriginIsolated ? Math.max(1, Math.min(mostThreads, navigator.hardwareConcurrency)) : 1);
 
+/** The engine and its version, as results name it. */
+export const engineText = async (): Promise<string> => `onnxruntime-web ${(await import('onnxruntime-web/wasm')).env.versions.web}`;
+
 export async function wasmEngine(external?: ExternalFiles): Promise<Engine> {
   const engine = ortWeb(await import('onnxruntime-web/wasm') as unknown as OrtWebModule, external);
   return { ...engine, open: (model, options) => engine.open(model, { ...options, threads: threads() }) };

@@ -16,7 +16,7 @@ import type { Calls, JudgedFile, Judgement, MadeFile, SeenSample, Speed, Tell } 
 import { troubleOf } from './trouble.ts';
 import { dataFrom, type JudgingData } from './worker-data.ts';
 import { desk, opened, type Desk } from './worker-desk.ts';
-import { wasmEngine, webGpuEngine, withoutWebGpu } from './worker-engine.ts';
+import { engineText, wasmEngine, webGpuEngine, withoutWebGpu } from './worker-engine.ts';
 import { size } from './words.ts';
 
 /** Samples that judge: seconds in a page. */
@@ -64,6 +64,7 @@ export async function judgeMade(give: Calls['judge']['give'], tell: Tell): Promi
   const { set, task } = await dataOf(source, give, most[source.model.kind]);
   tell('load the float model');
   const wasm = await wasmEngine();
+  const runner = await engineText();
   const noGpu = await withoutWebGpu();
   const files: JudgedFile[] = [];
   const verdicts = new Map<string, Pick<Verdict, 'score' | 'notJudged' | 'latency' | 'loads'>>();
@@ -81,7 +82,7 @@ export async function judgeMade(give: Calls['judge']['give'], tell: Tell): Promi
           const onGpu = typeof floatGpu === 'string' ? floatGpu : await onWebGpu(floatGpu, file, set);
           files.push({ path, figures: figuresOf(score), speeds: [speed('WASM', latency), typeof onGpu === 'string' ? { backend: 'WebGPU', why: onGpu } : speed('WebGPU', onGpu)] });
           const decoded = path.endsWith('.gguf');
-          verdicts.set(path, { score, loads: decoded ? [] : ['onnxruntime-web 1.30.0'], latency: decoded ? [] : [onBackend('wasm', latency), ...(typeof onGpu === 'string' ? [] : [onBackend('webgpu', onGpu)])] });
+          verdicts.set(path, { score, loads: decoded ? [] : [runner], latency: decoded ? [] : [onBackend('wasm', latency), ...(typeof onGpu === 'string' ? [] : [onBackend('webgpu', onGpu)])] });
         } finally {
           await session.dispose();
         }
