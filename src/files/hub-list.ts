@@ -41,20 +41,20 @@ export async function listHub({ id, repo, revision }: HubId, access: HubAccess):
 }
 
 /** What is needed of `hf:owner/name[@revision][/file]` as a folder whose files are read by range requests, all of one commit. */
-export async function openHub(model: string, { hubUrl = 'https://huggingface.co', network }: { readonly hubUrl?: string; readonly network?: UrlOptions } = {}): Promise<Folder & { readonly commit: string }> {
+export async function openHub(model: string, hubUrl: string): Promise<Folder> {
   const hub = parseHubId(model);
   const base = hubUrl.replace(/\/+$/, '');
-  const { sha, entries } = await listHub(hub, { hubUrl: base, accessToken: undefined, fetch: patientFetch(network) });
+  const { sha, entries } = await listHub(hub, { hubUrl: base, accessToken: undefined, fetch: patientFetch() });
   const wanted = neededFiles(hub, [...entries.keys()].sort());
   const opened = new Map<string, Promise<ByteSource>>();
   return {
-    name: hub.repo.slice(hub.repo.indexOf('/') + 1), commit: sha,
+    name: hub.repo.slice(hub.repo.indexOf('/') + 1),
     list: async () => wanted,
     has: async (file) => entries.has(file),
     async open(file) {
       const entry = entries.get(file);
       if (entry === undefined || !isSafeName(file)) throw errors.noFile({ id: hub.id, file });
-      const source = opened.get(file) ?? openUrl(`${base}/${hub.repo}/resolve/${sha}/${file.split('/').map(encodeURIComponent).join('/')}`, network);
+      const source = opened.get(file) ?? openUrl(`${base}/${hub.repo}/resolve/${sha}/${file.split('/').map(encodeURIComponent).join('/')}`);
       opened.set(file, source);
       source.catch(() => opened.delete(file));
       const { size } = await source;

@@ -32,7 +32,7 @@ export const hubId = (text: string): string => `hf:${text.trim().replace(/^https
 export async function folderOf(given: Given): Promise<{ readonly folder: Folder; readonly origin: Origin }> {
   if (given.kind === 'files') return { folder: blobFolder(given.files), origin: { kind: 'files', names: given.files.map(({ name }) => name) } };
   if (given.kind === 'example') return { folder: blobFolder(await exampleFiles(given.paths)), origin: given };
-  return { folder: await openHub(hubId(given.id), { hubUrl: given.hubUrl }), origin: given };
+  return { folder: await openHub(hubId(given.id), given.hubUrl), origin: given };
 }
 
 /** Bytes looked at at each end of a file. */
