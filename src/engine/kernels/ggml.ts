@@ -6,7 +6,7 @@ import { blockTypes } from '../../tensor-ref.ts';
 import type { TensorType } from '../../tensor-ref.ts';
 import type { GgmlType } from '../../formats/ggml/index.ts';
 import { ggmlWasm } from './ggml.wasm.ts';
-import { exportsOf } from './instance.ts';
+import { exportsOf, growTo } from './instance.ts';
 
 /** Types that have a kernel, and whether it also serves where there are importance weights (some types ignore them). */
 const kernels = {
@@ -71,7 +71,7 @@ export function encodeBlocksFast(
   const raw = align(values + 4 * size + slack);
   const packed = align(raw + 4 * size + slack);
   const end = packed + (size / block) * blockBytes + slack;
-  if (end > kernel.memory.buffer.byteLength) kernel.memory.grow(Math.ceil((end - kernel.memory.buffer.byteLength) / 65536));
+  growTo(kernel.memory, end);
   const memory = new Uint8Array(kernel.memory.buffer);
   if (importance) new Float32Array(memory.buffer, weights, cols).set(importance);
   const at = source === 'f32' ? values : raw;

@@ -1,7 +1,7 @@
 /** Hadamard transforms as WASM SIMD, the bits of `hadamardTransform`, which judges them. */
 import { hadamardTransform } from '../../numeric/hadamard.ts';
 import { hadamardWasm } from './hadamard.wasm.ts';
-import { kernelsOver } from './instance.ts';
+import { growTo, kernelsOver } from './instance.ts';
 
 interface HadamardExports { transform(x: number, count: number, order: number, scale: number, scratch: number): void }
 
@@ -26,8 +26,7 @@ export function hadamardFast(values: Float32Array, order: number): Float32Array 
     own = { memory, run: hadamardKernel(memory) };
   }
   const chunk = Math.max(order, chunkValues);
-  const end = 4 * chunk + 8 * order;
-  if (end > own.memory.buffer.byteLength) own.memory.grow(Math.ceil((end - own.memory.buffer.byteLength) / 65_536));
+  growTo(own.memory, 4 * chunk + 8 * order);
   const held = new Float32Array(own.memory.buffer, 0, chunk);
   const out = new Float32Array(values.length);
   for (let begin = 0; begin < values.length; begin += chunk) {

@@ -12,3 +12,11 @@ export function kernelsOver<Exports>(wasm: Uint8Array<ArrayBuffer>, memory: WebA
   const shared = typeof SharedArrayBuffer !== 'undefined' && memory.buffer instanceof SharedArrayBuffer;
   return exportsOf<Exports>(new WebAssembly.Module(shared ? onSharedMemory(wasm) : wasm), memory);
 }
+
+const pageBytes = 65_536;
+
+/** Makes a memory hold this many bytes, where it is smaller: views of it are then to be made anew. */
+export function growTo(memory: WebAssembly.Memory, bytes: number): void {
+  const missing = Math.ceil((bytes - memory.buffer.byteLength) / pageBytes);
+  if (missing > 0) memory.grow(missing);
+}

@@ -1,7 +1,7 @@
 /** Integer networks on WASM SIMD; layouts are described in kernels/integer/index.ts. */
 import type { Dyadic } from '../../numeric/dyadic.ts';
 import type { IntegerKernels } from '../integer/products.ts';
-import { kernelsOver } from './instance.ts';
+import { growTo, kernelsOver } from './instance.ts';
 import { integerWasm } from './integer.wasm.ts';
 
 interface Exports {
@@ -11,7 +11,6 @@ interface Exports {
   rescale(values: number, count: number, behind: number, multipliers: number, halves: number, shifts: number, factors: number, low: number, high: number): void;
 }
 
-const pageBytes = 65_536;
 const eights = (count: number): number => Math.ceil(count / 8) * 8;
 
 /** Weights laid out for a kernel, of each group; the codes of a network do not change. */
@@ -33,8 +32,7 @@ export function integerKernels(): IntegerKernels {
   const lay = (...bytes: readonly number[]): number[] => {
     let end = 1024;
     const places = bytes.map((count) => { const at = end; end += Math.ceil((count + 32) / 16) * 16; return at; });
-    const missing = Math.ceil(end / pageBytes) - memory.buffer.byteLength / pageBytes;
-    if (missing > 0) memory.grow(missing);
+    growTo(memory, end);
     return places;
   };
   const words = (at: number, count: number): Int32Array => new Int32Array(memory.buffer, at, count);

@@ -1,6 +1,6 @@
 /** Integers read at fewer bits as WASM SIMD, code for code what `narrowCodes` gives, which judges it. */
 import type { NarrowingRule } from '../../formats/nested-integer.ts';
-import { exportsOf } from './instance.ts';
+import { exportsOf, growTo } from './instance.ts';
 import { nestedWasm } from './nested.wasm.ts';
 
 /** See kernels/nested/index.ts. */
@@ -15,8 +15,7 @@ let instance: NestedExports | undefined;
 function start(): NestedExports {
   if (!instance) {
     instance = exportsOf<NestedExports>(new WebAssembly.Module(nestedWasm()));
-    const missing = instance.heap() + strip - instance.memory.buffer.byteLength;
-    if (missing > 0) instance.memory.grow(Math.ceil(missing / 65536));
+    growTo(instance.memory, instance.heap() + strip);
   }
   return instance;
 }

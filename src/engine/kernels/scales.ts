@@ -5,7 +5,7 @@
 import type { EncodeOptions, NumberFormat, Quantized } from '../../formats/format.ts';
 import { tilingOf } from '../../formats/granularity.ts';
 import { checkInput, isScaled, type Fit, type ScaledFormat } from '../../formats/scaled.ts';
-import { exportsOf } from './instance.ts';
+import { exportsOf, growTo } from './instance.ts';
 import { scalesWasm } from './scales.wasm.ts';
 
 /** See kernels/scales/index.ts. */
@@ -64,7 +64,7 @@ function run(format: ScaledFormat, n: number, values: Float32Array, rows: number
   const valuesAt = scalesAt + 8 * slots;
   const codesAt = valuesAt + 4 * slots * n;
   const end = codesAt + slots * n;
-  if (end > kernel.memory.buffer.byteLength) kernel.memory.grow(Math.ceil((end - kernel.memory.buffer.byteLength) / 65536));
+  growTo(kernel.memory, end);
   const floats = new Float32Array(kernel.memory.buffer);
   const bytes = new Uint8Array(kernel.memory.buffer);
   if (importance) floats.set(importance, weightsAt / 4);

@@ -1,6 +1,6 @@
 /** Trellis codes by WASM SIMD: the states that `encodeTrellis` finds, which judges it. */
 import type { Trellis, TrellisEncoder } from '../../formats/trellis/viterbi.ts';
-import { exportsOf } from './instance.ts';
+import { exportsOf, growTo } from './instance.ts';
 import { trellisWasm } from './trellis.wasm.ts';
 
 /** See kernels/trellis/index.ts. */
@@ -21,8 +21,7 @@ function start(bytes: number): TrellisExports {
   if (!instance) {
     instance = exportsOf<TrellisExports>(new WebAssembly.Module(trellisWasm()));
   }
-  const missing = instance.heap() + bytes - instance.memory.buffer.byteLength;
-  if (missing > 0) instance.memory.grow(Math.ceil(missing / 65536));
+  growTo(instance.memory, instance.heap() + bytes);
   return instance;
 }
 
