@@ -1,6 +1,5 @@
 /** Hosts whose caches are judged: the film model that comes with the repository, with films and questions, and the language model with windows of text. */
 import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { openFolder } from '../../files/fs-node.ts';
 import { readFloats } from '../../files/values.ts';
 import { openLanguageModel } from '../../models/language-model.ts';
@@ -10,8 +9,7 @@ import { openTokenizer } from '../../models/tokenizer.ts';
 import { matchingTokens } from '../../runtime/vidkv.ts';
 import { openWatched, type WatchedDecoder } from '../watched-caches.ts';
 import { answersOf, film, filmTokens, questions, questionTokens, visualTokens } from './moving-digits.ts';
-
-const asset = (path: string): string => fileURLToPath(new URL(`../../../assets/${path}`, import.meta.url));
+import { own } from './own-node.ts';
 
 /** Tokens of which the first `cached` go into the cache that is judged, and what is asked of those after them. */
 export interface CacheCase {
@@ -31,7 +29,7 @@ export interface CacheHost {
 
 /** Films that training did not see, with all questions. */
 export async function openFilms(count: number, share: number): Promise<CacheHost> {
-  const model = await openLanguageModel(await openFolder(asset('moving-digits')));
+  const model = await openLanguageModel(await openFolder(own('moving-digits')));
   const config = model.config as LlamaConfig;
   const table = await readFloats(model.tensors.get(embeddingName)!);
   const embedding = (id: number): Float32Array => table.subarray(id * config.hiddenSize, (id + 1) * config.hiddenSize);
@@ -51,9 +49,9 @@ export async function openFilms(count: number, share: number): Promise<CacheHost
 
 /** Held-out windows of 256 tokens, the last 32 of which are judged; any token may follow. */
 export async function openText(count: number): Promise<CacheHost> {
-  const model = await openLanguageModel(await openFolder(asset('host-llama-shakespeare')));
+  const model = await openLanguageModel(await openFolder(own('host-llama-shakespeare')));
   const config = model.config as LlamaConfig;
-  const ids = openTokenizer(model.tokenizer!).encode(await readFile(asset('shakespeare/heldout.txt'), 'utf8'), { addSpecialTokens: false });
+  const ids = openTokenizer(model.tokenizer!).encode(await readFile(own('shakespeare/heldout.txt'), 'utf8'), { addSpecialTokens: false });
   const [window, judged] = [256, 32];
   const vocabulary = Array.from({ length: config.vocabSize }, (_, id) => id);
   const there = Math.floor((ids.length - 1) / window);

@@ -1,6 +1,5 @@
 /** The trained language model that comes with the repository, windows of its training text and of held-out text, and how far another graph's predictions lie. */
 import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { ortNode } from '../../engine/ort-node.ts';
 import type { Feeds } from '../../engine/session.ts';
 import { i64 } from '../../engine/tensor.ts';
@@ -11,10 +10,9 @@ import { openTokenizer } from '../../models/tokenizer.ts';
 import { klDivergence, logSoftmax } from '../../numeric/distribution.ts';
 import { randomInteger } from '../../numeric/random.ts';
 import { openGraph } from '../../observe/taps.ts';
+import { own } from './own-node.ts';
 
 export const window = 256;
-const asset = (path: string): string => fileURLToPath(new URL(`../../../assets/${path}`, import.meta.url));
-
 export interface LlamaHost {
   /** The model itself, for engines that need no graph. */
   readonly model: LanguageModel;
@@ -30,9 +28,9 @@ export interface LlamaHost {
 export interface JudgedWindow { readonly feeds: Feeds; readonly targets: readonly number[] }
 
 export async function openLlama(): Promise<LlamaHost> {
-  const model = await openLanguageModel(await openFolder(asset('host-llama-shakespeare')));
+  const model = await openLanguageModel(await openFolder(own('host-llama-shakespeare')));
   const tokenizer = openTokenizer(model.tokenizer!);
-  const [train, heldout] = await Promise.all(['train', 'heldout'].map(async (part) => tokenizer.encode(await readFile(asset(`shakespeare/${part}.txt`), 'utf8'))));
+  const [train, heldout] = await Promise.all(['train', 'heldout'].map(async (part) => tokenizer.encode(await readFile(own(`shakespeare/${part}.txt`), 'utf8'))));
   const batchOf = (windows: readonly (readonly number[])[]): Feeds => ({ input_ids: i64([windows.length, window], windows.flat()) });
   return {
     model,

@@ -1,6 +1,5 @@
 /** Trained Mamba-2 models as hosts, with windows of training text that calibrate and of held-out text that judge. */
 import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import type { Feeds } from '../../engine/session.ts';
 import { i64 } from '../../engine/tensor.ts';
 import { openFolder } from '../../files/fs-node.ts';
@@ -9,6 +8,7 @@ import { openLanguageModel } from '../../models/language-model.ts';
 import { openTokenizer } from '../../models/tokenizer.ts';
 import { randomInteger } from '../../numeric/random.ts';
 import type { JudgedWindow } from './llama-node.ts';
+import { own } from './own-node.ts';
 
 export interface MambaHost {
   readonly name: string;
@@ -22,8 +22,6 @@ export interface MambaHost {
   /** Held-out windows, evenly spread. */
   judged(count: number): readonly JudgedWindow[];
 }
-
-const own = (path: string): string => fileURLToPath(new URL(`../../../assets/${path}`, import.meta.url));
 
 /** Models of the repository, on bytes: a Mamba-2 with four state groups, and a Mamba-1. */
 export const fourGroups = own('mamba2-groups');
