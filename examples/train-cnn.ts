@@ -11,6 +11,7 @@ import { floatTensor } from '../src/tensor-ref.ts';
 import { bindDimensions } from '../src/graph/bind.ts';
 import { GraphBuilder, int, ints } from '../src/graph/build.ts';
 import type { Graph } from '../src/graph/graph.ts';
+import { withWeightsOf } from '../src/graph/rewrite.ts';
 import { normal } from '../src/numeric/random.ts';
 import { arrayDataset, readNpy, splitDataset } from '../src/observe/data/index.ts';
 import { accuracyOf } from '../src/reproductions/data/accuracy.ts';
@@ -62,8 +63,7 @@ const { losses } = await fit(trainer, {
   data: learned, batch, steps, seed, onStep,
   feed: ({ feeds, labels }) => ({ ...feeds, ...objective.feed(labels, undefined) }),
 });
-const weights = trainer.graph().weights;
-const trained: Graph = { ...forward, weights: new Map([...forward.weights].map(([name, weight]) => [name, weights.get(name) ?? weight])) };
+const trained = withWeightsOf(forward, trainer.graph());
 console.log(`loss ${losses[0].toFixed(3)} to ${losses.at(-1)!.toFixed(3)} in ${seconds()}; ${(await accuracyOf(trained, ortNode, judged)).toFixed(1)} % of ${judged.count} recordings that it did not learn from`);
 mkdirSync(folder, { recursive: true });
 writeFileSync(join(folder, 'keywords.onnx'), await onnxBytes(trained));

@@ -18,7 +18,7 @@ import { onnxBytes } from '../src/files/onnx.ts';
 import { bindDimensions } from '../src/graph/bind.ts';
 import { int, ints } from '../src/graph/build.ts';
 import { extend } from '../src/graph/extend.ts';
-import type { Graph } from '../src/graph/graph.ts';
+import { withWeightsOf } from '../src/graph/rewrite.ts';
 import { normal, randomInteger, uniform } from '../src/numeric/random.ts';
 import { encodePng, type Batch } from '../src/observe/data/index.ts';
 import { openGraph } from '../src/observe/taps.ts';
@@ -98,8 +98,7 @@ const trainer = await Trainer.open(graph, {
 const { onStep, seconds } = progress(steps);
 const { losses } = await fit(trainer, { data: learned, batch, steps, seed, onStep, feed: question });
 const took = seconds();
-const { weights } = trainer.graph({ average: true });
-const trained: Graph = { ...forward, weights: new Map([...forward.weights].map(([name, weight]) => [name, weights.get(name) ?? weight])) };
+const trained = withWeightsOf(forward, trainer.graph({ average: true }));
 await trainer.dispose();
 
 const session = await openGraph(trained, ortNode, { threads });

@@ -13,7 +13,7 @@ import { ortNode } from '../src/engine/ort-node.ts';
 import { onnxBytes } from '../src/files/onnx.ts';
 import { bindDimensions } from '../src/graph/bind.ts';
 import { int } from '../src/graph/build.ts';
-import type { Graph } from '../src/graph/graph.ts';
+import { withWeightsOf } from '../src/graph/rewrite.ts';
 import { accuracyOf } from '../src/reproductions/data/accuracy.ts';
 import { adamw, augmentImages, classification, cosine, fit, Trainer, withWarmup } from '../src/train/index.ts';
 import { asNpz, fashion } from './shared/fashion.ts';
@@ -48,8 +48,7 @@ await fit(trainer, {
   data: learned, batch, steps, seed, onStep,
   feed: ({ feeds, labels }, step) => ({ x: augmentImages(feeds.x, step, seed, { flip: true, shift: 2, border: [-1] }), ...objective.feed(labels, undefined) }),
 });
-const { weights } = trainer.graph();
-const trained: Graph = { ...forward, weights: new Map([...forward.weights].map(([name, weight]) => [name, weights.get(name) ?? weight])) };
+const trained = withWeightsOf(forward, trainer.graph());
 console.log(`${(await accuracyOf(trained, ortNode, judged)).toFixed(1)} % of ${judged.count} images that it did not learn from; ${steps} steps in ${seconds()}`);
 await mkdir(folder, { recursive: true });
 await writeFile(join(folder, 'vit.onnx'), await onnxBytes(trained));

@@ -137,6 +137,10 @@ function redirectBody(body: Graph, targets: ReadonlyMap<string, string>): Graph 
   return { ...next, outputs: next.outputs.map((output) => ({ ...output, name: targets.get(output.name) ?? output.name })) };
 }
 
+/** The graph with the weights that another one, as training left it, has under the same names. */
+export const withWeightsOf = (graph: Graph, { weights }: Graph): Graph =>
+  ({ ...graph, weights: new Map([...graph.weights].map(([name, weight]) => [name, weights.get(name) ?? weight])) });
+
 /** Drops nodes whose results nothing uses, then weights and notes of values that are gone; inputs and outputs stay. */
 export function removeDeadNodes(graph: Graph): Graph {
   const live = new Set(graph.outputs.map((output) => output.name));

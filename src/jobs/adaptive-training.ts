@@ -3,9 +3,9 @@
  * of the most bits and is switched by an input, and one per width made from the same integers.
  */
 import { exportAtBits, exportSwitchable } from '../export/onnx-switchable.ts';
-import type { TensorRef } from '../tensor-ref.ts';
 import type { Graph } from '../graph/graph.ts';
 import { linearSites, type Linear } from '../graph/linear.ts';
+import { withWeightsOf } from '../graph/rewrite.ts';
 import { headName } from '../models/llama-weights.ts';
 import type { Dataset } from '../observe/data/index.ts';
 import { adaptBits, type AdaptiveNetwork } from '../train/adaptive-bits.ts';
@@ -42,9 +42,7 @@ export async function prepareAdaptive(model: SourceModel, data: Dataset, options
     fit: (hooks) => material.loop(adaptive.trainer, objectiveOf(float), { ...hooks, ...adaptive.each, steps: adaptive.steps, more: adaptive.bits }),
     async finish() {
       const open = await adapted(model.graph);
-      const trained = adaptive.graph().weights;
-      const weights = new Map([...open.graph.weights].map(([name, weight]): [string, TensorRef] => [name, trained.get(name) ?? weight]));
-      const network = { ...open, widths, graph: { ...open.graph, weights } };
+      const network = { ...open, widths, graph: withWeightsOf(open.graph, adaptive.graph()) };
       const linesAt = (width: number) => integerLines(model, ({ id }) => (ids.has(id) ? width : undefined));
       const perWidth = widths.map(async (width) => ({ graph: await exportAtBits(network, network.layers.map(() => width)), tensors: linesAt(width) }));
       return [...await Promise.all(perWidth), { graph: await exportSwitchable(network), tensors: linesAt(widths[0]), isSwitched: true }];

@@ -7,11 +7,12 @@ import { narrowBytes } from '../engine/kernels/nested.ts';
 import { exportAtBits, exportSwitchable, storedWeights } from '../export/onnx-switchable.ts';
 import { narrowCodes } from '../formats/nested-integer.ts';
 import { parseFormat } from '../formats/registry.ts';
-import { floatTensor, type TensorRef } from '../tensor-ref.ts';
+import { floatTensor } from '../tensor-ref.ts';
 import { bindToShapes } from '../graph/bind.ts';
 import { lower } from '../graph/composite.ts';
 import type { Graph } from '../graph/graph.ts';
 import { linearSites, storedOrder, type Linear } from '../graph/linear.ts';
+import { withWeightsOf } from '../graph/rewrite.ts';
 import { openModern } from '../jobs/source-node.ts';
 import type { Dataset } from '../observe/data/index.ts';
 import { hessianTraces } from '../observe/hessian-trace.ts';
@@ -187,8 +188,7 @@ async function train(host: Host, { rule, rates, seed, sensitive }: TrainOptions)
   });
   // The same network for any number of images.
   const network = await adapted(host.graph);
-  const weights = new Map([...network.graph.weights].map(([name, weight]): [string, TensorRef] => [name, graph.weights.get(name) ?? weight]));
-  return { still, network: { ...network, widths, graph: { ...network.graph, weights } } };
+  return { still, network: { ...network, widths, graph: withWeightsOf(network.graph, graph) } };
 }
 
 /** Whether the stored integers give the accuracies of training at every width, switched while running and ahead. */

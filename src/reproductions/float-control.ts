@@ -1,7 +1,7 @@
 /** The control arm of quantization-aware training: the float network, trained by the same schedule on the same data. */
 import type { Engine, SessionOptions } from '../engine/session.ts';
-import type { TensorRef } from '../tensor-ref.ts';
 import type { Graph } from '../graph/graph.ts';
+import { withWeightsOf } from '../graph/rewrite.ts';
 import { trainBatchNorm } from '../graph/train-batchnorm.ts';
 import { fit, type FitOptions } from '../train/fit.ts';
 import { Trainer, type ParameterGroup } from '../train/trainer.ts';
@@ -24,8 +24,7 @@ export async function fitFloat(graph: Graph, options: FitFloatOptions): Promise<
   const trainer = await Trainer.open(trained, { engine: options.engine, loss, groups: options.groups, carry, ...(options.session === undefined ? {} : { session: options.session }) });
   try {
     await fit(trainer, options.fit);
-    const { weights } = trainer.graph();
-    return { ...graph, weights: new Map([...graph.weights].map(([name, weight]): [string, TensorRef] => [name, weights.get(name) ?? weight])) };
+    return withWeightsOf(graph, trainer.graph());
   } finally {
     await trainer.dispose();
   }

@@ -8,6 +8,7 @@ import { lower } from '../graph/composite.ts';
 import { extend } from '../graph/extend.ts';
 import type { Graph } from '../graph/graph.ts';
 import { linearSites } from '../graph/linear.ts';
+import { withWeightsOf } from '../graph/rewrite.ts';
 import { initialLlama } from '../models/llama-init.ts';
 import { logSoftmax } from '../numeric/distribution.ts';
 import { inverseNormal } from '../numeric/random.ts';
@@ -52,10 +53,9 @@ async function train(quantization: TrustQuantization | undefined, seed: number, 
   const training = await openLanguageTrainer(model.graph(), { engine: ortNode, batch, window, steps, rate, threads, quantize: (graph) => quantized(graph, quantization) });
   try {
     const { losses } = await fit(training.trainer, { data, batch, steps, seed, feed: training.feed });
-    const { weights } = training.trainer.graph();
     return {
       losses, loss: await languageLoss(training, judged, { engine: ortNode, batch, threads }),
-      graph: { ...model.graph(), weights: new Map([...model.graph().weights].map(([name, weight]) => [name, weights.get(name) ?? weight])) },
+      graph: withWeightsOf(model.graph(), training.trainer.graph()),
     };
   } finally {
     await training.trainer.dispose();

@@ -6,9 +6,9 @@
 import { drawWidth } from '../allocate/roulette.ts';
 import type { Engine, Feeds, SessionOptions } from '../engine/session.ts';
 import { i64 } from '../engine/tensor.ts';
-import type { TensorRef } from '../tensor-ref.ts';
 import { extend } from '../graph/extend.ts';
 import type { Graph } from '../graph/graph.ts';
+import { withWeightsOf } from '../graph/rewrite.ts';
 import { trainBatchNorm } from '../graph/train-batchnorm.ts';
 import { uniform } from '../numeric/random.ts';
 import type { Batch, Dataset } from '../observe/data/index.ts';
@@ -119,10 +119,7 @@ export async function openAdaptive(network: AdaptiveNetwork, float: Graph, optio
       }),
     },
     still: () => still,
-    graph() {
-      const trained = trainer.graph().weights;
-      return { ...network.graph, weights: new Map([...network.graph.weights].map(([name, weight]): [string, TensorRef] => [name, trained.get(name) ?? weight])) };
-    },
+    graph: () => withWeightsOf(network.graph, trainer.graph()),
   };
 }
 

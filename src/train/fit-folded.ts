@@ -4,8 +4,8 @@
  */
 import type { Engine, SessionOptions } from '../engine/session.ts';
 import type { Tensor } from '../engine/tensor.ts';
-import type { TensorRef } from '../tensor-ref.ts';
 import type { Graph } from '../graph/graph.ts';
+import { withWeightsOf } from '../graph/rewrite.ts';
 import { quantizeFolded, type Folding, type QuantizeFoldedOptions } from './batchnorm-correction.ts';
 import { fit, type FitOptions } from './fit.ts';
 import { Trainer, type ParameterGroup } from './trainer.ts';
@@ -47,8 +47,7 @@ export async function fitFolded(source: Graph, options: FitFoldedOptions): Promi
     try {
       if (state !== undefined) trainer.restore(state);
       losses.push(...(await fit(trainer, { ...fitting, steps })).losses);
-      const trained = trainer.graph().weights;
-      graph = { ...graph, weights: new Map([...graph.weights].map(([name, weight]): [string, TensorRef] => [name, trained.get(name) ?? weight])) };
+      graph = withWeightsOf(graph, trainer.graph());
       if (phase !== 'frozen') ranges = new Map([...made.ends].map(([value, { low, high }]) => [value, { low: trainer.values(low)[0], high: trainer.values(high)[0] }]));
       state = trainer.state();
     } finally {
