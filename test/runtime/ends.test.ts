@@ -12,9 +12,10 @@ import { run } from '../../src/jobs/run-node.ts';
 import { openSource } from '../../src/jobs/source-node.ts';
 import { uniform } from '../../src/numeric/random.ts';
 import { jsonConstraint } from '../../src/runtime/constrain.ts';
-import { generate, type Decoder, type Generated, type GenerateOptions } from '../../src/runtime/generate.ts';
+import { generate, type Decoder, type GenerateOptions } from '../../src/runtime/generate.ts';
 import { anyObject } from '../../src/runtime/json-schema.ts';
 import { openTextModel, type TextModel } from '../../src/runtime/text-model.ts';
+import { all } from './outputs.ts';
 
 const location = fileURLToPath(new URL('../../assets/host-llama-shakespeare', import.meta.url));
 const source = await openSource(location);
@@ -24,13 +25,6 @@ after(async () => {
   await rm(folder, { recursive: true });
 });
 const open = (context = 96): Promise<TextModel> => openTextModel(source.language!, { context, weights: 'q8_0' });
-
-async function all(writing: AsyncGenerator<string, Generated>): Promise<Generated> {
-  for (;;) {
-    const next = await writing.next();
-    if (next.done === true) return next.value;
-  }
-}
 
 test('prompts that share a beginning are read from where they differ, and the text is that of a fresh model', async () => {
   const [model, fresh] = [await open(), await open()];

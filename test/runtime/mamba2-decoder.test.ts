@@ -14,6 +14,7 @@ import type { Mamba2Config } from '../../src/models/mamba2-config.ts';
 import { Mamba2Decoder } from '../../src/runtime/mamba2-decoder.ts';
 import { openTextModel } from '../../src/runtime/text-model.ts';
 import { floatTensor, memoryTensor, type TensorRef } from '../../src/tensor-ref.ts';
+import { all, distance } from './outputs.ts';
 
 const source = await openSource(fileURLToPath(new URL('../../assets/mamba2-groups', import.meta.url)));
 after(() => source.close());
@@ -26,12 +27,6 @@ async function ortLogits(tensors: ReadonlyMap<string, TensorRef>): Promise<Float
   const { logits } = await session.run({ input_ids: i64([1, tokens.length], tokens) });
   await session.dispose();
   return logits.data as Float32Array;
-}
-
-function distance(found: Float32Array, expected: Float32Array): number {
-  let [difference, size] = [0, 0];
-  for (let i = 0; i < expected.length; i++) { difference += (found[i] - expected[i]) ** 2; size += expected[i] ** 2; }
-  return Math.sqrt(difference / size);
 }
 
 test('logits of floats are those of the exported graph; of 8-bit weights those of their values, up to the rounding of inputs', async () => {
@@ -65,16 +60,13 @@ test('any chunks give the same bits, and so do the plain kernels; a text begins 
 
 test('a model writes, goes on with what it holds, and says what a state cannot do', async () => {
   const model = await openTextModel(language, { weights: 'q8_0' });
-  const all = async (prompt: string) => {
-    const writing = model.write(prompt, { maxTokens: 40 });
-    for (;;) { const next = await writing.next(); if (next.done === true) return next.value; }
-  };
-  const first = await all('ROMEO:\n');
+  const write = (prompt: string) => all(model.write(prompt, { maxTokens: 40 }));
+  const first = await write('ROMEO:\n');
   assert.equal(first.ids.length, 40);
   assert.match(first.text, /[a-z]{3}/);
-  const more = await all(`ROMEO:\n${first.text}\n`);
+  const more = await write(`ROMEO:\n${first.text}\n`);
   assert.ok(more.cachedTokens > 40, String(more.cachedTokens));
-  assert.deepEqual((await all('ROMEO:\n')).ids, first.ids);
+  assert.deepEqual((await write('ROMEO:\n')).ids, first.ids);
   assert.ok(model.cacheBytes > 0 && model.cacheBytes < model.bytes);
   await assert.rejects(openTextModel(language, { drafts: ['ngram'] }), { message: /drafts cannot be had for a state-space model/ });
   await assert.rejects(openTextModel(language, { sequences: 2 }), { message: /several texts at a time cannot be had/ });

@@ -19,6 +19,7 @@ import { LlamaDecoder } from '../../src/runtime/llama-decoder.ts';
 import { distribution, sample } from '../../src/runtime/sample.ts';
 import { openTextModel } from '../../src/runtime/text-model.ts';
 import { floatTensor, memoryTensor, type BlockType, type TensorRef } from '../../src/tensor-ref.ts';
+import { distance } from './outputs.ts';
 
 const location = fileURLToPath(new URL('../../assets/host-llama-shakespeare', import.meta.url));
 const source = await openSource(location);
@@ -46,16 +47,6 @@ async function inType(type: BlockType): Promise<{ blocks: Map<string, TensorRef>
     floats.set(name, floatTensor(name, tensor.shape, decodeBlocks(type, bytes)));
   }
   return { blocks, floats };
-}
-
-/** Root mean square of a difference over that of the reference. */
-function distance(found: Float32Array, expected: Float32Array): number {
-  let [difference, size] = [0, 0];
-  for (let i = 0; i < expected.length; i++) {
-    difference += (found[i] - expected[i]) ** 2;
-    size += expected[i] ** 2;
-  }
-  return Math.sqrt(difference / size);
 }
 
 const open = (tensors: ReadonlyMap<string, TensorRef>, options = {}) => LlamaDecoder.open(language.config as LlamaConfig, tensors, { context: 64, ...options });

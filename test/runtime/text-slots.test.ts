@@ -12,6 +12,7 @@ import type { Generated, GenerateOptions } from '../../src/runtime/generate.ts';
 import { anyObject } from '../../src/runtime/json-schema.ts';
 import { inBlocks, openTextModel, type TextModel, type TextModelOptions } from '../../src/runtime/text-model.ts';
 import { memoryTensor, type TensorRef } from '../../src/tensor-ref.ts';
+import { all } from './outputs.ts';
 
 const asset = (name: string): string => fileURLToPath(new URL(`../../assets/${name}`, import.meta.url));
 const [host, small] = [await openSource(asset('host-llama-shakespeare')), await openSource(asset('draft-llama-shakespeare'))];
@@ -28,13 +29,6 @@ async function inMemory(model: LanguageModel): Promise<LanguageModel> {
 
 const [large, little] = [await inMemory(host.language!), await inMemory(small.language!)];
 const open = (options: TextModelOptions = {}): Promise<TextModel> => openTextModel(large, { context: 96, ...options });
-
-async function all(writing: AsyncGenerator<string, Generated>): Promise<Generated> {
-  for (;;) {
-    const next = await writing.next();
-    if (next.done === true) return next.value;
-  }
-}
 
 const cases: readonly (readonly [prompt: string, options: GenerateOptions])[] = [
   ['ROMEO:\n', { maxTokens: 60 }], ['ROMEO:\nWhat', { maxTokens: 40, stop: ['the'] }], ['KING RICHARD III:\n', { maxTokens: 500 }], ['O', { maxTokens: 30, repetitionPenalty: 1.3 }],
