@@ -1,4 +1,5 @@
 /** What guesses brought while a text was written, and whether the cost model says that they pay. */
+import { median } from '../numeric/statistics.ts';
 import { acceptedLength, type SpeculativeDecoder } from './speculate.ts';
 import { predictedSpeedUp } from './speculation-cost.ts';
 
@@ -22,7 +23,7 @@ export async function speculationReport(decoder: SpeculativeDecoder, levels: rea
   const { rounds, guessed, draft, verify } = decoder.counts;
   const times: number[] = [];
   for (let i = 0; i < runs; i++) times.push(await decoder.timeStep());
-  const step = times.toSorted((a, b) => a - b)[runs >> 1];
+  const step = median(times);
   const per = (sum: number): number => (rounds === 0 ? 0 : sum / rounds);
   return {
     passes: rounds, guessed: per(guessed), acceptedLength: acceptedLength(decoder.counts), innerAcceptedLengths: levels.map(({ counts }) => acceptedLength(counts)),
