@@ -1,7 +1,7 @@
 /** Whether texts that are drawn with guesses follow the chances of the model: χ² over all texts of three tokens behind a prompt. */
-import { commonLength } from '../runtime/draft-chain.ts';
 import { pathsOf, type BranchingDecoder } from '../runtime/draft.ts';
 import type { LlamaDecoder } from '../runtime/llama-decoder.ts';
+import { commonLength } from '../runtime/prefix-cache.ts';
 import { distribution, sample } from '../runtime/sample.ts';
 import type { SpeculativeDecoder } from '../runtime/speculate.ts';
 

@@ -1,8 +1,8 @@
 /** Drafts by a small model as a tree: passes over the most likely paths, then the most likely of all that was seen (as in EAGLE-2). */
 import { logSoftmax } from '../numeric/distribution.ts';
 import { largest } from '../numeric/largest.ts';
-import { commonLength } from './draft-chain.ts';
 import { noDraft, type BranchingDecoder, type Draft, type Drafter, type DraftOptions } from './draft.ts';
+import { PrefixCache } from './prefix-cache.ts';
 
 export interface TreeOptions {
   /** Times that the model looks further; default 3. */
@@ -16,10 +16,12 @@ interface Node { readonly id: number; readonly parent: Node | undefined; readonl
 export class TreeDrafter implements Drafter {
   readonly #decoder: BranchingDecoder;
   readonly #options: Required<TreeOptions>;
-  #held: readonly number[] = [];
+  /** Knows what the decoder holds of the text. */
+  readonly #cache: PrefixCache;
 
   constructor(decoder: BranchingDecoder, { passes = 3, width = 4 }: TreeOptions = {}) {
     this.#decoder = decoder;
+    this.#cache = new PrefixCache(decoder);
     this.#options = { passes, width };
   }
 
@@ -27,9 +29,7 @@ export class TreeDrafter implements Drafter {
     const decoder = this.#decoder;
     const { passes, width } = this.#options;
     if (text.length > decoder.context) return noDraft;
-    const from = decoder.rewind(commonLength(this.#held, text, text.length - 1));
-    const logits = await decoder.feed(text.slice(from));
-    this.#held = text.slice();
+    const logits = await this.#cache.feed(text.slice(this.#cache.begin(text)));
     const seen = children(undefined, logits, width);
     const expanded: Node[] = [];
     let fresh: readonly Node[] = seen;

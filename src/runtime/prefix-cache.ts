@@ -1,7 +1,13 @@
 /** A decoder that remembers which tokens it holds, so that a prompt that begins like the last one is not read twice. */
-import { commonLength } from './draft-chain.ts';
 import type { Decoder } from './generate.ts';
 import type { Offer, SampleOptions } from './sample.ts';
+
+/** Tokens that two texts begin with. */
+export function commonLength(one: readonly number[], other: readonly number[], most: number): number {
+  let common = 0;
+  while (common < most && common < one.length && one[common] === other[common]) common++;
+  return common;
+}
 
 export class PrefixCache implements Decoder {
   readonly #decoder: Decoder;
