@@ -101,8 +101,10 @@ export function deviceInputs(gpu: Gpu, kind: InputKind, x: Float32Array): GPUBuf
   return made;
 }
 
-const tileShapes = (kind: InputKind): TileShape[] => (kind === 'rounded'
-  ? [{ tokens: 16, rows: 32, ownTokens: 2, ownRows: 2, stage: 2 }] : [{ tokens: 16, rows: 32, ownTokens: 4, ownRows: 4, stage: 2 }]);
+function tileOf(kind: InputKind): TileShape {
+  const own = kind === 'rounded' ? 2 : 4;
+  return { tokens: 16, rows: 32, ownTokens: own, ownRows: own, stage: 2 };
+}
 
 async function products(gpu: Gpu, cases: Case[]): Promise<void> {
   const rows = 70;
@@ -120,7 +122,7 @@ async function products(gpu: Gpu, cases: Case[]): Promise<void> {
         for (let t = 0; t < tokens; t++) x.set(random(2 + t, cols), t * groups * groupSize);
         const out = gpu.buffer('results', 4 * 32 * product.stride);
         const buffers = [...matrix.buffers, ...deviceInputs(gpu, inputs, x), out];
-        const tile = tileShapes(inputs)[0];
+        const tile = tileOf(inputs);
         gpu.run([tokens <= 8 ? gpu.step(matrixVector(product, { tokens, rows: 2, threads: 32 }, gpu.able), buffers, Math.ceil(rows / 2))
           : gpu.step(matrixTiles(product, tile, gpu.able), buffers, Math.ceil(rows / tile.rows), Math.ceil(tokens / tile.tokens))]);
         const all = new Float32Array(await gpu.read(out, 4 * tokens * product.stride));
@@ -151,7 +153,7 @@ async function biasAndSum(gpu: Gpu, cases: Case[]): Promise<void> {
   for (const tokens of [2, 16]) {
     const out = gpu.buffer('results', before);
     const buffers = [...matrix.buffers, ...deviceInputs(gpu, 'rounded', x), out, gpu.buffer('bias', bias)];
-    gpu.run([tokens === 2 ? gpu.step(matrixVector(product, { tokens: 2, rows: 4, threads: 32 }, gpu.able), buffers, 10) : gpu.step(matrixTiles(product, tileShapes('rounded')[0], gpu.able), buffers, 2, 1)]);
+    gpu.run([tokens === 2 ? gpu.step(matrixVector(product, { tokens: 2, rows: 4, threads: 32 }, gpu.able), buffers, 10) : gpu.step(matrixTiles(product, tileOf('rounded'), gpu.able), buffers, 2, 1)]);
     cases.push({ name: `bias and sum × ${tokens} tokens`, error: apart(new Float32Array(await gpu.read(out, 4 * tokens * rows)), expected.subarray(0, tokens * rows)), bound: floatBound });
   }
 }
