@@ -1,6 +1,6 @@
 /** Products of one matrix by several engines in turn, and the lines that tell how they did. */
-import { lowBitKernels, type LowBitBuild, type LowBitKernels } from '../../src/engine/kernels/lowbit.ts';
-import { boardBytes } from '../../src/engine/kernels/lowbit-team.ts';
+import { lowBitKernels, type LowBitBuild } from '../../src/engine/kernels/lowbit.ts';
+import { boardBytes, type Team } from '../../src/engine/kernels/lowbit-team.ts';
 import type { Engine } from '../../src/engine/session.ts';
 import { f32 } from '../../src/engine/tensor.ts';
 import { encodeBlocks } from '../../src/formats/ggml/index.ts';
@@ -11,7 +11,6 @@ import { memoryTensor } from '../../src/tensor-ref.ts';
 import { blocks, decoded, floatMatMul, inputsOf, K, matMulNBits, N, rowCounts } from './models.ts';
 
 export interface Contender { readonly name: string; run(rows: number): Promise<Float32Array>; close?(): void }
-export type StartTeam = (memory: WebAssembly.Memory, board: number, members: number) => Promise<LowBitKernels & { stop(): void }>;
 
 export async function onEngine(name: string, engine: Engine, bytes: Uint8Array): Promise<Contender> {
   const session = await engine.open({ bytes });
@@ -20,7 +19,7 @@ export async function onEngine(name: string, engine: Engine, bytes: Uint8Array):
 }
 
 /** Ours: a matrix and its inputs in one memory. Rounding the inputs belongs to the time. */
-export async function ours(name: string, { weights = 'q4_0', bits, build, start }: { weights?: 'q4_0' | 'q8_0'; bits: 8 | 16; build?: LowBitBuild; start?: StartTeam }): Promise<Contender> {
+export async function ours(name: string, { weights = 'q4_0', bits, build, start }: { weights?: 'q4_0' | 'q8_0'; bits: 8 | 16; build?: LowBitBuild; start?: Team['start'] }): Promise<Contender> {
   const arena = new Arena(start !== undefined);
   const board = start === undefined ? 0 : arena.take(boardBytes);
   const matrix = await packMatrix(memoryTensor('w', weights, [N, K], weights === 'q8_0' ? encodeBlocks('q8_0', decoded, N, K) : blocks), arena);
@@ -43,7 +42,7 @@ export async function ours(name: string, { weights = 'q4_0', bits, build, start 
 }
 
 /** What every place has; the engine's MatMulNBits with float inputs and MatMul come second and third from the end. */
-export async function commonContenders(web: Engine, start: StartTeam): Promise<Contender[]> {
+export async function commonContenders(web: Engine, start: Team['start']): Promise<Contender[]> {
   return [
     await ours('fewbit int4, inputs int8', { bits: 8 }), await ours('fewbit int4, inputs float', { bits: 16 }), await ours('fewbit int8, inputs int8', { weights: 'q8_0', bits: 8 }),
     await ours('fewbit int4, inputs int8, 2 threads', { bits: 8, start }), await ours('fewbit int4, inputs float, 2 threads', { bits: 16, start }),

@@ -1,7 +1,7 @@
 /** A model of the Llama family on the low-bit kernels: tokens in, logits out, keys and values kept in caches. */
 import { defineErrors } from '../errors.ts';
 import { groupSize, lowBitKernels, type LowBitKernels } from '../engine/kernels/lowbit.ts';
-import { boardBytes } from '../engine/kernels/lowbit-team.ts';
+import { boardBytes, type Team } from '../engine/kernels/lowbit-team.ts';
 import type { LlamaConfig } from '../models/llama-config.ts';
 import { embeddingName, headName, layerName } from '../models/llama-weights.ts';
 import type { TensorRef } from '../tensor-ref.ts';
@@ -38,8 +38,8 @@ export interface DecoderOptions {
   readonly inputs?: 'int8' | 'float';
   /** The kernels that compute; the WASM ones by default. */
   readonly kernels?: (memory: WebAssembly.Memory) => LowBitKernels;
-  /** Threads that share the products, and what starts them; the memory is then shared. `stop` ends them. */
-  readonly team?: { readonly members: number; start(memory: WebAssembly.Memory, board: number, members: number): Promise<LowBitKernels & { stop(): void }> };
+  /** Threads that share the products; the memory is then shared. */
+  readonly team?: Team;
   onTensor?(name: string, done: number, total: number): void;
 }
 

@@ -1,15 +1,15 @@
 /** Threads of Node that share the products of one memory. */
 import { defineErrors } from '../../errors.ts';
 import { startWorker } from '../start-worker-node.ts';
-import { fastestBuild, mostMembers, type LowBitKernels } from './lowbit.ts';
-import { teamKernels, type Membership } from './lowbit-team.ts';
+import { fastestBuild, mostMembers } from './lowbit.ts';
+import { teamKernels, type Membership, type TeamKernels } from './lowbit-team.ts';
 
 const errors = defineErrors('team', {
   died: (f: { reason: string }) => [`a thread of the low-bit engine ended: ${f.reason}`, 'try again with --threads 1'] as const,
 });
 
 /** Starts the other members, as many as the memory has room for; resolves when all of them wait for work. */
-export async function startTeam(memory: WebAssembly.Memory, board: number, asked: number): Promise<LowBitKernels & { stop(): void }> {
+export async function startTeam(memory: WebAssembly.Memory, board: number, asked: number): Promise<TeamKernels> {
   const build = fastestBuild();
   const members = Math.min(asked, mostMembers);
   const workers = Array.from({ length: members - 1 }, (_, i) => startWorker('./lowbit-worker-node', import.meta.url, { memory, board, index: i + 1, members, build } satisfies Membership));

@@ -8,11 +8,11 @@
  *     const team = workerTeam(4, () => new Worker(new URL('./team-worker.js', import.meta.url), { type: 'module' }));
  *     const model = await openTextModel(language, { team });
  */
-import { fastestBuild, mostMembers, type LowBitKernels } from './lowbit.ts';
-import { joinTeam, teamKernels, type Membership } from './lowbit-team.ts';
+import { fastestBuild, mostMembers } from './lowbit.ts';
+import { joinTeam, teamKernels, type Membership, type Team } from './lowbit-team.ts';
 
 /** As many threads as asked for, at most those that a memory has room for: the caller's own and workers, which must call `teamWorker`. */
-export function workerTeam(threads: number, worker: () => Worker): { readonly members: number; start(memory: WebAssembly.Memory, board: number, members: number): Promise<LowBitKernels & { stop(): void }> } {
+export function workerTeam(threads: number, worker: () => Worker): Team {
   return {
     members: Math.min(threads, mostMembers),
     async start(memory, board, members) {

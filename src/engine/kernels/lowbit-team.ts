@@ -11,6 +11,12 @@ export const boardBytes = 256;
 /** What a new thread must know. */
 export interface Membership { readonly memory: WebAssembly.Memory; readonly board: number; readonly index: number; readonly members: number; readonly build: LowBitBuild }
 
+/** Kernels whose products are shared; `stop` ends the other members. */
+export type TeamKernels = LowBitKernels & { stop(): void };
+
+/** How many threads share the products of a memory, the caller's own included, and what starts the others. */
+export interface Team { readonly members: number; start(memory: WebAssembly.Memory, board: number, members: number): Promise<TeamKernels> }
+
 /** Words of the board. What members look at while they wait, what they take work from and what is to be done do not share a line of a cache. */
 const word = { epoch: 0, next: 16, done: 32, kind: 48, place: 49, rest: 56 } as const;
 const kinds = ['product4', 'product8', 'product8Halves', 'productPacked', 'productFloat', 'stop'] as const;
@@ -61,7 +67,7 @@ function maySleep(board: Int32Array): boolean {
 }
 
 /** Kernels whose products are shared with the other members; member 0 is the caller's thread. */
-export function teamKernels({ memory, board: at, members, build }: Omit<Membership, 'index'>): LowBitKernels & { stop(): void } {
+export function teamKernels({ memory, board: at, members, build }: Omit<Membership, 'index'>): TeamKernels {
   const own = lowBitKernels(memory, build);
   const board = new Int32Array(memory.buffer, at, boardBytes / 4);
   const announce = (kind: Kind, values: readonly number[]): void => {
