@@ -47,8 +47,10 @@ export function insertAdapters(graph: Graph, sites: readonly Linear[], { rank, a
       a: Float32Array.from({ length: rows * rank }, (_, i) => normal(seed, adapters.length, i) / Math.sqrt(rank)),
       b: new Float32Array(rank * columns),
     };
-    const a = tape.weight(floatTensor(`${id}/lora_A`, [rows, rank], left));
-    const b = tape.weight(floatTensor(`${id}/lora_B`, [rank, columns], right));
+    // A decomposition has no more than the smaller side of its matrix.
+    const own = left.length / rows;
+    const a = tape.weight(floatTensor(`${id}/lora_A`, [rows, own], left));
+    const b = tape.weight(floatTensor(`${id}/lora_B`, [own, columns], right));
     adapters.push({ id, shape: [rows, columns], a, b, scale: alpha / rank });
   }
   const uses = consumers(graph);

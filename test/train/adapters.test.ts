@@ -5,6 +5,7 @@ import { f32 } from '../../src/engine/tensor.ts';
 import { GraphBuilder, int } from '../../src/graph/build.ts';
 import { lower } from '../../src/graph/composite.ts';
 import { gradient } from '../../src/graph/gradient/gradient.ts';
+import { parseFormat } from '../../src/formats/registry.ts';
 import type { Graph } from '../../src/graph/graph.ts';
 import { inferTypes } from '../../src/graph/infer.ts';
 import { linearSites } from '../../src/graph/linear.ts';
@@ -13,6 +14,7 @@ import { normal } from '../../src/numeric/random.ts';
 import { openGraph } from '../../src/observe/taps.ts';
 import { floatTensor } from '../../src/tensor-ref.ts';
 import { insertAdapters, mergeAdapters } from '../../src/train/adapters.ts';
+import { freezeBase } from '../../src/train/frozen-base.ts';
 import { composites } from '../../src/train/composites/index.ts';
 import { insertFakeQuantize } from '../../src/train/quantization-aware.ts';
 import { assertClose, differences, gradients } from '../graph/gradient/check.ts';
@@ -88,4 +90,14 @@ test('no gradient of the size of a frozen weight is computed, unless a quantizer
   const quantized = insertFakeQuantize(base, () => ({ weight: 4, activation: undefined }), () => ({ mean: 0, meanAbs: 1, min: -1, max: 1 }) as never);
   const { graph: aware } = insertAdapters((await quantized).graph, sites, { rank, alpha: 4, seed: 1 });
   assert.ok((await large(aware)).some((op) => op === 'Gemm' || op === 'FusedMatMul'));
+});
+
+test('adapters that start with a lower rank than was asked for keep it', async () => {
+  const frozen = await freezeBase(base, sites, parseFormat('int4/tensor'), { rank: 6, rounds: 2 });
+  const made = insertAdapters(frozen.graph, linearSites(frozen.graph), { rank: 6, alpha: 6, start: frozen.start });
+  for (const { a, b, shape } of made.adapters) {
+    const least = Math.min(6, ...shape);
+    assert.deepEqual([made.graph.weights.get(a)!.shape, made.graph.weights.get(b)!.shape], [[shape[0], least], [least, shape[1]]]);
+    for (const name of [a, b]) assert.equal((await readFloats(made.graph.weights.get(name)!)).length, made.graph.weights.get(name)!.shape.reduce((x, y) => x * y, 1));
+  }
 });
