@@ -48,7 +48,7 @@ export function outputSpecs(model: SourceModel, settings: QuantizeSettings): Out
 
 /** Every recipe with every scheme; a recipe that names its own, as in `svdquant:int4/g64:int4/g64` or `gptq:4.25`, with that one alone. */
 function wanted(settings: QuantizeSettings, kind: ModelKind): { readonly target: Target; readonly scheme: Scheme; readonly name: string | undefined }[] {
-  const names: readonly (string | undefined)[] = settings.recipe ?? [undefined];
+  const names = (settings.recipe ?? [undefined]).map((name) => madeFor(name, settings));
   const free = names.filter((name) => name?.includes(':') !== true);
   const common = free.length === 0 ? [] : requestedSchemes(settings, kind).flatMap((one) => free.map((name) => ({ ...one, name })));
   const own = names.flatMap((text) => {
@@ -58,6 +58,13 @@ function wanted(settings: QuantizeSettings, kind: ModelKind): { readonly target:
     return requestedSchemes(request, kind).map((one) => ({ ...one, name: name === '' ? undefined : name }));
   });
   return [...common, ...own];
+}
+
+/** A recipe where nothing says how many bits: with what it was made for, if it was made for something. */
+function madeFor(name: string | undefined, { bits, weights, activations }: QuantizeSettings): string | undefined {
+  if (name === undefined || name.includes(':') || bits !== undefined || weights !== undefined) return name;
+  const point = findRecipe(name).formats.at(0);
+  return point === undefined ? name : `${name}:${activations === undefined ? point : point.split(':')[0]}`;
 }
 
 /** The recipe asked for, or the best of what the data allows; where weights keep their values, what it does besides. */

@@ -13,6 +13,8 @@ const byRecipe: Readonly<Record<string, number>> = {
   adaround: 500, brecq: 500, zeroq: 5000, genie: 300,
   // The same on transformers of 50 to 70 tokens.
   fp4dit: 15_000, 'lowbit-fp-diffusion': 15_000, quantvggt: 50_000,
+  // Searches over trellises, smoothing and branches; measured on networks of 0.3 to 4 million weights.
+  'q-palette': 20_000, svdquant: 25_000, 'lq-lora': 15_000, hawqv3: 50_000, mambaquant: 60_000, quamba2: 100_000, mixdq: 150_000,
 };
 /** Weights that keep their values, and recipes that are made of several of the above. */
 const copied = 300e6, otherRecipe = 4e6;

@@ -10,7 +10,7 @@ function withChannels(name: string, channels: Channels, which: string): Recipe {
     paper: { title: 'ARCQuant: Boosting NVFP4 Quantization with Augmented Residual Channels for LLMs', arxiv: '2601.07475' },
     needs: ['sample inputs'],
     steps: [{ step: 'sort-channels' }, { step: 'round', rounder: 'nearest' }, { step: 'residual-channels', channels, samples: 256 }],
-    formats: ['nvfp4', 'mxfp4', 'int4/g128'], exports: ['onnx', 'transformers.js'],
+    formats: ['nvfp4:nvfp4', 'mxfp4:mxfp4', 'int4/g128:int4/g128'], exports: ['onnx', 'transformers.js'],
   };
 }
 

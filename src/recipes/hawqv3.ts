@@ -10,7 +10,7 @@ export const hawqv3: Recipe = {
   paper,
   needs: ['sample inputs'],
   steps: [{ step: 'fold-batchnorm' }, { step: 'allocate-by-trace', formats: ['int4/channel', 'int8/channel'], budget: 'size', share: 0.5 }, ...integers],
-  formats: ['int8/channel'],
+  formats: ['int8/channel:static'],
   exports: ['onnx'],
 };
 
@@ -20,6 +20,6 @@ export const hawqv3Int8: Recipe = {
   paper,
   needs: ['sample inputs'],
   steps: [{ step: 'fold-batchnorm' }, ...integers],
-  formats: ['int8/channel'],
+  formats: ['int8/channel:static'],
   exports: ['onnx'],
 };

@@ -7,6 +7,6 @@ export const krishnamoorthiInt8: Recipe = {
   paper: { title: 'Quantizing deep convolutional networks for efficient inference: A whitepaper', arxiv: '1806.08342' },
   needs: ['sample inputs'],
   steps: [{ step: 'fold-batchnorm' }, { step: 'observe-ranges', method: 'ema' }, { step: 'round', rounder: 'nearest' }],
-  formats: ['int8/channel'],
+  formats: ['int8/channel:static'],
   exports: ['onnx'],
 };

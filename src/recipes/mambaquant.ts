@@ -10,6 +10,6 @@ export const mambaquant: Recipe = {
     { step: 'rotate-klt' }, { step: 'rotate-step' }, { step: 'smooth-readout', alpha: 0.5 }, { step: 'rotate-readout' }, { step: 'rotate-scan', smooth: true },
     { step: 'round', rounder: 'nearest' }, { step: 'ssm-scales', bits: 8, clip: 'percentile', channels: 'tensor', groups: 'tensor' },
   ],
-  formats: ['int4/channel', 'int8/channel'],
+  formats: ['int4/channel:int8/token', 'int8/channel:int8/token'],
   exports: ['onnx'],
 };

@@ -10,6 +10,6 @@ export const quamba2: Recipe = {
     { step: 'sort-and-cluster', heads: 4, channels: 4 }, { step: 'rotate', where: 'both' }, { step: 'round', rounder: 'gptq' },
     { step: 'ssm-scales', bits: 8, clip: 'largest', channels: 'cluster', groups: 'group' },
   ],
-  formats: ['int4-full/g128', 'int8/channel'],
+  formats: ['int4-full/g128:int8/token', 'int8/channel:int8/token'],
   exports: ['onnx'],
 };

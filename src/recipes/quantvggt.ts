@@ -10,6 +10,6 @@ export const quantvggt: Recipe = {
     { step: 'choose-samples', clusters: 5, perCluster: 4 }, { step: 'rotate', where: 'online' },
     { step: 'learn-balance', factors: true, ranges: true, epochs: 15 },
   ],
-  formats: ['int4/channel', 'int8/channel'],
+  formats: ['int4/channel:int4/token', 'int8/channel:int8/token'],
   exports: ['onnx'],
 };

@@ -121,7 +121,7 @@ export interface Recipe {
   readonly paper?: { readonly title: string; readonly arxiv: string };
   readonly needs: readonly Need[];
   readonly steps: readonly Step[];
-  /** Number formats it was made for; empty when any will do. */
+  /** What it was made for, formats of weights and after a colon how inputs are treated; the first is taken where none is asked for. Empty when any will do. */
   readonly formats: readonly string[];
   /** Targets whose files can carry the result. */
   readonly exports: readonly ('onnx' | 'gguf' | 'transformers.js' | 'safetensors')[];

@@ -8,7 +8,7 @@ const reshape: readonly Step[] = [
 ];
 const rest: Pick<Recipe, 'paper' | 'needs' | 'formats' | 'exports'> = {
   paper: { title: 'SVDQuant: Absorbing Outliers by Low-Rank Components for 4-Bit Diffusion Models', arxiv: '2411.05007' },
-  needs: ['sample inputs'], formats: ['int4/g64', 'nvfp4'], exports: ['onnx', 'transformers.js'],
+  needs: ['sample inputs'], formats: ['int4/g64:int4/g64', 'nvfp4:nvfp4'], exports: ['onnx', 'transformers.js'],
 };
 
 export const svdquant: Recipe = {

@@ -18,7 +18,7 @@ export const viditQ: Recipe = {
   paper,
   needs: ['sample inputs'],
   steps: [float, balance, { step: 'round', rounder: 'nearest' }],
-  formats: ['uint4/channel', 'uint8/channel'],
+  formats: ['uint4/channel:uint8/token', 'uint8/channel:uint8/token'],
   exports: ['onnx'],
 };
 
@@ -28,6 +28,6 @@ export const viditQMp: Recipe = {
   paper,
   needs: ['sample inputs'],
   steps: [float, balance, { step: 'allocate-decoupled', groups, extraBits: 0.6, points: 3 }, { step: 'round', rounder: 'nearest' }],
-  formats: ['uint4/channel'],
+  formats: ['uint4/channel:uint8/token'],
   exports: ['onnx'],
 };

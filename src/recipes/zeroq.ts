@@ -10,6 +10,6 @@ export const zeroq: Recipe = {
     { step: 'distil', from: 'pixels', count: 32, iterations: 500 }, { step: 'fold-batchnorm' },
     { step: 'observe-ranges', method: 'minmax' }, { step: 'round', rounder: 'nearest' },
   ],
-  formats: ['int8/channel'],
+  formats: ['int8/channel:static'],
   exports: ['onnx'],
 };

@@ -20,13 +20,20 @@ function stepText({ step, ...settings }: Step): string {
   return shown.length === 0 ? step : `${step} (${shown.join(', ')})`;
 }
 
+/** `int4/g64 with inputs in int4/g64`, of `int4/g64:int4/g64`. */
+export function pointText(point: string): string {
+  const [weights, inputs] = point.split(':');
+  return inputs === undefined ? weights : `${weights} with ${inputs === 'static' ? 'static inputs' : `inputs in ${inputs}`}`;
+}
+
 export function recipeText(entry: RecipeEntry, recipe: Recipe | undefined, results: readonly (ReproductionReport & { readonly environment?: { readonly cpu: string; readonly node: string } })[], width?: number): string {
   const { name, area, summary, title, arxiv, published, reproduced, runBy } = entry;
   const run = `fewbit reproduce ${name}`;
   return [
     `${name}  ${area}${published ? `, ${published.slice(0, 4)}` : ''}${arxiv ? `, arXiv:${arxiv}` : ''}`, ...(title === undefined ? [] : [title]), '', summary, '',
     ...(recipe === undefined ? [`runs on your model: ${runBy === undefined ? 'not yet' : `fewbit ${runBy.command} MODEL ${runBy.option}`}`] : [
-      `runs on your model: fewbit quantize MODEL --recipe ${name}${recipe.formats.length === 0 ? '' : ` --weights ${recipe.formats[0]}`}`,
+      `runs on your model: fewbit quantize MODEL --recipe ${name}${recipe.needs.includes('sample inputs') ? ' --data FOLDER' : ''}`,
+      ...(recipe.formats.length === 0 ? [] : [`made for ${recipe.formats.map(pointText).join(', ')}; by itself ${recipe.formats.length > 1 ? 'the first, others as ' : 'that, others as '}--recipe ${name}:WEIGHTS:INPUTS`]),
       ...(recipe.steps.length === 0 ? [] : [`steps    ${recipe.steps.map(stepText).join(' → ')}`]),
       ...(recipe.needs.length === 0 ? [] : [`needs    ${recipe.needs.join(', ')}`]), `written  as ${recipe.exports.join(', ')}`,
     ]),

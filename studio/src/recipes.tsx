@@ -2,6 +2,7 @@
 import type { ReactNode } from 'react';
 import { recipes } from '../../src/recipes/registry.ts';
 import type { Recipe } from '../../src/recipes/recipe.ts';
+import { pointText } from '../../src/report/recipe-text.ts';
 import { measuredResults } from './measured.ts';
 import type { OpenedModel } from './protocol.ts';
 
@@ -37,7 +38,7 @@ export function Recipes({ model, to, hasData, recipe, onRecipe }: { readonly mod
             const blocked = one.needs.includes('sample inputs') && !hasData;
             return (
               <tr key={one.name}>
-                <td><label className="check" title={one.summary}><input type="radio" name="recipe" checked={recipe === one.name} disabled={blocked} onChange={() => onRecipe(one.name)} /> {one.name}</label><p className="hint">{one.summary}{one.formats.length === 0 ? '' : ` Made for ${one.formats.join(', ')}.`}</p></td>
+                <td><label className="check" title={one.summary}><input type="radio" name="recipe" checked={recipe === one.name} disabled={blocked} onChange={() => onRecipe(one.name)} /> {one.name}</label><p className="hint">{one.summary}{one.formats.length === 0 ? '' : ` Made for ${one.formats.map(pointText).join(', ')}.`}</p></td>
                 <td>{dataOf(one)}</td><td>{timeOf(one)}</td><td>{memoryOf(one, model.parameters)}</td><td>{gained(one.name)}</td>
               </tr>
             );

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { outputSpecs } from '../../src/jobs/outputs.ts';
 import type { Output } from '../../src/jobs/result.ts';
-import { parseSettings } from '../../src/jobs/settings.ts';
+import { requestedSchemes } from '../../src/jobs/schemes.ts';
+import { parseSettings, type QuantizeRequest } from '../../src/jobs/settings.ts';
 import { openModern } from '../../src/jobs/source-node.ts';
+import { recipes } from '../../src/recipes/registry.ts';
 import { activationBits, comparisons } from '../../src/report/comparison.ts';
 import { comparisonMarkdown, comparisonText } from '../../src/report/comparison-text.ts';
 import { comparisonFigure } from '../../src/report/plot-comparison.ts';
@@ -48,4 +50,18 @@ test('a recipe that names its own formats takes them alone', async () => {
   assert.deepEqual(specs.map(({ recipe, scheme }) => `${recipe!.name} ${scheme.budget?.bits ?? scheme.weights} ${scheme.activations}`), [
     'rtn int4/channel float', 'rtn int8/channel float', 'gptq int3/channel float', 'scale-search uint4/channel int8/tensor', 'gptq 5.5 float',
   ]);
+});
+
+test('a recipe that was made for formats takes the first of them where none is asked for', async () => {
+  const model = await openModern(new URL('../../assets/kws-dscnn/kws-dscnn.onnx', import.meta.url).pathname);
+  const asked = (request: Partial<QuantizeRequest>): string[] =>
+    outputSpecs(model, parseSettings({ model: 'kws', output: '.', data: 'x', ...request })).map(({ recipe, scheme }) => `${recipe!.name} ${scheme.weights} ${scheme.activations}`);
+  assert.deepEqual(asked({ recipe: 'svdquant,hawqv3,q-palette' }), ['svdquant int4/g64 int4/g64', 'hawqv3 int8/channel static', 'q-palette tcq2.5+had float']);
+  assert.deepEqual(asked({ recipe: 'svdquant', activations: 'float' }), ['svdquant int4/g64 float']);
+  assert.deepEqual(asked({ recipe: 'svdquant', bits: '4' }), ['svdquant int4/channel float']);
+  assert.deepEqual(asked({ recipe: 'rtn' }), ['rtn int8/channel static', 'rtn int4/channel float']);
+  await model.close();
+  for (const { name, formats, exports } of recipes) {
+    for (const point of formats) assert.doesNotThrow(() => requestedSchemes({ to: [exports[0]], weights: [point.split(':')[0]], activations: point.split(':')[1] ?? 'float' }, 'lm'), name);
+  }
 });
