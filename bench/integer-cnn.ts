@@ -19,7 +19,7 @@ import { openModern } from '../src/jobs/source-node.ts';
 import { normal } from '../src/numeric/random.ts';
 import { observeRanges } from '../src/observe/ranges.ts';
 import { openGraph } from '../src/observe/taps.ts';
-import { personFiles } from '../src/reproductions/data/person-node.ts';
+import { personFiles } from '../src/reproductions/data/person.ts';
 import { quantizedLazily } from '../src/round/quantized-matrix.ts';
 import { foldBatchNorm } from '../src/transform/fold-batchnorm.ts';
 

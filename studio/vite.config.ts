@@ -10,8 +10,8 @@ import { atomFeed, type FeedResult } from './feed.ts';
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** Small real models, one click away. */
 const examples = [
-  'kws-dscnn/kws-dscnn.onnx', 'kws-dscnn/inputs.npy', 'kws-dscnn/labels.npy', 'shakespeare/heldout.txt', 'shakespeare/train.txt',
-  ...['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'].map((file) => `host-llama-shakespeare/${file}`),
+  'kws-dscnn/kws-dscnn.onnx', 'kws-dscnn/inputs.npy', 'kws-dscnn/labels.npy', 'shakespeare/heldout.txt', 'shakespeare/train.txt', 'moving-digits/config.json', 'moving-digits/model.safetensors',
+  ...['host-llama-shakespeare', 'draft-llama-shakespeare', 'mamba1-bytes', 'mamba2-groups'].flatMap((model) => ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'].map((file) => `${model}/${file}`)),
 ];
 
 let out = '';
@@ -45,11 +45,13 @@ export default defineConfig({
       writeFileSync(join(built, 'sw.js'), `const build = ${JSON.stringify(hash.digest('hex').slice(0, 16))}, files = ${JSON.stringify(small)};\n${readFileSync(join(root, 'studio/service-worker.js'), 'utf8')}`);
     },
   }],
-  // Reproductions are written for Node: in the page they get its engine, and its copy of the text.
+  // Reproductions are written for Node: in the page they get its engine, its threads, and models and data from beside it.
   resolve: {
     alias: [
-      { find: /^\.\.\/engine\/ort-node\.ts$/, replacement: join(root, 'studio/src/ort-here.ts') },
-      { find: /^\.\/data\/shakespeare-node\.ts$/, replacement: join(root, 'studio/src/shakespeare-here.ts') },
+      { find: /^(\.\.\/)+engine\/ort-node\.ts$/, replacement: join(root, 'studio/src/ort-here.ts') },
+      { find: /^\.\/own-node\.ts$/, replacement: join(root, 'studio/src/own-here.ts') },
+      { find: /^(\.\.\/)+engine\/kernels\/lowbit-team-node\.ts$/, replacement: join(root, 'studio/src/team-here.ts') },
+      { find: /^(\.\.\/)+jobs\/source-node\.ts$/, replacement: join(root, 'studio/src/source-here.ts') },
     ],
   },
   worker: { format: 'es' },

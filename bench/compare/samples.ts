@@ -5,8 +5,8 @@ import type { Tensor } from '../../src/engine/tensor.ts';
 import { takeRows } from '../../src/observe/data/dataset.ts';
 import { writeNpz } from '../../src/observe/data/npz.ts';
 import { shuffled, type Dataset } from '../../src/observe/data/index.ts';
-import { cifarFiles, judgedImages, normalised, trainingImages } from '../../src/reproductions/data/cifar-node.ts';
-import { openDit } from '../../src/reproductions/data/dit-node.ts';
+import { cifarFiles, judgedImages, normalised, trainingImages } from '../../src/reproductions/data/cifar.ts';
+import { openDit } from '../../src/reproductions/data/dit.ts';
 
 export interface SampleFiles { readonly data: string; readonly evalData: string; readonly evalLabels?: string }
 

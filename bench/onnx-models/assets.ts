@@ -6,7 +6,7 @@ import { i64, type Tensor } from '../../src/engine/tensor.ts';
 import { normal, randomInteger } from '../../src/numeric/random.ts';
 import { decodeImage, encodePng, readIdx, writeNpz } from '../../src/observe/data/index.ts';
 import { resizeImage } from '../../src/observe/data/resize.ts';
-import { cifarFiles, judgedImages, normalised, type PixelRule } from '../../src/reproductions/data/cifar-node.ts';
+import { cifarFiles, judgedImages, normalised, type PixelRule } from '../../src/reproductions/data/cifar.ts';
 
 /** Where the assets lie, and where converted data go. */
 export interface Places { readonly assets: string; readonly work: string }

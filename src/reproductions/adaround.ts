@@ -5,7 +5,7 @@ import { shuffled } from '../observe/data/index.ts';
 import type { BlockResult } from '../train/reconstruct-block.ts';
 import { foldBatchNorm } from '../transform/fold-batchnorm.ts';
 import { accuracyOf } from './data/accuracy.ts';
-import { cifarFiles, judgedImages, normalised, trainingImages } from './data/cifar-node.ts';
+import { cifarFiles, judgedImages, normalised, trainingImages } from './data/cifar.ts';
 import { learned, roundedToNearest, spell, type Bits, type Method } from './reconstruction.ts';
 import { measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 

@@ -11,15 +11,16 @@ import type { Step } from '../recipes/recipe.ts';
 import { balanceFactors, balanceInputs } from '../transform/balance.ts';
 import { openProducts, rounded, type Products } from '../transform/layer-error.ts';
 import { rotateInputs } from '../transform/rotate.ts';
-import { ditFiles, openDit } from './data/dit-node.ts';
-import { openLlama } from './data/llama-node.ts';
+import { ditFiles, openDit } from './data/dit.ts';
+import { openLlama } from './data/llama.ts';
 import { judgeNetworks } from './dit-arms.ts';
-import { measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
+import { measured, notInPage, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 import { bitsOfArm, hostNotes, isDitLayer, isLlamaLayer, LanguageArms, layerEnergies, layerErrors, lessLayerError, plantOutliers, weightCounts } from './w4a4-arms.ts';
 import { standard } from './written.ts';
 
 const reduced = { windows: 32, calibration: 8, points: 64, images: 20, steps: 20 } as const;
 const whole = { windows: 193, calibration: 128, points: 256, images: 100, steps: 50 } as const;
+const short = { ...reduced, windows: 12 } as const;
 
 const sort: Step = { step: 'sort-channels' };
 const nearest: Step = { step: 'round', rounder: 'nearest' };
@@ -93,17 +94,18 @@ const shareOf = ({ weights }: Applied, counts: ReadonlyMap<string, number>): num
   return wide / plain - 1;
 };
 
-async function run({ asset, threads, full, say }: ReproductionContext): Promise<Outcome> {
-  const protocol = full ? whole : reduced;
+async function run({ asset, threads, full, page, say }: ReproductionContext): Promise<Outcome> {
+  const protocol = full ? whole : page ? short : reduced;
   const products = await openProducts(ortNode);
   try {
     const language = await onLanguage(products, protocol, threads, say);
-    const diffusion = await onDiffusion(products, protocol, asset, threads, say);
+    const diffusion = page ? nothing : await onDiffusion(products, protocol, asset, threads, say);
     return {
       arms: [...language.arms, ...diffusion.arms],
       protocol: { ...protocol, judgedPoints: 256, channels: 'metric: largest magnitude; threshold: an eighth of the largest of the token' },
       checks: [...language.checks, ...diffusion.checks],
       notApplicable: [
+        ...(page ? [notInPage('the diffusion transformer', 'its weights do not come with it')] : []),
         { arm: 'speed at 0, 3 and 12 % more channels', reason: 'the engine has no product of FP4 codes: files compute the rounded values in float, K + S channels wide' },
         { arm: 'keys and values at 4 bits', reason: 'the language model of the repository is judged without a cache' },
       ],
@@ -119,7 +121,8 @@ async function run({ asset, threads, full, say }: ReproductionContext): Promise<
   }
 }
 
-type Protocol = typeof reduced | typeof whole;
+type Protocol = typeof reduced | typeof whole | typeof short;
+const nothing: Part = { arms: [], checks: [], notes: [] };
 interface Part { readonly arms: readonly Arm[]; readonly checks: readonly Check[]; readonly notes: readonly string[] }
 
 async function onLanguage(products: Products, protocol: Protocol, threads: number, say: (line: string) => void): Promise<Part> {

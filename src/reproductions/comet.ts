@@ -13,7 +13,7 @@ import { openProducts, type Products } from '../transform/layer-error.ts';
 import { outlierRatio } from '../transform/outlier-blocks.ts';
 import type { LlamaConfig } from '../models/llama-config.ts';
 import { LlamaDecoder } from '../runtime/llama-decoder.ts';
-import { distances, logitsOf, openLlama, window, type LlamaHost } from './data/llama-node.ts';
+import { distances, logitsOf, openLlama, window, type LlamaHost } from './data/llama.ts';
 import { plantKeyOutliers, withLowBitCache } from './low-bit-cache.ts';
 import { processorTime, ratios } from './in-turns.ts';
 import { farthestFromKernel } from './mixed-agreement.ts';
@@ -25,6 +25,7 @@ import { standard } from './written.ts';
 
 const reduced = { windows: 32, calibration: 16, speedRuns: 11 } as const;
 const whole = { windows: 193, calibration: 128, speedRuns: 41 } as const;
+const short = { windows: 8, calibration: 16, speedRuns: 5 } as const;
 
 const nearest: Step = { step: 'round', rounder: 'nearest' };
 const mix = (wide: 'rule' | number, sort = true): Step => ({ step: 'mix-blocks', wide, most: 0.15, sort });
@@ -131,8 +132,8 @@ async function judge(prefix: string, names: readonly CaseName[], graph: Graph, a
   return { arms, shares, moved, farthest, notes: [`${prefix}largest channel over the median ${range(ratio)}; kurtosis of inputs ${range(kurtosis)}; ${ratio.filter((r) => r > outlierRatio).length} of ${ratio.length} inputs have a channel above six times the median`] };
 }
 
-async function run({ threads, full, say }: ReproductionContext): Promise<Outcome> {
-  const protocol = full ? whole : reduced;
+async function run({ threads, full, page, say }: ReproductionContext): Promise<Outcome> {
+  const protocol = full ? whole : page ? short : reduced;
   const products = await openProducts(ortNode);
   const host = await openLlama();
   try {

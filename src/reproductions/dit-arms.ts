@@ -2,7 +2,7 @@
 import { pairedDifference } from '../evaluate/metrics/summary.ts';
 import type { Graph } from '../graph/graph.ts';
 import { blocksOf } from '../train/blocks.ts';
-import { samplePsnr, type DitHost, type Network } from './data/dit-node.ts';
+import { samplePsnr, type DitHost, type Network } from './data/dit.ts';
 import { check, measured, type Arm, type Check } from './reproduction.ts';
 
 /** Layers of a transformer block: modulation, attention's two, feed-forward's two. */

@@ -26,7 +26,7 @@ import { trainableWeights } from '../train/parameters.ts';
 import { cosine } from '../train/schedules.ts';
 import { observeSummaries } from '../train/summaries.ts';
 import { accuracyOf } from './data/accuracy.ts';
-import { cifarFiles, judgedImages, normalised, trainingImages, type PixelRule } from './data/cifar-node.ts';
+import { cifarFiles, judgedImages, normalised, trainingImages, type PixelRule } from './data/cifar.ts';
 import { fitFloat } from './float-control.ts';
 import { measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 

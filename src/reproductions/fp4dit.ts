@@ -9,7 +9,7 @@ import { observeRanges } from '../observe/ranges.ts';
 import type { Step } from '../recipes/recipe.ts';
 import { sumOfSquares } from '../round/quantized-matrix.ts';
 import { fixFloatInputs } from '../train/float-activations.ts';
-import { ditFiles, openDit, type DitHost } from './data/dit-node.ts';
+import { ditFiles, openDit, type DitHost } from './data/dit.ts';
 import { judgeNetworks, lightTails, middleBlocks, percent } from './dit-arms.ts';
 import { check, measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 import { relativeError, standard, valuesOf, written, type ArmOptions } from './written.ts';

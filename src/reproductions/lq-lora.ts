@@ -20,21 +20,21 @@ import { adamw } from '../train/optimizers.ts';
 import { cosine, withWarmup } from '../train/schedules.ts';
 import { Trainer } from '../train/trainer.ts';
 import { addBranches, branchBits } from '../transform/add-branch.ts';
-import { distances, logitsOf, openLlama, window, type JudgedWindow, type LlamaHost } from './data/llama-node.ts';
+import { distances, logitsOf, openLlama, window, type JudgedWindow, type LlamaHost } from './data/llama.ts';
 import { check, measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 
 const rank = 8;
 const widths = [2, 3, 4] as const;
 const trained = [2, 3] as const;
 const formatOf = (bits: number): string => `nf${bits}/b64@bf16+nested8x256`;
-const protocol = (full: boolean, seeds: number) => ({
-  rank, 'alternations at most': full ? 100 : 10, 'Fisher sequences': full ? 128 : 32, 'held-out windows': full ? 96 : 24,
-  'training steps': full ? 200 : 60, 'windows per step': full ? 4 : 2, 'tokens per window': 128, 'seeds of training': full ? seeds : 1, 'alternations of the program\'s costs': full ? 3 : 1,
+const protocol = (full: boolean, page: boolean, seeds: number) => ({
+  rank, 'alternations at most': full ? 100 : 10, 'Fisher sequences': full ? 128 : page ? 16 : 32, 'held-out windows': full ? 96 : page ? 12 : 24,
+  'training steps': full ? 200 : page ? 30 : 60, 'windows per step': full ? 4 : 2, 'tokens per window': 128, 'seeds of training': full ? seeds : 1, 'alternations of the program\'s costs': full ? 3 : 1,
 });
 const rate = 1e-3;
 
-async function run({ seeds, threads, full, say }: ReproductionContext): Promise<Outcome> {
-  const sizes = protocol(full, seeds.length);
+async function run({ seeds, threads, full, page, say }: ReproductionContext): Promise<Outcome> {
+  const sizes = protocol(full, page, seeds.length);
   const host = await openLlama();
   try {
     const sites = linearSites(host.graph).filter(({ id }) => id.includes('.layers.'));

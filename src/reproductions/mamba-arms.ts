@@ -6,8 +6,8 @@ import type { Linear } from '../graph/linear.ts';
 import { pairedDifference } from '../evaluate/metrics/summary.ts';
 import type { Step } from '../recipes/recipe.ts';
 import { mambaBlocks } from '../transform/mamba-blocks.ts';
-import { distances, logitsOf, type JudgedWindow } from './data/llama-node.ts';
-import type { MambaHost } from './data/mamba-node.ts';
+import { distances, logitsOf, type JudgedWindow } from './data/llama.ts';
+import type { MambaHost } from './data/mamba.ts';
 import { measured, type Arm, type Check } from './reproduction.ts';
 import { written, relativeError, valuesOf } from './written.ts';
 

@@ -10,10 +10,10 @@ import type { Step } from '../recipes/recipe.ts';
 import { checkEquivalent } from '../transform/check-equivalent.ts';
 import { covariance, varianceRatio } from '../transform/klt.ts';
 import { mambaBlocks } from '../transform/mamba-blocks.ts';
-import { firstMamba, openMamba, type MambaHost } from './data/mamba-node.ts';
+import { firstMamba, openMamba, type MambaHost } from './data/mamba.ts';
 import { planted, plantScan } from './data/planted-scan.ts';
 import { armsOf, lowerKl, runArms, type MambaArm, type MambaRun } from './mamba-arms.ts';
-import { measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
+import { measured, notInPage, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 import { valuesOf, written } from './written.ts';
 
 const host = 'host-mamba2-shakespeare';
@@ -43,16 +43,16 @@ const armsAt = ([weights, activations]: readonly [number, number]): readonly Mam
   steps: [...steps, { step: 'round', rounder: 'nearest' }, { step: 'ssm-scales', bits: activations, clip: 'percentile', channels: 'tensor', groups: 'tensor' }],
 }));
 
-async function run({ asset, seeds, threads, full, say }: ReproductionContext): Promise<Outcome> {
+async function run({ asset, seeds, threads, full, page, say }: ReproductionContext): Promise<Outcome> {
   const protocol = full ? protocols.full : protocols.reduced;
-  const trained = await openMamba('Mamba-2', asset(host), 256);
-  const twin: MambaHost = { ...trained, name: 'Mamba-2, planted outliers', graph: plantScan(trained.graph, 0) };
   const first = await openMamba('Mamba-1', firstMamba, 64);
+  const second = page ? [] : [await openMamba('Mamba-2', asset(host), 256)];
+  const twins = second.map((each): MambaHost => ({ ...each, name: 'Mamba-2, planted outliers', graph: plantScan(each.graph, 0) }));
   const arms: Arm[] = [];
   const checks: Check[] = [];
-  for (const each of [first, trained, twin]) {
+  for (const each of [first, ...second, ...twins]) {
     const setting: MambaRun = { host: each, calibration: (seed) => each.calibration(protocol.calibration / each.window, seed), judged: each.judged(protocol.judged / each.window), threads, say };
-    const own = each === twin ? seeds.slice(0, 1) : seeds;
+    const own = twins.includes(each) ? seeds.slice(0, 1) : seeds;
     for (const pair of settings) {
       const rungs = armsAt(pair);
       const lost = await runArms(setting, rungs, own);
@@ -70,6 +70,7 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
     arms, checks,
     protocol: { 'calibration tokens': protocol.calibration, 'judged tokens': protocol.judged, seeds: seeds.length },
     notApplicable: [
+      ...(page ? [notInPage('the Mamba-2 and its twin with planted outliers', 'its weights do not come with it')] : []),
       { arm: 'rotation between x_proj and dt_proj (R5) on Mamba-2', reason: 'it projects its step sizes directly; the Mamba-1 arms have it' },
       { arm: 'SiLU with the factor inside (S-SiLU) on Mamba-2', reason: 'a norm stands between gate and output projection, and division before it would change its root mean square: factors are divided behind it; the Mamba-1 arms have it' },
       { arm: 'planted outliers in Mamba-1', reason: 'its B, C and step sizes are made of x, so a gain of x and its inverse at y change the function' },

@@ -13,7 +13,7 @@ import { decoupledFormats, type DecoupledChoice, type Subject } from '../recipes
 import { mixdq } from '../recipes/mixdq.ts';
 import type { LayerGroup, Step } from '../recipes/recipe.ts';
 import { outputsOf } from '../recipes/steps/balance.ts';
-import { ditFiles, openDit, samplePsnr, type DitHost } from './data/dit-node.ts';
+import { ditFiles, openDit, samplePsnr, type DitHost } from './data/dit.ts';
 import { percent } from './dit-arms.ts';
 import { measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 import { written } from './written.ts';

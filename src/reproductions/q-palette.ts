@@ -20,58 +20,85 @@ import { encodeMatrix } from '../round/encode-matrix.ts';
 import { ldlq } from '../round/ldlq.ts';
 import { quantizedWhole, type QuantizedMatrix } from '../round/quantized-matrix.ts';
 import { foldFactors } from '../transform/smoothquant.ts';
-import { distances, logitsOf, openLlama, type JudgedWindow } from './data/llama-node.ts';
-import { check, measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
+import { distances, logitsOf, openLlama, type JudgedWindow, type LlamaHost } from './data/llama.ts';
+import { check, measured, notInPage, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 import { distortionArm, distortionChecks, distortionsOf, kernelTime, searchChecks, searchTime } from './trellis-distortion.ts';
 
-const protocol = (full: boolean) => ({
+const protocol = (full: boolean, page: boolean) => ({
   'tiles at 12 state bits': full ? 2000 : 400, 'tiles at 16 state bits': full ? 256 : 104, 'values of scalar and vector codes': 2 ** 18,
-  'held-out windows': full ? 96 : 24, 'calibration windows': 8, 'random assignments': full ? 40 : 16,
+  'held-out windows': full ? 96 : page ? 12 : 24, 'calibration windows': 8, 'random assignments': full ? 40 : page ? 0 : 16,
 });
 const budgets = [2.5, 3.25] as const;
 /** Widths that random assignments draw from. */
 const drawn = [2, 2.5, 3, 3.5, 4].map((bits) => `tcq${bits}+had`);
 const integerOnly = [2, 3, 4, 5].map((bits) => `tcq${bits}+had`);
 
-async function run({ seeds: [seed], threads, full, say }: ReproductionContext): Promise<Outcome> {
-  const sizes = protocol(full);
-  const distortions = distortionsOf({ short: sizes['tiles at 12 state bits'], long: sizes['tiles at 16 state bits'], values: sizes['values of scalar and vector codes'] }, seed);
-  for (const { format, error, standardError, paper } of distortions) say(`${format}: ${error.toFixed(5)} ± ${standardError.toFixed(5)}, paper ${paper}`);
+async function run({ seeds: [seed], threads, full, page, say }: ReproductionContext): Promise<Outcome> {
+  const sizes = protocol(full, page);
+  const distortions = distortionsOf({ short: sizes['tiles at 12 state bits'], long: sizes['tiles at 16 state bits'], values: sizes['values of scalar and vector codes'] }, seed, say);
   const search = searchTime(3, 12, 8, 5);
-  const times = { short: kernelTime(3, 12, full ? 65_536 : 2048), long: kernelTime(3, 16, 256) };
+  const tiles = { short: full ? 65_536 : 2048, long: page ? 64 : 256 };
+  const times = { short: kernelTime(3, 12, tiles.short), long: kernelTime(3, 16, tiles.long) };
   say(`search of a tile at 12 state bits: ${search.kernel.toFixed(2)} ms, plain twin ${search.twin.toFixed(1)} ms; at 16: ${times.long.mean.toFixed(1)} ms`);
 
   const host = await openLlama();
   try {
-    const calibration = host.calibration(sizes['calibration windows'], seed);
-    const study = await studyOf(host.graph, calibration, host.judged(sizes['held-out windows']), seed, threads, say);
-    try {
-      const arms = await languageArms(study, say);
-      const predictions = await randomAssignments(study, sizes['random assignments'], seed);
-      const twin = await plantedTwin(host.graph, host.judged(sizes['held-out windows']), seed, threads, say);
-      const fusion = await latencyProgram(study);
-      return {
-        arms: [...distortions.map(distortionArm), ...arms.map(({ name, bits, kl, nll }): Arm => ({ name, metrics: { 'bits per weight': measured([bits]), KL: measured(kl), 'nats per token': measured(nll) } })),
-          ...twin.map(({ name, kl }): Arm => ({ name, metrics: { KL: measured(kl) } }))],
-        checks: [...distortionChecks(distortions), ...searchChecks(search), ...languageChecks(arms, predictions, twin), ...fusion.checks],
-        protocol: sizes,
-        notes: [
-          'normal values: Σ error² / Σ value² over tiles of 16 by 16 in rows of 1024, one scale per row; ± is the standard error over tiles',
-          `a 4096 by 4096 matrix at 3 bits, one thread: ${((times.short.mean * 65_536) / 1000).toFixed(0)} s at 12 state bits${full ? '' : ' from 2048 tiles'}, ${((times.long.mean * 65_536) / 60_000).toFixed(1)} min at 16 from 256 tiles; at the pace of the fastest 16 tiles, which other work disturbs least, ${((times.short.fastest * 65_536) / 1000).toFixed(0)} s and ${((times.long.fastest * 65_536) / 60_000).toFixed(1)} min`,
-          `the kernel takes ${search.kernel.toFixed(2)} ms a tile, its twin ${search.twin.toFixed(1)} ms`,
-          'host-llama-shakespeare, the matrices of its layers; tables and norms stay float; KL to the float model of the written ONNX file, nats per token, spread over windows; bits per weight with scales',
-          `sensitivities and second moments from ${sizes['calibration windows']} windows of training text, seed ${seed}; sensitivity of a layer: mean of KL / t² at noise of relative norm t = 0.05 and 0.1, and KL / t² of shrinking it by t = 0.1, which the paper has not`,
-          fusion.note, fileNote(study),
-        ],
-        notApplicable: [{ arm: 'tokens per second under a latency budget', reason: 'no runtime at hand computes with trellis codes: files unpack them to float when they are loaded, and all widths run at the speed of float' }],
-      };
-    } finally {
-      await study.trials.dispose();
-    }
+    const language = await (page ? threeBitsAlone : onLanguage)(host, sizes, seed, threads, say);
+    return {
+      arms: [...distortions.map(distortionArm), ...language.arms],
+      checks: [...distortionChecks(distortions), ...searchChecks(search), ...language.checks],
+      protocol: sizes,
+      notes: [
+        'normal values: Σ error² / Σ value² over tiles of 16 by 16 in rows of 1024, one scale per row; ± is the standard error over tiles',
+        `a 4096 by 4096 matrix at 3 bits, one thread: ${((times.short.mean * 65_536) / 1000).toFixed(0)} s at 12 state bits${full ? '' : ' from 2048 tiles'}, ${((times.long.mean * 65_536) / 60_000).toFixed(1)} min at 16 from ${tiles.long} tiles; at the pace of the fastest 16 tiles, which other work disturbs least, ${((times.short.fastest * 65_536) / 1000).toFixed(0)} s and ${((times.long.fastest * 65_536) / 60_000).toFixed(1)} min`,
+        `the kernel takes ${search.kernel.toFixed(2)} ms a tile, its twin ${search.twin.toFixed(1)} ms`,
+        'host-llama-shakespeare, the matrices of its layers; tables and norms stay float; KL to the float model of the written ONNX file, nats per token, spread over windows; bits per weight with scales',
+        ...language.notes,
+      ],
+      notApplicable: [
+        { arm: 'tokens per second under a latency budget', reason: 'no runtime at hand computes with trellis codes: files unpack them to float when they are loaded, and all widths run at the speed of float' },
+        ...(page ? [notInPage('mixed widths, and losses predicted for random ones', 'sensitivities of 42 layers take some minutes')] : []),
+      ],
+    };
   } finally {
     await host.close();
   }
 }
+
+type Sizes = ReturnType<typeof protocol>;
+interface Part { readonly arms: readonly Arm[]; readonly checks: readonly Check[]; readonly notes: readonly string[] }
+
+async function onLanguage(host: LlamaHost, sizes: Sizes, seed: number, threads: number, say: (line: string) => void): Promise<Part> {
+  const study = await studyOf(host.graph, host.calibration(sizes['calibration windows'], seed), host.judged(sizes['held-out windows']), seed, threads, say);
+  try {
+    const arms = [...await threeBitArms(study, study.moments, say), ...await mixedArms(study, say)];
+    const predictions = await randomAssignments(study, sizes['random assignments'], seed);
+    const twin = await plantedTwin(host.graph, host.judged(sizes['held-out windows']), seed, threads, say);
+    const fusion = await latencyProgram(study);
+    return {
+      arms: [...arms.map(widthArm), ...twin.map(twinArm)],
+      checks: [...threeBitChecks([...arms, ...twin]), ...mixedChecks(arms, predictions), ...fusion.checks],
+      notes: [
+        `sensitivities and second moments from ${sizes['calibration windows']} windows of training text, seed ${seed}; sensitivity of a layer: mean of KL / t² at noise of relative norm t = 0.05 and 0.1, and KL / t² of shrinking it by t = 0.1, which the paper has not`,
+        fusion.note, fileNote(study),
+      ],
+    };
+  } finally {
+    await study.trials.dispose();
+  }
+}
+
+/** What needs no sensitivities. */
+async function threeBitsAlone(host: LlamaHost, sizes: Sizes, seed: number, threads: number, say: (line: string) => void): Promise<Part> {
+  const judge = await judgeOf(host.graph, host.judged(sizes['held-out windows']), threads);
+  const moments = await observeMoments(host.graph, ortNode, host.calibration(sizes['calibration windows'], seed), judge.sites);
+  const arms = await threeBitArms(judge, moments, say);
+  const twin = await plantedTwin(host.graph, host.judged(sizes['held-out windows']), seed, threads, say);
+  return { arms: [...arms.map(widthArm), ...twin.map(twinArm)], checks: threeBitChecks([...arms, ...twin]), notes: [`second moments from ${sizes['calibration windows']} windows of training text, seed ${seed}`] };
+}
+
+const widthArm = ({ name, bits, kl, nll }: LanguageArm): Arm => ({ name, metrics: { 'bits per weight': measured([bits]), KL: measured(kl), 'nats per token': measured(nll) } });
+const twinArm = ({ name, kl }: LanguageArm): Arm => ({ name, metrics: { KL: measured(kl) } });
 
 /** A network that arms are made of. */
 interface Judge {
@@ -142,19 +169,28 @@ const layersOf = ({ sites, sensitivities }: Pick<Study, 'sites' | 'sensitivities
   }),
 }));
 
-async function languageArms(study: Study, say: (line: string) => void): Promise<LanguageArm[]> {
+/** Adds arms to a list as they are judged. */
+const adder = (judge: Judge, arms: LanguageArm[], say: (line: string) => void) => async (name: string, formatOf: Parameters<typeof armOf>[2], moments?: Study['moments']): Promise<void> => {
+  const arm = await armOf(judge, name, formatOf, moments);
+  arms.push(arm);
+  say(`${name}: ${arm.bits.toFixed(3)} bits, KL ${measured(arm.kl).mean.toFixed(5)}`);
+};
+
+async function threeBitArms(judge: Judge, moments: Study['moments'], say: (line: string) => void): Promise<LanguageArm[]> {
   const arms: LanguageArm[] = [];
-  const add = async (name: string, formatOf: Parameters<typeof armOf>[2], moments?: Study['moments']): Promise<void> => {
-    const arm = await armOf(study, name, formatOf, moments);
-    arms.push(arm);
-    say(`${name}: ${arm.bits.toFixed(3)} bits, KL ${measured(arm.kl).mean.toFixed(5)}`);
-  };
+  const add = adder(judge, arms, say);
   await add('3 bits to nearest, no rotation', () => 'int3/channel');
   await add('3 bits scalar, rotated', () => 'lloydmax3/channel+had');
   await add('3 bits vector, rotated', () => 'vq3+had');
   await add('3 bits trellis, no rotation', () => 'tcq3');
   await add('3 bits trellis, rotated', () => 'tcq3+had');
-  await add('3 bits trellis, rotated, error feedback', () => 'tcq3+had', study.moments);
+  await add('3 bits trellis, rotated, error feedback', () => 'tcq3+had', moments);
+  return arms;
+}
+
+async function mixedArms(study: Study, say: (line: string) => void): Promise<LanguageArm[]> {
+  const arms: LanguageArm[] = [];
+  const add = adder(study, arms, say);
   for (const bits of budgets) {
     const layers = layersOf(study, palette);
     const uniform = `tcq${bits}+had`;
@@ -248,22 +284,28 @@ function fileNote({ sites }: Study): string {
 /** Why rotation gains little where whole columns stand out. */
 const spread = 'columns eight times as large raise the scale of every row that holds them, rotated or not, and so double the error; rotation spreads them but takes none of their energy away, and trellises without it clip little at this size';
 
-function languageChecks(arms: readonly LanguageArm[], predictions: readonly Prediction[], twin: readonly LanguageArm[]): Check[] {
-  const of = (name: string): LanguageArm => [...arms, ...twin].find((arm) => arm.name === name)!;
+function threeBitChecks(arms: readonly LanguageArm[]): Check[] {
+  const of = (name: string): LanguageArm => arms.find((arm) => arm.name === name)!;
   /** Paired over windows: mean difference and its standard error. */
   const order = (better: string, worse: string, finding?: string): Check => {
     const differences = measured(of(worse).kl.map((kl, w) => kl - of(better).kl[w]));
     const error = differences.spread / Math.sqrt(differences.runs);
     return check(`${better}, then ${worse}`, 'a lower KL, the paired difference above two standard errors', `${measured(of(better).kl).mean.toFixed(5)} against ${measured(of(worse).kl).mean.toFixed(5)}, difference ${differences.mean.toFixed(5)} ± ${error.toFixed(5)}`, differences.mean > 2 * error, finding);
   };
-  const rank = (of: (one: Prediction) => number): number => spearman(predictions.map(of), predictions.map(({ found }) => found));
-  const ratio = (of: (one: Prediction) => number): string => measured(predictions.map((one) => one.found / of(one))).mean.toFixed(2);
   return [
     order('3 bits scalar, rotated', '3 bits to nearest, no rotation'),
     order('3 bits vector, rotated', '3 bits scalar, rotated'),
     order('3 bits trellis, rotated', '3 bits vector, rotated'),
     order('3 bits trellis, rotated, error feedback', '3 bits trellis, rotated'),
     order('planted outliers: 3 bits trellis, rotated', 'planted outliers: 3 bits trellis, no rotation', spread),
+  ];
+}
+
+function mixedChecks(arms: readonly LanguageArm[], predictions: readonly Prediction[]): Check[] {
+  const of = (name: string): LanguageArm => arms.find((arm) => arm.name === name)!;
+  const rank = (of: (one: Prediction) => number): number => spearman(predictions.map(of), predictions.map(({ found }) => found));
+  const ratio = (of: (one: Prediction) => number): string => measured(predictions.map((one) => one.found / of(one))).mean.toFixed(2);
+  return [
     ...budgets.map((bits) => {
       const [mixed, uniform] = [of(`${bits} bits mixed`), of(`${bits} bits uniform`)];
       return check(`${bits} bits: mixed never worse than uniform`, 'mean KL no larger, bits no more', `${measured(mixed.kl).mean.toFixed(5)} at ${mixed.bits.toFixed(3)} against ${measured(uniform.kl).mean.toFixed(5)} at ${uniform.bits.toFixed(3)}`, measured(mixed.kl).mean <= measured(uniform.kl).mean && mixed.bits <= uniform.bits * (1 + 1e-9));

@@ -8,10 +8,10 @@ import type { Step } from '../recipes/recipe.ts';
 import { checkEquivalent } from '../transform/check-equivalent.ts';
 import { mamba2Blocks, mambaValue } from '../transform/mamba-blocks.ts';
 import { clustersOf, ssmScales, ssmSites } from '../transform/mamba-scales.ts';
-import { fourGroups, openMamba, type MambaHost } from './data/mamba-node.ts';
+import { fourGroups, openMamba, type MambaHost } from './data/mamba.ts';
 import { planted, plantScan } from './data/planted-scan.ts';
 import { armsOf, lowerBlocks, lowerKl, runArms, type MambaArm, type MambaRun } from './mamba-arms.ts';
-import type { Arm, Check, Outcome, Reproduction, ReproductionContext } from './reproduction.ts';
+import { notInPage, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 import { valuesOf, written } from './written.ts';
 
 const host = 'host-mamba2-shakespeare';
@@ -41,14 +41,14 @@ const weightRungs: readonly MambaArm[] = [
   ['W4A8 Quamba2', recipe.steps], ['W4A16 Hadamard and GPTQ', [turned, gptq]],
 ].map(([name, steps]) => ({ name: name as string, weights: 'int4-full/g128', steps: steps as readonly Step[] }));
 
-async function run({ asset, seeds, threads, full, say }: ReproductionContext): Promise<Outcome> {
+async function run({ asset, seeds, threads, full, page, say }: ReproductionContext): Promise<Outcome> {
   const protocol = full ? protocols.full : protocols.reduced;
-  const one = await openMamba('one state group', asset(host), 256);
+  const one = page ? [] : [await openMamba('one state group', asset(host), 256)];
   const four = await openMamba('four state groups', fourGroups, 128);
   const twin = (of: MambaHost): MambaHost => ({ ...of, name: `${of.name}, planted outliers`, graph: plantScan(of.graph, 0) });
   const arms: Arm[] = [];
   const checks: Check[] = [];
-  for (const each of [one, four, twin(one), twin(four)]) {
+  for (const each of [...one, four, ...one.map(twin), twin(four)]) {
     const setting: MambaRun = { host: each, calibration: (seed) => each.calibration(protocol.calibration / each.window, seed), judged: each.judged(protocol.judged / each.window), threads, say };
     // Planted outliers come from one seed; what calibrates them changes little.
     const own = isTwin(each) ? seeds.slice(0, 1) : seeds;
@@ -71,6 +71,7 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
     arms, checks,
     protocol: { 'calibration tokens': protocol.calibration, 'judged tokens': protocol.judged, seeds: seeds.length },
     notApplicable: [
+      ...(page ? [notInPage('the model with one state group', 'its weights do not come with it')] : []),
       { arm: 'per-state-group scales with one state group', reason: 'one group has one scale: the arm is the per-tensor one' },
       { arm: 'evolutionary choice of W4A8 and W4A16 blocks', reason: 'four blocks have 16 choices; the mixed arm is about 56' },
       { arm: 'zero-shot accuracy, time per token', reason: 'the hosts are small models of one text, and their graphs take whole sequences' },

@@ -17,9 +17,9 @@ import type { Step } from '../recipes/recipe.ts';
 import { floatTensor } from '../tensor-ref.ts';
 import { blocksOf } from '../train/blocks.ts';
 import { balanceInputs } from '../transform/balance.ts';
-import { judgedImages } from './data/cifar-node.ts';
+import { judgedImages } from './data/cifar.ts';
 import { percent } from './dit-arms.ts';
-import { check, measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
+import { check, measured, notInPage, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 import { relativeError, valuesOf, written } from './written.ts';
 
 const files = {
@@ -86,7 +86,15 @@ function scoreOf(float: Awaited<ReturnType<typeof outputsOf>>, other: Awaited<Re
   return { kl, agree: agree / labels.length, right: right / labels.length, block: relativeError(float.block, other.block) };
 }
 
-async function run({ asset, seeds, threads, full, say }: ReproductionContext): Promise<Outcome> {
+async function run({ asset, seeds, threads, full, page, say }: ReproductionContext): Promise<Outcome> {
+  const toy = await specialTokens(seeds, threads, say);
+  const layerArms = [...toy].map(([name, errors]): Arm => ({ name: `one layer with special tokens, ${name}`, metrics: { 'output error, %': measured(errors.map((error) => percent(Math.sqrt(error)))) } }));
+  if (page) {
+    return {
+      arms: layerArms, checks: toyChecks(toy), notApplicable: [notInPage('the vision transformer and the choice of samples', 'weights and images do not come with it')],
+      notes: ['W4A4: weights per output channel, inputs per token as they come; 128 tokens of 64 channels, three of them larger by 60 on two channels, one channel 12 times as large'],
+    };
+  }
   const protocol = full ? whole : reduced;
   const model = await openModern(asset(files.model));
   try {
@@ -108,7 +116,6 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
         }
       }
     }
-    const toy = await specialTokens(seeds, threads);
     const few = await imagesOf(asset(files.judged), spread(protocol.judgedPerDraw));
     const chosen = await sampling(model.graph, protocol, asset, { feeds: { x: few.x }, labels: few.labels, threads }, block, say);
     const accuracy = labels.filter((label, i) => argMax(float.logits, i * 10, 10) === label).length / labels.length;
@@ -116,7 +123,7 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
       arms: [
         { name: 'float', metrics: { 'top-1 %': measured([percent(accuracy)]) } },
         ...[...results].map(([name, scores]): Arm => ({ name, metrics: { 'KL': measured(scores.map(({ kl }) => mean(kl))), 'block output error, %': measured(scores.map((score) => percent(score.block))), 'agrees with float %': measured(scores.map((score) => percent(score.agree))), 'top-1 %': measured(scores.map((score) => percent(score.right))) } })),
-        ...[...toy].map(([name, errors]): Arm => ({ name: `one layer with special tokens, ${name}`, metrics: { 'output error, %': measured(errors.map((error) => percent(Math.sqrt(error)))) } })),
+        ...layerArms,
         ...chosen.arms,
       ],
       protocol,
@@ -157,7 +164,7 @@ async function plantedTwin(graph: Graph): Promise<Graph> {
 }
 
 /** The card's toy: 128 tokens of 64 channels, three of them larger by 60 on two channels, one channel 12 times as large. */
-async function specialTokens(seeds: readonly number[], threads: number): Promise<Map<string, number[]>> {
+async function specialTokens(seeds: readonly number[], threads: number, say: (line: string) => void): Promise<Map<string, number[]>> {
   const [tokens, width, outputs, count] = [128, 64, 64, 8];
   const errors = new Map<string, number[]>();
   for (const seed of seeds) {
@@ -172,6 +179,7 @@ async function specialTokens(seeds: readonly number[], threads: number): Promise
     const float = (await valuesOf(g.graph(), ['y'], judged, { threads })).get('y')!;
     for (const [name, steps] of Object.entries(arms({ epochs: 40 }))) {
       const made = await written(g.graph(), steps, { points: { x: samples(0) }, seed, threads, formatOf: () => parseFormat('int4/channel'), activationOf: () => parseFormat('int4/token') });
+      say(`seed ${seed}, one layer with special tokens, ${name}`);
       errors.set(name, [...errors.get(name) ?? [], relativeError(float, (await valuesOf(made.graph, ['y'], judged, { threads })).get('y')!)]);
     }
   }

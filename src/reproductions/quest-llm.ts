@@ -21,15 +21,14 @@ import { gradientsAt } from '../train/gradients.ts';
 import { languageLoss, openLanguageTrainer } from '../train/language.ts';
 import { classification } from '../train/objective.ts';
 import { insertTrustQuantize, type TrustQuantization } from '../train/trust-quantization.ts';
-import { shakespeareBytes } from './data/shakespeare-node.ts';
+import { shakespeareBytes } from './data/shakespeare.ts';
 import { measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 
 const window = 64;
 const size = { vocabulary: 256, hidden: 128, intermediate: 384, layers: 2, heads: 2, context: window };
 const batch = 16;
-const steps = 600;
+const protocol = (page: boolean) => ({ steps: page ? 60 : 600, 'judged bytes': page ? 8192 : 32_768 });
 const rate = 2e-3;
-const judgedBytes = 32_768;
 
 const both = (bits: number, rest: Partial<TrustQuantization> = {}): TrustQuantization => ({ weights: bits, activations: bits, rotate: false, estimator: 'trust', ...rest });
 const arms: Readonly<Record<string, TrustQuantization | undefined>> = {
@@ -48,7 +47,7 @@ const arms: Readonly<Record<string, TrustQuantization | undefined>> = {
 
 interface Trained { readonly graph: Graph; readonly losses: readonly number[]; readonly loss: number }
 
-async function train(quantization: TrustQuantization | undefined, seed: number, data: Dataset, judged: Dataset, threads: number): Promise<Trained> {
+async function train(quantization: TrustQuantization | undefined, seed: number, steps: number, data: Dataset, judged: Dataset, threads: number): Promise<Trained> {
   const model = initialLlama('llama', size, { seed });
   const training = await openLanguageTrainer(model.graph(), { engine: ortNode, batch, window, steps, rate, threads, quantize: (graph) => quantized(graph, quantization) });
   try {
@@ -64,14 +63,15 @@ async function train(quantization: TrustQuantization | undefined, seed: number, 
 
 const quantized = (graph: Graph, quantization: TrustQuantization | undefined): Graph => (quantization === undefined ? graph : insertTrustQuantize(graph, () => true, quantization));
 
-async function run({ seeds, threads, say }: ReproductionContext): Promise<Outcome> {
+async function run({ seeds, threads, page, say }: ReproductionContext): Promise<Outcome> {
+  const { steps, 'judged bytes': judgedBytes } = protocol(page);
   const data = await shakespeareBytes('train', window, { stride: window / 2 });
   const judged = await shakespeareBytes('heldout', window, { bytes: judgedBytes });
   const runs = new Map<string, Trained[]>(Object.keys(arms).map((name) => [name, []]));
   for (const seed of seeds) {
     for (const [name, quantization] of Object.entries(arms)) {
       const started = performance.now();
-      const trained = await train(quantization, seed, data, judged, threads);
+      const trained = await train(quantization, seed, steps, data, judged, threads);
       runs.get(name)!.push(trained);
       say(`seed ${seed}, ${name}: ${trained.loss.toFixed(4)} nats per byte, ${((performance.now() - started) / 1000).toFixed(0)} s`);
     }
@@ -87,6 +87,7 @@ async function run({ seeds, threads, say }: ReproductionContext): Promise<Outcom
   const apart = await fileDistance(runs.get('W4A4 QuEST')![0], arms['W4A4 QuEST']!, judged);
   return {
     arms: [...runs].map(([name, trained]): Arm => ({ name, metrics: { 'nats per byte': measured(trained.map(({ loss }) => loss)) } })),
+    protocol: protocol(page),
     checks: checksOf(runs, alignments, apart, await rotationDistance(runs.get('FP32')![0].graph, judged), await maskedShares()),
     notes: [
       `Llama with ${size.layers} layers of width ${size.hidden} and feed-forward ${size.intermediate}, bytes as tokens, context ${window}, from seeded weights; ${steps} steps of ${batch} windows of Shakespeare`,

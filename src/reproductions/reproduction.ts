@@ -49,6 +49,8 @@ export interface ReproductionContext {
   readonly threads: number;
   /** The protocol of the paper as far as the hosts allow, instead of the one that takes minutes. */
   readonly full: boolean;
+  /** In a browser: on what comes with the page, in the few minutes that a reader waits. What is left out is named. */
+  readonly page: boolean;
   /** One line about what is going on. */
   say(line: string): void;
 }
@@ -74,6 +76,8 @@ export interface ReproductionReport extends Outcome {
   readonly claim: string;
   readonly experiment: string;
   readonly full: boolean;
+  /** Run in a browser, by the short protocol. */
+  readonly page?: true;
   readonly seeds: readonly number[];
   readonly threads: number;
   readonly seconds: number;
@@ -90,10 +94,13 @@ export function measured(values: readonly number[]): Measured {
 export const check = (name: string, expected: string, value: string, holds: boolean, finding?: string): Check =>
   ({ name, expected, measured: value, holds, ...(holds || finding === undefined ? {} : { finding }) });
 
+/** A part that a page leaves out. */
+export const notInPage = (arm: string, reason: string): NotApplicable => ({ arm, reason: `not in a page: ${reason}` });
+
 /** Runs it and times it. */
 export async function reproduce(reproduction: Reproduction, context: ReproductionContext): Promise<ReproductionReport> {
   const started = performance.now();
   const { recipe, paper, claim, experiment } = reproduction;
   const outcome = await reproduction.run(context);
-  return { recipe, paper, claim, experiment, ...outcome, full: context.full, seeds: context.seeds, threads: context.threads, seconds: (performance.now() - started) / 1000 };
+  return { recipe, paper, claim, experiment, ...outcome, full: context.full, ...(context.page ? { page: true as const } : {}), seeds: context.seeds, threads: context.threads, seconds: (performance.now() - started) / 1000 };
 }

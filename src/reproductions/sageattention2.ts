@@ -14,19 +14,21 @@ import { exactArithmetic, lowBitAttention, nothingSmoothed, type AttentionArithm
 import { lowBitAttentionGraph, type GraphAttention } from '../train/low-bit-attention.ts';
 import { scoreArm, scoreOf, type AttentionScore, type Part } from './attention-scores.ts';
 import { attentionTimes, speedNames, timesAsFast } from './attention-speed.ts';
-import { captureAttention, type CapturedLayer } from './data/attention-node.ts';
-import { judgedImages } from './data/cifar-node.ts';
-import { ditFiles, openDit, rows } from './data/dit-node.ts';
-import { distances, logitsOf, openLlama } from './data/llama-node.ts';
+import { captureAttention, type CapturedLayer } from './data/attention.ts';
+import { judgedImages } from './data/cifar.ts';
+import { ditFiles, openDit, rows } from './data/dit.ts';
+import { distances, logitsOf, openLlama } from './data/llama.ts';
 import { judgeNetworks, percent } from './dit-arms.ts';
-import { check, measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
+import { check, measured, notInPage, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 import { accumulators, biasedHeads, groupChecks, smoothingChecks } from './synthetic-attention.ts';
 import { valuesOf } from './written.ts';
 
 const files = { vit: 'host-vit-cifar/model.onnx', images: '_research-terms/host-vit-cifar_heldout400.bin' } as const;
 const reduced = { windows: 2, points: 16, images: 16, judgedWindows: 48, judgedImages: 200, samples: 10, steps: 20, rounds: 7, draws: 3 } as const;
 const whole = { windows: 8, points: 64, images: 64, judgedWindows: 193, judgedImages: 400, samples: 40, steps: 50, rounds: 21, draws: 8 } as const;
-type Protocol = typeof reduced | typeof whole;
+/** Of one host, in the time that a page has. */
+const short = { ...reduced, judgedWindows: 24, rounds: 3 } as const;
+type Protocol = typeof reduced | typeof whole | typeof short;
 
 const keysAlone = { queries: false, keys: true, values: false };
 const both = { queries: true, keys: true, values: false };
@@ -236,17 +238,18 @@ function speed(rounds: number, say: (line: string) => void): Part {
   return { arms, checks, notes: [] };
 }
 
-async function run({ asset, threads, full, say }: ReproductionContext): Promise<Outcome> {
-  const protocol = full ? whole : reduced;
+async function run({ asset, threads, full, page, say }: ReproductionContext): Promise<Outcome> {
+  const protocol = full ? whole : page ? short : reduced;
   const heads = biasedHeads(protocol.draws);
   const parts = [
     smoothingChecks(heads), groupChecks(heads), accumulators(protocol.draws),
-    await onLanguage(protocol, threads, say), await onDiffusion(protocol, asset, threads, say), await onVision(protocol, asset, threads, say),
+    await onLanguage(protocol, threads, say), ...(page ? [] : [await onDiffusion(protocol, asset, threads, say), await onVision(protocol, asset, threads, say)]),
     speed(protocol.rounds, say),
   ];
   return {
     arms: parts.flatMap(({ arms }) => arms), checks: parts.flatMap(({ checks }) => checks), protocol,
     notApplicable: [
+      ...(page ? [notInPage('the diffusion transformer and the vision transformer', 'their weights do not come with it')] : []),
       { arm: 'three times FlashAttention2 on an RTX 4090, FlashAttention3 on Hopper', reason: 'the kernels here are WASM SIMD on a CPU; the ratio to our best float32 attention stands in their place' },
       { arm: 'FP8 probabilities and values as a kernel', reason: 'neither WASM nor WebGPU multiplies FP8: its rounding and its registers are simulated, the kernels take integers of 13 bits' },
       { arm: 'video models', reason: 'none among the hosts; a language model, a diffusion transformer and a vision transformer stand in' },

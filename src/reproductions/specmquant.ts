@@ -3,14 +3,15 @@ import { mean } from '../numeric/statistics.ts';
 import { ChainDrafter } from '../runtime/draft-chain.ts';
 import { acceptedLength, SpeculativeDecoder, type SpeculationCounts } from '../runtime/speculate.ts';
 import { predictedSpeedUp } from '../runtime/speculation-cost.ts';
-import { openSpeculationHost, openWide, weightKinds, wideSize, type SpeculationHost, type Weights } from './data/speculation-node.ts';
+import { openSpeculationHost, openWide, weightKinds, wideSize, type SpeculationHost, type Weights } from './data/speculation.ts';
 import { drawnChiSquare } from './drawn-chi-square.ts';
-import { check, measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
+import { check, measured, notInPage, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 import { arms, chainLengths, measurePasses, passTime, predicted, writeGreedy, type PassTimes } from './speculation-arms.ts';
 
 const reduced = { prompts: 4, promptTokens: 24, written: 96, passRuns: 15, wideRuns: 3, draws: 20_000 } as const;
 const whole = { prompts: 32, promptTokens: 24, written: 200, passRuns: 51, wideRuns: 11, draws: 100_000 } as const;
-type Protocol = typeof reduced | typeof whole;
+const short = { ...reduced, prompts: 3, passRuns: 7 } as const;
+type Protocol = typeof reduced | typeof whole | typeof short;
 
 const targetSizes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 24, 31, 32, 48, 64];
 const draftSizes = [1, 2, 3, 4, 8, 10, 20];
@@ -22,8 +23,8 @@ interface Counted { readonly counts: SpeculationCounts; readonly inner: Speculat
 
 interface OnWeights { readonly arms: readonly Arm[]; readonly judged: ReadonlyMap<string, Judged>; readonly times: PassTimes; readonly draftStep: number }
 
-async function run({ seeds, threads, full, say }: ReproductionContext): Promise<Outcome> {
-  const protocol = full ? whole : reduced;
+async function run({ seeds, threads, full, page, say }: ReproductionContext): Promise<Outcome> {
+  const protocol = full ? whole : page ? short : reduced;
   const host = await openSpeculationHost(threads);
   try {
     const small = new Map<Weights, OnWeights>();
@@ -32,7 +33,7 @@ async function run({ seeds, threads, full, say }: ReproductionContext): Promise<
       say(`decoded in ${weights}`);
     }
     const wide = new Map<Weights, PassTimes>();
-    for (const weights of weightKinds) {
+    for (const weights of page ? [] : weightKinds) {
       const decoder = await openWide(weights, threads);
       wide.set(weights, measurePasses(decoder, wideSizes, protocol.wideRuns, host.milliseconds));
       decoder.dispose();
@@ -42,15 +43,16 @@ async function run({ seeds, threads, full, say }: ReproductionContext): Promise<
     say('drawn');
     return {
       protocol,
-      arms: [...weightKinds.flatMap((weights) => small.get(weights)!.arms), ...weightKinds.flatMap((weights) => wideArms(weights, wide.get(weights)!, small.get(weights)!))],
-      checks: [...lossless(small), ...drawn, ...passes(wide), ...lengths(small), ...predictions(small), ...comparisons(small.get('W4')!)],
+      arms: [...weightKinds.flatMap((weights) => small.get(weights)!.arms), ...[...wide].flatMap(([weights, times]) => wideArms(weights, times, small.get(weights)!))],
+      checks: [...lossless(small), ...drawn, ...(page ? [] : passes(wide)), ...lengths(small), ...predictions(small), ...comparisons(small.get('W4')!)],
       notApplicable: [
+        ...(page ? [notInPage('the wide model', 'its float weights take half a gigabyte')] : []),
         { arm: 'W4A16 by GPTQ, W4A8 by QQQ and QoQ, W8A8; Llama-3-70B with EAGLE-2 on Spec-Bench', reason: 'the model of the repository has 3.6 million weights; any weights in 4 bits cost the same time, and every text here is that of the model itself' },
         { arm: 'a draft head on the hidden states of the model (EAGLE-2)', reason: 'the draft is a model of its own; its tree grows as EAGLE-2 grows one' },
       ],
       notes: [
         'model: host-llama-shakespeare; draft: draft-llama-shakespeare, trained on its scores; W4 is Q4_0 of both, groups of 32 with one scale, inputs rounded to 8 bits; n-grams of the text guess for the draft',
-        `speed-ups are of the same prompt in the same run, prompts not timed; predictions take passes that were timed alone; times are ${threads === 1 ? 'those of the processor, so that other work on the machine does not count' : 'those of the clock'}`,
+        `speed-ups are of the same prompt in the same run, prompts not timed; predictions take passes that were timed alone; times are ${threads === 1 && !page ? 'those of the processor, so that other work on the machine does not count' : 'those of the clock'}`,
         `the wide model: ${wideSize.layers} layers of width ${wideSize.hidden} and ${wideSize.intermediate} inside, random weights; its predictions take what was accepted by the small pair and a draft of the same relative cost`,
       ],
     };

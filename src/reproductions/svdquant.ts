@@ -11,16 +11,17 @@ import type { Step } from '../recipes/recipe.ts';
 import { layerEnergy, layerError, openProducts, rounded, type Products, type SharedLayers } from '../transform/layer-error.ts';
 import { splitLowRank, withoutBranch } from '../transform/low-rank.ts';
 import { searchSmoothing, smoothed } from '../transform/smooth-search.ts';
-import { ditFiles, openDit } from './data/dit-node.ts';
-import { openLlama } from './data/llama-node.ts';
+import { ditFiles, openDit } from './data/dit.ts';
+import { openLlama } from './data/llama.ts';
 import { judgeNetworks } from './dit-arms.ts';
-import { measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
+import { measured, notInPage, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 import { bitsOfArm, hostNotes, isDitLayer, isLlamaLayer, LanguageArms, layerEnergies, layerErrors, lessLayerError, plantOutliers, weightCounts } from './w4a4-arms.ts';
 import { standard } from './written.ts';
 
 const reduced = { grid: 10, samples: 128, rounds: 24, windows: 24, calibration: 8, points: 64, images: 20, steps: 20 } as const;
 const whole = { grid: 20, samples: 256, rounds: 100, windows: 193, calibration: 32, points: 256, images: 100, steps: 50 } as const;
-type Protocol = typeof reduced | typeof whole;
+const short = { ...reduced, windows: 12 } as const;
+type Protocol = typeof reduced | typeof whole | typeof short;
 
 const nearest: Step = { step: 'round', rounder: 'nearest' };
 const gptq: Step = { step: 'round', rounder: 'gptq' };
@@ -120,15 +121,15 @@ async function movedBy(products: Products, plain: SharedLayers, ready: SharedLay
   return Math.sqrt((await products.difference(plain.rows.values, plain.layers[0].values, values, together, count, rows)) / (await layerEnergy(products, plain)));
 }
 
-async function run({ asset, seeds, threads, full, say }: ReproductionContext): Promise<Outcome> {
-  const protocol = full ? whole : reduced;
+async function run({ asset, seeds, threads, full, page, say }: ReproductionContext): Promise<Outcome> {
+  const protocol = full ? whole : page ? short : reduced;
   const products = await openProducts(ortNode);
   try {
     const layers: SyntheticRun[] = [];
     for (const seed of seeds) layers.push(await synthetic(products, seed, protocol));
     say(`layer with outliers: nearest ${layers[0].errors.nearest.toFixed(3)}, iterated ${layers[0].errors.iterated.toFixed(3)}`);
-    const language = await onLanguage(products, protocol, threads, say);
-    const diffusion = await onDiffusion(products, protocol, asset, threads, say);
+    const language = await onLanguage(products, protocol, threads, page, say);
+    const diffusion = page ? { arms: [], checks: [] } : await onDiffusion(products, protocol, asset, threads, say);
     return {
       arms: [
         ...(Object.keys(layers[0].errors) as (keyof SyntheticRun['errors'])[]).map((name): Arm => ({ name: `layer with planted outliers: ${name}`, metrics: { 'layer error, %': measured(layers.map(({ errors }) => 100 * errors[name])) } })),
@@ -137,6 +138,7 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
       protocol: { ...protocol, seeds: seeds.length, judgedPoints: 256, rank: 'one in 32 input channels, at most 32' },
       checks: [...syntheticChecks(layers), ...language.checks, ...diffusion.checks],
       notApplicable: [
+        ...(page ? [notInPage('the diffusion transformer', 'its weights do not come with it'), notInPage('the language model without planted outliers, and NVFP4', 'searching for all its arms takes minutes')] : []),
         { arm: 'speed of a fused branch beside a 4-bit product', reason: 'the engine has no 4-bit product: files compute the rounded values in float, where a branch costs what its products cost' },
         { arm: 'memory of FLUX.1, FID and ImageReward', reason: 'no text-to-image network is at hand' },
       ],
@@ -151,7 +153,8 @@ async function run({ asset, seeds, threads, full, say }: ReproductionContext): P
   }
 }
 
-async function onLanguage(products: Products, protocol: Protocol, threads: number, say: (line: string) => void): Promise<{ arms: Arm[]; checks: Check[] }> {
+/** `twinAlone`: of the network with planted outliers, which show the method best. */
+async function onLanguage(products: Products, protocol: Protocol, threads: number, twinAlone: boolean, say: (line: string) => void): Promise<{ arms: Arm[]; checks: Check[] }> {
   const host = await openLlama();
   try {
     const points = host.calibration(protocol.calibration, 100, protocol.calibration)[0];
@@ -166,11 +169,14 @@ async function onLanguage(products: Products, protocol: Protocol, threads: numbe
         say(`${prefix}${name}: KL ${measured(arms.kl.get(`${prefix}${name}`)!).mean.toFixed(5)}, layers ${(100 * measured([...errors.values()]).mean).toFixed(2)} %`);
       }
     };
-    await judge('language INT4: ', host.graph, await armsOf(host.graph, isLlamaLayer, points, 'int4/g64', protocol));
-    await judge('language NVFP4: ', host.graph, await armsOf(host.graph, isLlamaLayer, points, 'nvfp4', protocol, ['nearest', 'SVDQuant']));
     const twin = await plantOutliers(host.graph, isLlamaLayer);
     await judge('planted twin INT4: ', twin, await armsOf(twin, isLlamaLayer, points, 'int4/g64', protocol, ['nearest', 'smooth', 'SVDQuant']));
-    const [of, fp, on] = [(name: string) => `language INT4: ${name}`, (name: string) => `language NVFP4: ${name}`, (name: string) => `planted twin INT4: ${name}`];
+    const onTwin = (name: string): string => `planted twin INT4: ${name}`;
+    const twinChecks = [arms.layersErrLess(onTwin('smooth'), onTwin('nearest')), arms.layersErrLess(onTwin('SVDQuant'), onTwin('smooth')), arms.nearer(onTwin('SVDQuant'), onTwin('nearest'))];
+    if (twinAlone) return { arms: arms.arms, checks: twinChecks };
+    await judge('language INT4: ', host.graph, await armsOf(host.graph, isLlamaLayer, points, 'int4/g64', protocol));
+    await judge('language NVFP4: ', host.graph, await armsOf(host.graph, isLlamaLayer, points, 'nvfp4', protocol, ['nearest', 'SVDQuant']));
+    const [of, fp] = [(name: string) => `language INT4: ${name}`, (name: string) => `language NVFP4: ${name}`];
     const few = 'channel maxima of this host are 1.3 to 4 times the median: there is little to smooth';
     return {
       arms: arms.arms,
@@ -186,9 +192,7 @@ async function onLanguage(products: Products, protocol: Protocol, threads: numbe
         arms.nearer(of('SVDQuant, GPTQ'), of('SVDQuant'), '24 windows hardly tell the two apart: 6.8e-4 ± 4.9e-4 nats with branches in float32, 4.7e-4 ± 4.8e-4 in half precision; the output error of layers falls from 8.09 to 7.45 %'),
         arms.layersErrLess(fp('SVDQuant'), fp('nearest')),
         arms.nearer(fp('SVDQuant'), fp('nearest')),
-        arms.layersErrLess(on('smooth'), on('nearest')),
-        arms.layersErrLess(on('SVDQuant'), on('smooth')),
-        arms.nearer(on('SVDQuant'), on('nearest')),
+        ...twinChecks,
       ],
     };
   } finally {

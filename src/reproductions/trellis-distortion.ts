@@ -30,7 +30,7 @@ export interface Distortion {
 const side = 16;
 
 /** A matrix of `tiles` tiles side by side in strips of `across`. */
-function distortion(format: string, bits: number, paper: number, tiles: number, seed: number, across = 64): Distortion {
+function distortionOf(format: string, bits: number, paper: number, tiles: number, seed: number, across = 64): Distortion {
   const [rows, cols] = [side * Math.ceil(tiles / across), side * Math.min(across, tiles)];
   const values = Float32Array.from({ length: rows * cols }, (_, i) => normal(seed, 0x715, i));
   const parsed = parseFormat(format);
@@ -95,8 +95,13 @@ export function kernelTime(bits: number, stateBits: number, tiles: number): { re
 }
 
 /** Every code of the paper's table: so many tiles at 12 and at 16 state bits, and values of codes without a trellis. */
-export function distortionsOf({ short, long, values }: { readonly short: number; readonly long: number; readonly values: number }, seed: number): Distortion[] {
+export function distortionsOf({ short, long, values }: { readonly short: number; readonly long: number; readonly values: number }, seed: number, say: (line: string) => void): Distortion[] {
   const vectors = values / (side * side);
+  const distortion = (...settings: Parameters<typeof distortionOf>): Distortion => {
+    const found = distortionOf(...settings);
+    say(`${found.format}: ${found.error.toFixed(5)} ± ${found.standardError.toFixed(5)}, paper ${found.paper}`);
+    return found;
+  };
   return [
     ...Object.entries(stated.tcq).map(([bits, paper]) => distortion(`tcq${bits}`, Number(bits), paper, short, seed)),
     ...Object.entries(stated.tcq).filter(([bits]) => Number.isInteger(2 * Number(bits))).map(([bits, paper]) => distortion(`tcq${bits}/l16`, Number(bits), paper, long, seed, 26)),

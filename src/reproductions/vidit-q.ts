@@ -13,7 +13,7 @@ import { viditQ, viditQMp } from '../recipes/vidit-q.ts';
 import { simulateQuantized } from '../train/quantize-inputs.ts';
 import { quantizeInputsByWindow } from '../train/window-inputs.ts';
 import { balanceFactors, balanceInputs } from '../transform/balance.ts';
-import { ditFiles, openDit, picked, type DitHost, type Network } from './data/dit-node.ts';
+import { ditFiles, openDit, picked, type DitHost, type Network } from './data/dit.ts';
 import { judgeNetworks, percent } from './dit-arms.ts';
 import { measured, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 import { standard, written, type Written } from './written.ts';

@@ -6,7 +6,7 @@ import { argMax, klDivergence, logSoftmax } from '../numeric/distribution.ts';
 import { mean } from '../numeric/statistics.ts';
 import { decodeValues, encodeValues, type ValueCoding } from '../runtime/vidkv.ts';
 import { cacheArms, held, type CacheArm, type CacheArmName } from './cache-arms.ts';
-import { openFilms, openText, type CacheHost } from './data/films-node.ts';
+import { openFilms, openText, type CacheHost } from './data/films.ts';
 import { questions } from './data/moving-digits.ts';
 import { relatedTokens } from './data/related-tokens.ts';
 import { check, measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
@@ -15,6 +15,7 @@ import { relativeError } from './written.ts';
 
 const reduced = { films: 40, windows: 24, draws: 4 } as const;
 const whole = { films: 400, windows: 193, draws: 12 } as const;
+const short = { films: 10, windows: 6, draws: 4 } as const;
 /** Share of visual tokens that are protected. */
 const share = 0.2;
 
@@ -196,8 +197,8 @@ const findings: Readonly<Record<string, string>> = {
   text: 'on films themselves values per channel gain nothing that 40 of them can tell, so there is no advantage that text could lack',
 };
 
-async function run({ seeds, full, say }: ReproductionContext): Promise<Outcome> {
-  const protocol = full ? whole : reduced;
+async function run({ seeds, full, page, say }: ReproductionContext): Promise<Outcome> {
+  const protocol = full ? whole : page ? short : reduced;
   const films = await openFilms(protocol.films, share);
   const text = await openText(protocol.windows);
   try {

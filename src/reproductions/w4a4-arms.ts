@@ -9,7 +9,7 @@ import { permutation } from '../numeric/random.ts';
 import type { Applied } from '../recipes/apply.ts';
 import { balanceInputs } from '../transform/balance.ts';
 import { layerEnergy, layerError, rounded, type Products, type SharedLayers } from '../transform/layer-error.ts';
-import { distances, logitsOf, type JudgedWindow } from './data/llama-node.ts';
+import { distances, logitsOf, type JudgedWindow } from './data/llama.ts';
 import { measured, type Arm, type Check } from './reproduction.ts';
 
 /** Layers of the language model, and attention and feed-forward layers of the diffusion transformer, by weight. */

@@ -8,7 +8,7 @@ import type { Graph } from '../graph/graph.ts';
 import type { Linear } from '../graph/linear.ts';
 import { withOutputs } from '../graph/outputs.ts';
 import { openGraph } from '../observe/taps.ts';
-import { rows } from './data/dit-node.ts';
+import { rows } from './data/dit.ts';
 import { applyRecipe, type Applied } from '../recipes/apply.ts';
 import type { Step } from '../recipes/recipe.ts';
 

@@ -15,7 +15,7 @@ import { siteSensitivities, type Sensitivity } from '../observe/sensitivity.ts';
 import { distilImages } from '../train/batchnorm-data.ts';
 import { simulateActivations, simulateWeights } from '../train/simulate.ts';
 import { accuracyOf } from './data/accuracy.ts';
-import { cifarFiles, judgedImages, normalised, trainingImages } from './data/cifar-node.ts';
+import { cifarFiles, judgedImages, normalised, trainingImages } from './data/cifar.ts';
 import { measured, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 
 const model = 'cnn-resnet-cifar10/derived_resnet20.onnx';

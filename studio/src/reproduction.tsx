@@ -3,7 +3,7 @@ import { lazy, Suspense, useState, type ReactNode } from 'react';
 import type { ReproductionReport } from '../../src/reproductions/reproduction.ts';
 import type { StudioWorker } from './client.ts';
 import { measuredResults } from './measured.ts';
-import { minutesHere } from './runs-here.ts';
+import { isRunHere, minutesHere } from './runs-here.ts';
 
 const ArmsPicture = lazy(async () => ({ default: (await import('./arms-picture.tsx')).ArmsPicture }));
 
@@ -48,7 +48,7 @@ export function RunHere({ name, worker }: { readonly name: string; readonly work
   const [line, setLine] = useState<string>();
   const [result, setResult] = useState<ReproductionReport>();
   const [wrong, setWrong] = useState('');
-  const minutes = minutesHere.get(name);
+  const minutes = isRunHere(name) ? minutesHere[name] : undefined;
   if (minutes === undefined) return null;
   const run = (): void => {
     setLine('starting');

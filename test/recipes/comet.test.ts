@@ -17,7 +17,7 @@ import { floatTensor } from '../../src/tensor-ref.ts';
 import { checkEquivalent } from '../../src/transform/check-equivalent.ts';
 import { largestBlocks, outlierBlocks, outlierChannels } from '../../src/transform/outlier-blocks.ts';
 import { permuteInputs, risingOrder } from '../../src/transform/permute-inputs.ts';
-import { openLlama } from '../../src/reproductions/data/llama-node.ts';
+import { openLlama } from '../../src/reproductions/data/llama.ts';
 
 test('card: two outliers in both blocks of four, sorted in one', () => {
   const maxima = [1, 9, 1, 1, 8, 1, 1, 1];

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LlamaConfig } from '../../src/models/llama-config.ts';
-import { distances, logitsOf, openLlama, window } from '../../src/reproductions/data/llama-node.ts';
+import { distances, logitsOf, openLlama, window } from '../../src/reproductions/data/llama.ts';
 import { heldInFewBits, plantKeyOutliers, withLowBitCache } from '../../src/reproductions/low-bit-cache.ts';
 import { apartSpan, balancedSpan, leastSpan } from '../../src/reproductions/tile-schedule.ts';
 import { LlamaDecoder } from '../../src/runtime/llama-decoder.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { readNpy } from '../../src/observe/data/npy.ts';
 import { ddimSample, ddimTimes, linearAlphaBar, pointsOf, type Asked } from '../../src/reproductions/data/ddim.ts';
-import { openDit, samplePsnr } from '../../src/reproductions/data/dit-node.ts';
+import { openDit, samplePsnr } from '../../src/reproductions/data/dit.ts';
 
 const alphaBar = linearAlphaBar(1000, 1e-4, 2e-2);
 const assets = process.env.FEWBIT_ASSETS;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { klDivergence, logSoftmax } from '../../src/numeric/distribution.ts';
 import { cacheArms, held } from '../../src/reproductions/cache-arms.ts';
-import { openFilms } from '../../src/reproductions/data/films-node.ts';
+import { openFilms } from '../../src/reproductions/data/films.ts';
 import { film, filmTokens, visualTokens, vocabulary } from '../../src/reproductions/data/moving-digits.ts';
 
 test('a film is 512 patches, three questions and their answers; the same seed draws the same film', () => {

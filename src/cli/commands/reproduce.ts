@@ -43,7 +43,7 @@ export const reproduceCommand: CliCommand = {
       return exitCodes.gate;
     }
     const report = await reproduce(found, {
-      asset: (path) => join(assets!, path), threads: Number(options.threads), full: options.full === true,
+      asset: (path) => join(assets!, path), threads: Number(options.threads), full: options.full === true, page: false,
       seeds: Array.from({ length: Number(options.seeds) }, (_, i) => i), say: (line) => process.stderr.write(`${line}\n`),
     });
     const result = { ...report, environment: { fewbit: version, node: process.version, platform: `${process.platform} ${process.arch}`, cpu: cpus()[0]?.model ?? 'unknown' } };

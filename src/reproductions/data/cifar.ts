@@ -1,7 +1,7 @@
 /** CIFAR-10 as the assets hold it: test images that were compressed as JPEG, 2,000 to judge on and 8,000 to learn from. */
-import { readFile } from 'node:fs/promises';
 import { i64, type Tensor } from '../../engine/tensor.ts';
 import { arrayDataset, decodeImage, gunzipBounded, readTar, type Dataset } from '../../observe/data/index.ts';
+import { readBytes } from './own-node.ts';
 
 /** Value of a pixel (0 to 255) of a channel as the network wants it. */
 export type PixelRule = (value: number, channel: number) => number;
@@ -20,7 +20,7 @@ export const cifarFiles = {
 
 /** The 2,000 images that are judged: every fifth of all, in order of class. */
 export async function judgedImages(path: string, rule: PixelRule): Promise<Dataset> {
-  const bytes = await readFile(path);
+  const bytes = await readBytes(path);
   const count = Math.floor(bytes.length / record);
   const input = new Float32Array(count * 3 * pixels);
   const labels: number[] = [];
@@ -33,7 +33,7 @@ export async function judgedImages(path: string, rule: PixelRule): Promise<Datas
 
 /** The 8,000 images that are not judged. */
 export async function trainingImages(path: string, rule: PixelRule): Promise<Dataset> {
-  const archive = readTar(gunzipBounded(await readFile(path), path), path).sort((a, b) => (a.name < b.name ? -1 : 1));
+  const archive = readTar(gunzipBounded(await readBytes(path), path), path).sort((a, b) => (a.name < b.name ? -1 : 1));
   const kept = archive.filter((_, i) => i % 5 !== 0);
   const input = new Float32Array(kept.length * 3 * pixels);
   const labels = kept.map(({ name, bytes }, i) => {

@@ -1,7 +1,5 @@
 /** A language model and its draft, as floats and in 4 bits; prompts from held-out text; and a wide model of random weights, whose times are those of real sizes. */
-import { readFile } from 'node:fs/promises';
 import { startTeam } from '../../engine/kernels/lowbit-team-node.ts';
-import { openFolder } from '../../files/fs-node.ts';
 import { openLanguageModel, type LanguageModel } from '../../models/language-model.ts';
 import { readLlamaConfig, type LlamaConfig } from '../../models/llama-config.ts';
 import { llamaConfig } from '../../models/llama-init.ts';
@@ -12,7 +10,7 @@ import { LlamaDecoder } from '../../runtime/llama-decoder.ts';
 import { inBlocks } from '../../runtime/text-model.ts';
 import { floatTensor, type TensorRef } from '../../tensor-ref.ts';
 import { processorTime } from '../in-turns.ts';
-import { own } from './own-node.ts';
+import { openFolder, own, readText } from './own-node.ts';
 
 /** Float weights, or codes of 4 bits with a scale per 32 of them (Q4_0). */
 export type Weights = 'float' | 'W4';
@@ -35,7 +33,7 @@ const opened = (config: LlamaConfig, tensors: ReadonlyMap<string, TensorRef>, we
 
 export async function openSpeculationHost(threads: number): Promise<SpeculationHost> {
   const [target, draft] = await Promise.all(['host-llama-shakespeare', 'draft-llama-shakespeare'].map(async (name) => openLanguageModel(await openFolder(own(name)))));
-  const heldout = openTokenizer(target.tokenizer!).encode(await readFile(own('shakespeare/heldout.txt'), 'utf8'));
+  const heldout = openTokenizer(target.tokenizer!).encode(await readText(own('shakespeare/heldout.txt')));
   const open = (model: LanguageModel, weights: Weights): Promise<LlamaDecoder> => opened(model.config as LlamaConfig, model.tensors, weights, threads);
   return {
     target: (weights) => open(target, weights),

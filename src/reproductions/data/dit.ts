@@ -2,7 +2,6 @@
  * The class-conditional diffusion transformer of the assets (MNIST digits, host-dit-mnist): its float trajectories as
  * calibration and judging points, the noise-prediction error of any graph on them, and samples beside the float ones.
  */
-import { readFile } from 'node:fs/promises';
 import { ortNode } from '../../engine/ort-node.ts';
 import type { Feeds, Session } from '../../engine/session.ts';
 import { i64, type Tensor } from '../../engine/tensor.ts';
@@ -14,6 +13,7 @@ import { takeRows } from '../../observe/data/dataset.ts';
 import { readNpy } from '../../observe/data/index.ts';
 import { openGraph } from '../../observe/taps.ts';
 import { ddimSample, linearAlphaBar, pointsOf, type Asked, type DdimSettings, type Predict } from './ddim.ts';
+import { readBytes } from './own-node.ts';
 
 const folder = 'host-dit-mnist';
 export const ditFiles = { model: `${folder}/model.onnx`, classifier: `${folder}/classifier.onnx`, noise: `${folder}/noise.npy` } as const;
@@ -79,7 +79,7 @@ const storedIndices = (count: number): number[] => Array.from({ length: count },
 
 export async function openDit(asset: (path: string) => string, { threads }: { readonly threads: number }): Promise<DitHost> {
   const model = await openModern(asset(ditFiles.model));
-  const stored = readNpy(await readFile(asset(ditFiles.noise)), ditFiles.noise).data as Float32Array;
+  const stored = readNpy(await readBytes(asset(ditFiles.noise)), ditFiles.noise).data as Float32Array;
   const noises = (indices: readonly number[]): Tensor => {
     const data = new Float32Array(indices.length * pixels);
     indices.forEach((index, i) => data.set(stored.subarray(index * pixels, (index + 1) * pixels), i * pixels));

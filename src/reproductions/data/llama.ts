@@ -1,16 +1,14 @@
 /** The trained language model that comes with the repository, windows of its training text and of held-out text, and how far another graph's predictions lie. */
-import { readFile } from 'node:fs/promises';
 import { ortNode } from '../../engine/ort-node.ts';
 import type { Feeds } from '../../engine/session.ts';
 import { i64 } from '../../engine/tensor.ts';
-import { openFolder } from '../../files/fs-node.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { openLanguageModel, type LanguageModel } from '../../models/language-model.ts';
 import { openTokenizer } from '../../models/tokenizer.ts';
 import { klDivergence, logSoftmax } from '../../numeric/distribution.ts';
 import { randomInteger } from '../../numeric/random.ts';
 import { openGraph } from '../../observe/taps.ts';
-import { own } from './own-node.ts';
+import { openFolder, own, readText } from './own-node.ts';
 
 export const window = 256;
 export interface LlamaHost {
@@ -30,7 +28,7 @@ export interface JudgedWindow { readonly feeds: Feeds; readonly targets: readonl
 export async function openLlama(): Promise<LlamaHost> {
   const model = await openLanguageModel(await openFolder(own('host-llama-shakespeare')));
   const tokenizer = openTokenizer(model.tokenizer!);
-  const [train, heldout] = await Promise.all(['train', 'heldout'].map(async (part) => tokenizer.encode(await readFile(own(`shakespeare/${part}.txt`), 'utf8'))));
+  const [train, heldout] = await Promise.all(['train', 'heldout'].map(async (part) => tokenizer.encode(await readText(own(`shakespeare/${part}.txt`)))));
   const batchOf = (windows: readonly (readonly number[])[]): Feeds => ({ input_ids: i64([windows.length, window], windows.flat()) });
   return {
     model,

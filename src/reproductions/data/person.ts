@@ -1,7 +1,7 @@
 /** Photographs for the person detector of MLPerf Tiny: 128 of COCO that say whether a person is in them, 1,000 of ImageNet that do not. */
-import { readFile } from 'node:fs/promises';
 import { i64, type Tensor } from '../../engine/tensor.ts';
 import { arrayDataset, decodeImage, parseInput, preprocess, readTar, type Dataset, type TarFile } from '../../observe/data/index.ts';
+import { readBytes } from './own-node.ts';
 
 export const personFiles = {
   model: 'mlperf-tiny/vww-mobilenetv1-0.25/derived_vww_mobilenetv1_0.25.onnx',
@@ -16,7 +16,7 @@ const smallestPerson = 0.005;
 
 /** 128 images of COCO: class 1 where a box of a person covers more than 0.5 % of the image. */
 export async function labelledImages(path: string): Promise<Dataset> {
-  const files = readTar(await readFile(path), path);
+  const files = readTar(await readBytes(path), path);
   const texts = new Map(files.filter(({ name }) => name.endsWith('.txt')).map(({ name, bytes }) => [stem(name), new TextDecoder().decode(bytes)]));
   const images = files.filter(({ name }) => name.endsWith('.jpg')).sort(byName);
   const labels = images.map(({ name }) => Number((texts.get(stem(name)) ?? '').split('\n').some((line) => {
@@ -28,7 +28,7 @@ export async function labelledImages(path: string): Promise<Dataset> {
 
 /** Photographs `from` … `to` of the 1,000, in an order that mixes their classes. */
 export async function unlabelledImages(path: string, from: number, to: number): Promise<Dataset> {
-  const images = readTar(await readFile(path), path).filter(({ name }) => /\.jpe?g$/i.test(name)).sort(byName);
+  const images = readTar(await readBytes(path), path).filter(({ name }) => /\.jpe?g$/i.test(name)).sort(byName);
   // 617 and 1,000 have no common divisor: every image is visited once.
   const mixed = images.map((_, i) => images[(i * 617) % images.length]).slice(from, to);
   return arrayDataset(`ImageNet (${mixed.length})`, new Map([['input', tensorOf(mixed)]]));

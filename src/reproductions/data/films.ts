@@ -1,6 +1,4 @@
 /** Hosts whose caches are judged: the film model that comes with the repository, with films and questions, and the language model with windows of text. */
-import { readFile } from 'node:fs/promises';
-import { openFolder } from '../../files/fs-node.ts';
 import { readFloats } from '../../files/values.ts';
 import { openLanguageModel } from '../../models/language-model.ts';
 import type { LlamaConfig } from '../../models/llama-config.ts';
@@ -9,7 +7,7 @@ import { openTokenizer } from '../../models/tokenizer.ts';
 import { matchingTokens } from '../../runtime/vidkv.ts';
 import { openWatched, type WatchedDecoder } from '../watched-caches.ts';
 import { answersOf, film, filmTokens, questions, questionTokens, visualTokens } from './moving-digits.ts';
-import { own } from './own-node.ts';
+import { openFolder, own, readText } from './own-node.ts';
 
 /** Tokens of which the first `cached` go into the cache that is judged, and what is asked of those after them. */
 export interface CacheCase {
@@ -51,7 +49,7 @@ export async function openFilms(count: number, share: number): Promise<CacheHost
 export async function openText(count: number): Promise<CacheHost> {
   const model = await openLanguageModel(await openFolder(own('host-llama-shakespeare')));
   const config = model.config as LlamaConfig;
-  const ids = openTokenizer(model.tokenizer!).encode(await readFile(own('shakespeare/heldout.txt'), 'utf8'), { addSpecialTokens: false });
+  const ids = openTokenizer(model.tokenizer!).encode(await readText(own('shakespeare/heldout.txt')), { addSpecialTokens: false });
   const [window, judged] = [256, 32];
   const vocabulary = Array.from({ length: config.vocabSize }, (_, id) => id);
   const there = Math.floor((ids.length - 1) / window);

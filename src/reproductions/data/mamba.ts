@@ -1,14 +1,12 @@
 /** Trained Mamba-2 models as hosts, with windows of training text that calibrate and of held-out text that judge. */
-import { readFile } from 'node:fs/promises';
 import type { Feeds } from '../../engine/session.ts';
 import { i64 } from '../../engine/tensor.ts';
-import { openFolder } from '../../files/fs-node.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { openLanguageModel } from '../../models/language-model.ts';
 import { openTokenizer } from '../../models/tokenizer.ts';
 import { randomInteger } from '../../numeric/random.ts';
-import type { JudgedWindow } from './llama-node.ts';
-import { own } from './own-node.ts';
+import type { JudgedWindow } from './llama.ts';
+import { openFolder, own, readText } from './own-node.ts';
 
 export interface MambaHost {
   readonly name: string;
@@ -32,7 +30,7 @@ export async function openMamba(name: string, folder: string, window: number): P
   const model = await openLanguageModel(await openFolder(folder));
   const { config } = model;
   const tokenizer = openTokenizer(model.tokenizer!);
-  const [train, heldout] = await Promise.all(['train', 'heldout'].map(async (part) => tokenizer.encode(await readFile(own(`shakespeare/${part}.txt`), 'utf8'), { addSpecialTokens: false })));
+  const [train, heldout] = await Promise.all(['train', 'heldout'].map(async (part) => tokenizer.encode(await readText(own(`shakespeare/${part}.txt`)), { addSpecialTokens: false })));
   const batchOf = (windows: readonly (readonly number[])[]): Feeds => ({ input_ids: i64([windows.length, window], windows.flat()) });
   return {
     name, window, graph: model.graph(), groups: config.family === 'mamba2' ? config.groups : 1,
