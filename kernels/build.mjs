@@ -5,21 +5,28 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+/** A folder that is built twice, the second time with relaxed dot products. */
+const withRelaxed = (folder, what) => ({
+  [folder]: { what, options: ['--importMemory'] },
+  [`${folder}-relaxed`]: { what: `${what} with relaxed dot products`, folder, options: ['--importMemory', '--enable', 'relaxed-simd'] },
+});
+
 /** What each folder beside this file holds, and what it asks of the compiler beyond the rest. */
 const kernels = {
-  attention: { what: 'kernels of attention', options: ['--importMemory'] },
   gemm: { what: 'kernel of error feedback', options: ['--importMemory'] },
   ggml: { what: 'encoders of ggml block types' },
   integer: { what: 'convolutions of integer networks', options: ['--importMemory'] },
   hadamard: { what: 'Hadamard transform', options: ['--importMemory'] },
-  ...Object.fromEntries([['lowbit', ''], ['lowbit-relaxed', ' with relaxed dot products']].map(([name, how]) => [name, {
-    what: `products of low-bit matrices and decoders of language models${how}`, folder: 'lowbit',
-    options: ['--importMemory', ...(name.includes('relaxed') ? ['--enable', 'relaxed-simd'] : [])],
-  }])),
+  ...withRelaxed('attention', 'kernels of attention'),
+  ...withRelaxed('lowbit', 'products of low-bit matrices and decoders of language models'),
+  ...withRelaxed('mixed', 'products with inputs of 4 and 8 bits'),
   kvcache: { what: 'caches of keys and values in few bits', options: ['--importMemory'] },
   lookup: { what: 'products by looking up sums', options: ['--importMemory'] },
-  mixed: { what: 'products with inputs of 4 and 8 bits', options: ['--importMemory'] },
   nested: { what: 'narrowing of integers' },
+  ...Object.fromEntries([['qdq', ''], ['qdq-relaxed', ' with relaxed dot products']].map(([name, how]) => [name, {
+    what: `operators between quantized activations${how}`, folder: 'qdq',
+    options: ['--importMemory', ...(name.includes('relaxed') ? ['--enable', 'relaxed-simd'] : [])],
+  }])),
   optimizer: { what: 'updates of parameters', options: ['--importMemory'] },
   scales: { what: 'scale searches of integer formats' },
   ssm: { what: 'steps of state-space models', options: ['--importMemory'] },

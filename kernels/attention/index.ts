@@ -8,13 +8,15 @@
  * Packed for floats, per tile: keys [wide][64], values [64][wide].
  * Packed for codes, per tile: keys less their mean [wide][64] in floats, their codes, scales [64], codes of values
  * [32][wide][2]; then scales and means of values [wide] each. Codes of 8 bits fill 16, [wide / 2][64][2]; codes of 4 bits
- * go in pairs into 16, [wide / 4][64][2], as tiles.ts says, and use half of the room.
+ * go in pairs into 16, [wide / 4][64][2], as tiles.ts says, and use half of the room. The build with relaxed dot products
+ * holds bytes instead, as score-tile.ts says.
  *
  * Sums over channels and keys of a tile ascend, in float32 or exactly in integers; a tile's output is added to what is
  * kept of earlier ones. Plain twins in src/engine/kernels/attention-plain.ts give the same bits.
  */
-import { exp4, highest, highest4, total } from '../lowbit/vector';
+import { exp4, highest, highest4, total, whole } from '../lowbit/vector';
 import { byteTile, floatTile, nibbleTile } from './tiles';
+import { scoreTile } from './score-tile';
 
 const tile: i32 = 64;
 const block: i32 = 32;
@@ -198,14 +200,35 @@ function codesOf(x: usize, scale: v128): v128 {
   return i32x4.trunc_sat_f32x4_s(f32x4.add(y, v128.or(v128.and(y, i32x4.splat(1 << 31)), f32x4.splat(0.5))));
 }
 
-/** Codes of a row of keys or queries [wide], `distance` bytes from one word of 32 bits to the next. */
+/** Eight codes as bytes: those of keys as nibbles above zero, where there are eight bits the higher ones `plane` bytes behind the lower. */
+// @ts-ignore: decorator
+@inline
+function encodeBytes(codes: v128, largest: f32, ofKeys: bool, to: usize, distance: usize, plane: usize): void {
+  const lifted = ofKeys ? i16x8.add(codes, i16x8.splat(largest > 7 ? 128 : 8)) : codes;
+  const low = ofKeys && largest > 7 ? v128.and(lifted, i16x8.splat(15)) : lifted;
+  const bytes = i8x16.narrow_i16x8_s(low, low);
+  v128.store32_lane(to, bytes, 0);
+  v128.store32_lane(to + distance, bytes, 1);
+  if (!ofKeys || largest <= 7) return;
+  const high = i8x16.narrow_i16x8_s(i16x8.shr_u(lifted, 4), lifted);
+  v128.store32_lane(to + plane, high, 0);
+  v128.store32_lane(to + plane + distance, high, 1);
+}
+
+/** Codes of a row of keys or queries [wide], `distance` bytes from one word of 32 bits to the next; queries of bytes are followed by what keys above zero add to their products, negated. */
 // @ts-ignore: decorator
 @inline
 function encodeRow(x: usize, wide: i32, scale: f32, largest: f32, ofKeys: bool, to: usize, distance: usize): void {
   const by = f32x4.splat(scale);
+  const plane = <usize>wide << 6;
+  let sum = i32x4.splat(0);
   for (let i: usize = 0; i < lanes(wide); i += 32) {
     const codes = i16x8.narrow_i32x4_s(codesOf(x + i, by), codesOf(x + i + 16, by));
-    if (largest > 7) {
+    if (ASC_FEATURE_RELAXED_SIMD && !ofKeys) sum = i32x4.add(sum, i32x4.dot_i16x8_s(codes, i16x8.splat(1)));
+    if (ASC_FEATURE_RELAXED_SIMD) {
+      encodeBytes(codes, largest, ofKeys, to, distance, plane);
+      to += 2 * distance;
+    } else if (largest > 7) {
       v128.store32_lane(to, codes, 0);
       v128.store32_lane(to + distance, codes, 1);
       v128.store32_lane(to + 2 * distance, codes, 2);
@@ -219,6 +242,7 @@ function encodeRow(x: usize, wide: i32, scale: f32, largest: f32, ofKeys: bool, 
       to += 2 * distance;
     }
   }
+  if (ASC_FEATURE_RELAXED_SIMD && !ofKeys) store<i32>(to, -whole(sum) * (largest > 7 ? 128 : 8));
 }
 
 /**
@@ -355,7 +379,8 @@ export function attendCodes(query: usize, queryStride: usize, rows: i32, width: 
         const keyScales = keys + <usize>wide * 128;
         const cols = up8(min(tile, count - t * tile));
         const ownCodes = codes + <usize>first * (row >> 1);
-        if (largest > 7) byteTile(ownCodes, row >> 1, keys, tile * 4, wide >> 1, n4, cols, scores, tile * 4);
+        if (ASC_FEATURE_RELAXED_SIMD) scoreTile(largest > 7, ownCodes, row >> 1, keys, tile * 4, wide >> 2, n4, cols, scores, tile * 4);
+        else if (largest > 7) byteTile(ownCodes, row >> 1, keys, tile * 4, wide >> 1, n4, cols, scores, tile * 4);
         else nibbleTile(ownCodes, row >> 1, keys, tile * 4, wide >> 2, n4, cols, scores, tile * 4);
         for (let r = 0; r < n; r++) {
           const to = seenBy(start + first + r, count, shown, step);

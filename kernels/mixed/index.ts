@@ -11,25 +11,21 @@
  * that one 16-bit product (w + 4096·w′)(x′ + 4096·x) holds w·x + w′·x′ in bits 12 to 23: sums of eight such pairs stay
  * below 2048, and twelve bits below them never carry.
  *
- * Scales lie [panel][block][row] and [token][block]; `lifts` [token][block] are 8 · Σ of the inputs of nibbles 0 and 2.
+ * The build with relaxed dot products multiplies bytes instead (bytes.ts): codes of a block take 128 bytes at either
+ * width, for each vector of weights its nibbles 0 and 2 side by side, then 1 and 3; all nibbles have 8 added there.
+ *
+ * Scales lie [panel][block][row] and [token][block]; `lifts` [token][block] are 8 · Σ of the inputs of nibbles with 8 added.
  * One order for every output: the branch of low rank, rank ascending, then blocks in ascending order, each an exact
  * integer times both scales, in float32 with one rounding per multiplication and addition. The plain twin in
  * src/engine/kernels/mixed-plain.ts gives the same bits.
  */
 import { highest, whole } from '../lowbit/vector';
+import { productBytes } from './bytes';
+import { beside, scaled, sums } from './outputs';
 
 // @ts-ignore: decorator
 @inline
 const block: i32 = 128;
-
-/** [a0…a3], … → [Σa, Σb, Σc, Σd] */
-// @ts-ignore: decorator
-@inline
-function sums(a: v128, b: v128, c: v128, d: v128): v128 {
-  const ab = i32x4.add(v128.shuffle<i32>(a, b, 0, 4, 1, 5), v128.shuffle<i32>(a, b, 2, 6, 3, 7));
-  const cd = i32x4.add(v128.shuffle<i32>(c, d, 0, 4, 1, 5), v128.shuffle<i32>(c, d, 2, 6, 3, 7));
-  return i32x4.add(v128.shuffle<i32>(ab, cd, 0, 1, 4, 5), v128.shuffle<i32>(ab, cd, 2, 3, 6, 7));
-}
 
 // @ts-ignore: decorator
 @inline
@@ -62,17 +58,12 @@ function wideDots(w: v128, x: usize): v128 {
   return i32x4.add(even, odd);
 }
 
-// @ts-ignore: decorator
-@inline
-function scaled(dots: v128, lift: usize, weight: v128, input: usize): v128 {
-  return f32x4.mul(f32x4.mul(f32x4.convert_i32x4_s(i32x4.sub(dots, v128.load32_splat(lift))), weight), v128.load32_splat(input));
-}
-
 /**
  * out[token][4 · panel + row] for panels [first, last); `stride` in values. `wide` holds a byte per block; codes of a
  * token take `width` bytes. A branch of low rank, values [panel][rank][row] with inputs [token][rank], comes first.
  */
 export function product(w: usize, scales: usize, blocks: i32, wide: usize, codes: usize, width: usize, inScales: usize, lifts: usize, branch: usize, down: usize, rank: i32, tokens: i32, out: usize, stride: i32, first: i32, last: i32): void {
+  if (ASC_FEATURE_RELAXED_SIMD) return productBytes(w, scales, blocks, codes, width, inScales, lifts, branch, down, rank, tokens, out, stride, first, last);
   for (let p = first; p < last; p++) {
     const panel = w + (<usize>p * <usize>blocks << 8);
     const ps = scales + (<usize>p * <usize>blocks << 4);
@@ -109,15 +100,6 @@ export function product(w: usize, scales: usize, blocks: i32, wide: usize, codes
   }
 }
 
-/** What a branch of low rank adds to four rows. */
-// @ts-ignore: decorator
-@inline
-function beside(up: usize, down: usize, rank: i32): v128 {
-  let sum = f32x4.splat(0);
-  for (let r = 0; r < rank; r++) sum = f32x4.add(sum, f32x4.mul(v128.load(up + (<usize>r << 4)), v128.load32_splat(down + (<usize>r << 2))));
-  return sum;
-}
-
 // @ts-ignore: decorator
 @inline
 function largest(x: usize, order: usize, count: i32): f32 {
@@ -146,6 +128,11 @@ function codesOf(x: usize, order: usize, i: usize, by: v128, most: v128): v128 {
   return i16x8.max_s(i16x8.min_s(i16x8.narrow_i32x4_s(a, b), most), i16x8.neg(most));
 }
 
+/** The low bytes of two vectors of words, the second in the high bytes. */
+// @ts-ignore: decorator
+@inline
+function sideBySide(a: v128, b: v128): v128 { return v128.or(v128.and(a, i16x8.splat(255)), i16x8.shl(b, 8)); }
+
 /** What codes are multiplied with: the extreme value over the largest code, 1 where all are zero. */
 // @ts-ignore: decorator
 @inline
@@ -171,8 +158,13 @@ export function roundBlocks(x: usize, tokens: i32, blocks: i32, wide: usize, ord
       for (let v: usize = 0; v < 512; v += 128) {
         const x0 = codesOf(from, places, v, by, most), x1 = codesOf(from, places, v + 32, by, most);
         const x2 = codesOf(from, places, v + 64, by, most), x3 = codesOf(from, places, v + 96, by, most);
-        lift = i32x4.add(lift, i32x4.dot_i16x8_s(i16x8.add(x0, x2), ones));
-        if (isWide) {
+        const even = i16x8.add(x0, x2);
+        lift = i32x4.add(lift, i32x4.dot_i16x8_s(ASC_FEATURE_RELAXED_SIMD ? i16x8.add(even, i16x8.add(x1, x3)) : even, ones));
+        if (ASC_FEATURE_RELAXED_SIMD) {
+          v128.store(to, sideBySide(x0, x2));
+          v128.store(to, sideBySide(x1, x3), 16);
+          to += 32;
+        } else if (isWide) {
           v128.store(to, x0);
           v128.store(to, x1, 16);
           v128.store(to, x2, 32);

@@ -1,4 +1,5 @@
 /** Products of one matrix at several widths on the same kernels and machine, one thread: times of runs that alternate. */
+import type { Build } from '../engine/kernels/builds.ts';
 import { lowBitKernels } from '../engine/kernels/lowbit.ts';
 import { lookupKernels, packDigits, panelRows, tableBytes, ternary } from '../engine/kernels/lookup.ts';
 import { blockSize, codeBytes, mixedKernels, packBytes, packNibbles, packScales } from '../engine/kernels/mixed.ts';
@@ -23,8 +24,8 @@ export const speedNames = {
   channel: 'W8A8, rows and tokens', ternary: 'ternary weights, A8, additions alone',
 } as const;
 
-/** Everything for a matrix of `size` × `size`, a multiple of 128, and up to `most` tokens. */
-export async function openContenders(size: number, most: number): Promise<readonly Contender[]> {
+/** Everything for a matrix of `size` × `size`, a multiple of 128, and up to `most` tokens; `build` is that of the products with inputs of 4 and 8 bits, the others take plain SIMD. */
+export async function openContenders(size: number, most: number, build: Build = 'plain SIMD'): Promise<readonly Contender[]> {
   const rank = 32;
   const blocks = size / blockSize;
   const arena = new Arena();
@@ -46,8 +47,7 @@ export async function openContenders(size: number, most: number): Promise<readon
   const order = put(Uint32Array.from({ length: size }, (_, i) => (i * 5) % size));
   const [up, down] = [put(new Float32Array(size * rank).fill(0.01)), put(new Float32Array(most * rank).fill(1))];
   const [out, codes, scales, lifts, wide] = [arena.take(4 * most * size), arena.take(2 * most * size), arena.take(4 * most * size), arena.take(4 * most * blocks), arena.take(blocks)];
-  // Plain SIMD for all.
-  const [mixed, lookup, lowbit] = [mixedKernels(arena.memory), lookupKernels(arena.memory), lowBitKernels(arena.memory, 'plain SIMD')];
+  const [mixed, lookup, lowbit] = [mixedKernels(arena.memory, build), lookupKernels(arena.memory), lowBitKernels(arena.memory, 'plain SIMD')];
   const output = (rows: number) => ({ out, stride: size, first: 0, last: rows / 4 });
 
   const byBlock = (name: string, share: number, branch = false): Contender => ({

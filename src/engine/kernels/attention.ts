@@ -4,7 +4,9 @@
  * attention-plain.ts give the same bits.
  */
 import { defineErrors } from '../../errors.ts';
+import { attentionRelaxedWasm } from './attention-relaxed.wasm.ts';
 import { attentionWasm } from './attention.wasm.ts';
+import { fasterOf, type Build } from './builds.ts';
 import { kernelsOver } from './instance.ts';
 
 const errors = defineErrors('attention', {
@@ -63,8 +65,9 @@ export function lowBitSettings({ bits, grouping = 'thread', smooth = { queries: 
 type Exports = Readonly<Record<'packFloat' | 'attendFloat' | 'packCodes' | 'attendCodes', (...args: number[]) => void>>;
 const everyKey = 2 ** 31 - 1;
 
-export function attentionKernels(memory: WebAssembly.Memory): AttentionKernels {
-  const run = kernelsOver<Exports>(attentionWasm(), memory);
+/** Kernels over a memory, shared or not, in the fastest build that passes its test here, or in one that is asked for; codes are read by the build that packed them. */
+export function attentionKernels(memory: WebAssembly.Memory, build: Build = fastestAttention()): AttentionKernels {
+  const run = kernelsOver<Exports>(build === 'relaxed SIMD' ? attentionRelaxedWasm() : attentionWasm(), memory);
   return {
     packFloat: ({ keys, values, stride, count, width }, to) => run.packFloat(keys, values, stride, count, width, to),
     attendFloat: ({ query, queryStride, rows, scale, visible: { shown, step, window = everyKey }, out, outStride }, { count, width }, packed, scratch) =>
@@ -78,6 +81,26 @@ export function attentionKernels(memory: WebAssembly.Memory): AttentionKernels {
       run.attendCodes(query, queryStride, rows, width, packed, count, scale, shown, step, window, grouping, largest, Number(smooth.queries), scratch, out, outStride);
     },
   };
+}
+
+let fastest: Build | undefined;
+
+/** The build that is taken here. */
+export function fastestAttention(): Build {
+  fastest ??= fasterOf(attentionRelaxedWasm(), agree);
+  return fastest;
+}
+
+/** Whether both builds give the same bits for extreme and mixed codes. */
+function agree(): boolean {
+  const [rows, width] = [12, 64];
+  const values = (step: number): Float32Array => Float32Array.from({ length: rows * width }, (_, i) => (i % 2 === 0 ? (i % 3 === 0 ? 1 : -1) : ((i * step) % 255) / 127 - 1));
+  const inputs: AttentionInputs = { query: values(29), keys: values(53), values: values(97), heads: 1, kvHeads: 1, width };
+  return ([4, 8] as const).every((bits) => {
+    const lowBit: LowBitAttention = { bits, smooth: { queries: false, keys: false, values: false } };
+    const [plain, relaxed] = (['plain SIMD', 'relaxed SIMD'] as const).map((build) => attention(inputs, { lowBit }, build));
+    return plain.every((value, i) => value === relaxed[i]);
+  });
 }
 
 /** Queries [heads, rows, width], keys and values [kvHeads, keys, width]; query head h reads head ⌊h · kvHeads / heads⌋. */
@@ -104,7 +127,7 @@ export function resolved({ query, keys, heads, kvHeads, width }: AttentionInputs
 }
 
 /** Attention of arrays: outputs [heads, rows, width]. */
-export function attention(inputs: AttentionInputs, options: AttentionOptions = {}): Float32Array {
+export function attention(inputs: AttentionInputs, options: AttentionOptions = {}, build?: Build): Float32Array {
   const { heads, kvHeads, width } = inputs;
   const { rows, count, scale, visible } = resolved(inputs, options);
   if (width % 4 !== 0) throw errors.width({ width });
@@ -123,7 +146,7 @@ export function attention(inputs: AttentionInputs, options: AttentionOptions = {
   floats.set(inputs.query, query / 4);
   floats.set(inputs.keys, keys / 4);
   floats.set(inputs.values, values / 4);
-  const kernels = attentionKernels(memory);
+  const kernels = attentionKernels(memory, build);
   const bytes = 4 * width;
   for (let kv = 0; kv < kvHeads; kv++) {
     const head: KeysPlace = { keys: keys + kv * count * bytes, values: values + kv * count * bytes, stride: bytes, count, width };

@@ -1,9 +1,11 @@
 /**
  * Products of 4-bit weights with inputs of 4 and 8 bits by block, and of 8-bit weights with 8-bit inputs, as WASM SIMD
  * with plain twins over the same memory. Layouts and the order of operations are described in kernels/mixed/index.ts;
- * both give the same bits.
+ * both give the same bits. Codes of inputs are read by the build that made them.
  */
+import { fasterOf, type Build } from './builds.ts';
 import { kernelsOver } from './instance.ts';
+import { mixedRelaxedWasm } from './mixed-relaxed.wasm.ts';
 import { mixedWasm } from './mixed.wasm.ts';
 
 /** Columns that share a scale and a width. */
@@ -46,8 +48,9 @@ type Exports = Readonly<Record<'roundBlocks' | 'product' | 'roundTokens' | 'prod
 /** Bytes of a token's codes. */
 export const codeBytes = (wide: ArrayLike<number>): number => Array.from(wide).reduce((bytes, isWide) => bytes + (isWide === 0 ? blockSize : 2 * blockSize), 0);
 
-export function mixedKernels(memory: WebAssembly.Memory): MixedKernels {
-  const run = kernelsOver<Exports>(mixedWasm(), memory);
+/** Kernels over a memory, shared or not, in the fastest build that passes its test here, or in one that is asked for. */
+export function mixedKernels(memory: WebAssembly.Memory, build: Build = fastestMixed()): MixedKernels {
+  const run = kernelsOver<Exports>(build === 'relaxed SIMD' ? mixedRelaxedWasm() : mixedWasm(), memory);
   return {
     roundBlocks: (x, order, to) => run.roundBlocks(x, to.tokens, to.blocks, to.wide, order, to.codes, to.width, to.scales, to.lifts),
     product: (w, scales, x, { out, stride, first, last }, { up, down, rank } = { up: 0, down: 0, rank: 0 }) =>
@@ -55,6 +58,40 @@ export function mixedKernels(memory: WebAssembly.Memory): MixedKernels {
     roundTokens: run.roundTokens,
     product8: (w, scales, cols, codes, inScales, tokens, { out, stride, first, last }) => run.product8(w, scales, cols, codes, inScales, tokens, out, stride, first, last),
   };
+}
+
+let fastest: Build | undefined;
+
+/** The build that is taken here. */
+export function fastestMixed(): Build {
+  fastest ??= fasterOf(mixedRelaxedWasm(), dotsAddUp);
+  return fastest;
+}
+
+/** Extreme and mixed codes against sums worked out here, with inputs of both widths. */
+function dotsAddUp(): boolean {
+  const memory = new WebAssembly.Memory({ initial: 1 });
+  const F = new Float32Array(memory.buffer);
+  const [x, wide, codes, scales, lifts, weights, wScales, out] = [1024, 4096, 5120, 6144, 6400, 7168, 9216, 10_240];
+  const [tokens, blocks] = [3, 1];
+  const rows = Int8Array.from({ length: panelRows * blockSize }, (_, i) => (i % 3 === 0 ? -8 : i % 3 === 1 ? 7 : ((i * 5) & 15) - 8));
+  new Uint8Array(memory.buffer).set(packNibbles(rows, panelRows, blockSize), weights);
+  F.fill(1, wScales / 4, wScales / 4 + panelRows);
+  const kernels = mixedKernels(memory, 'relaxed SIMD');
+  return [7, 127].every((top, isWide) => {
+    new Uint8Array(memory.buffer)[wide] = isWide;
+    // The largest of a block is its largest code, so that inputs are their codes.
+    for (let i = 0; i < tokens * blockSize; i++) F[x / 4 + i] = i % 2 === 0 ? (i % 4 === 0 ? top : -top) : ((i * 29) % (2 * top + 1)) - top;
+    const inputs: MixedInputs = { tokens, blocks, wide, codes, width: blockSize * (1 + isWide), scales, lifts };
+    kernels.roundBlocks(x, 0, inputs);
+    kernels.product(weights, wScales, inputs, { out, stride: panelRows, first: 0, last: 1 });
+    for (let i = 0; i < tokens * panelRows; i++) {
+      let sum = 0;
+      for (let c = 0; c < blockSize; c++) sum += rows[(i % panelRows) * blockSize + c] * F[x / 4 + Math.floor(i / panelRows) * blockSize + c];
+      if (F[out / 4 + i] !== sum) return false;
+    }
+    return true;
+  });
 }
 
 /** Codes −8 … 7 of a matrix [rows, cols] as the kernels read them, columns filled up to whole blocks and rows to whole panels with zeros. */

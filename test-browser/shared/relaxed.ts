@@ -1,0 +1,55 @@
+/** Kernels whose relaxed builds give the bits of the plain twins; runs in a page, and in Node for what is expected. */
+import { attention, causal, fastestAttention, groupings, type AttentionInputs } from '../../src/engine/kernels/attention.ts';
+import { plainAttention } from '../../src/engine/kernels/attention-plain.ts';
+import type { Build } from '../../src/engine/kernels/builds.ts';
+import { fastestBuild } from '../../src/engine/kernels/lowbit.ts';
+import { blockSize, codeBytes, fastestMixed, mixedKernels, packNibbles, packScales, type MixedKernels } from '../../src/engine/kernels/mixed.ts';
+import { plainMixed } from '../../src/engine/kernels/mixed-plain.ts';
+import { normal, permutation } from '../../src/numeric/random.ts';
+import { digest } from './digest.ts';
+
+const draws = (count: number, stream: number): Float32Array => Float32Array.from({ length: count }, (_, i) => normal(11, stream, i));
+
+/** What each kernel chooses here. */
+export const builds = (): Record<string, Build> => ({ lowbit: fastestBuild(), mixed: fastestMixed(), attention: fastestAttention() });
+
+/** Products of blocks of both widths, with a branch, for odd and even numbers of tokens, by a share of the panels at a time. */
+function product(make: (memory: WebAssembly.Memory) => MixedKernels, flags: readonly number[], tokens: number): Float32Array {
+  const [rows, blocks, rank] = [20, flags.length, 3];
+  const cols = blocks * blockSize;
+  const memory = new WebAssembly.Memory({ initial: 8 });
+  const [F, B] = [new Float32Array(memory.buffer), new Uint8Array(memory.buffer)];
+  let end = 1024;
+  const put = (values: { readonly buffer: ArrayBufferLike; readonly byteOffset: number; readonly byteLength: number }): number => {
+    const at = end;
+    B.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), at);
+    end += Math.ceil(values.byteLength / 64) * 64;
+    return at;
+  };
+  const codes = Int8Array.from({ length: rows * cols }, (_, i) => (i % 5 === 0 ? -8 : i % 5 === 1 ? 7 : Math.max(-8, Math.min(7, Math.round(3 * normal(12, 0, i))))));
+  const [x, order, wide] = [put(draws(tokens * cols, 1)), put(Uint32Array.from(permutation(3, 0, cols))), put(Uint8Array.from(flags))];
+  const [weights, scales] = [put(packNibbles(codes, rows, cols)), put(packScales(draws(rows * blocks, 2).map(Math.abs), rows, blocks))];
+  const branch = { up: put(draws(rows * rank, 3)), down: put(draws(tokens * rank, 4)), rank };
+  const inputs = { tokens, blocks, wide, codes: put(new Int16Array(tokens * cols)), width: codeBytes(flags), scales: put(new Float32Array(tokens * blocks)), lifts: put(new Int32Array(tokens * blocks)) };
+  const out = put(new Float32Array(tokens * rows));
+  const kernels = make(memory);
+  kernels.roundBlocks(x, order, inputs);
+  for (const [first, last] of [[0, 2], [2, 5]]) kernels.product(weights, scales, inputs, { out, stride: rows, first, last }, branch);
+  return F.slice(out / 4, out / 4 + tokens * rows);
+}
+
+async function all(mixed: (memory: WebAssembly.Memory) => MixedKernels, attend: typeof attention): Promise<Record<string, string>> {
+  const found: Record<string, string> = {};
+  for (const flags of [[0, 1, 0, 1, 1], [0, 0], [1, 1, 1]]) for (const tokens of [1, 2, 5]) found[`blocks of ${flags}, ${tokens} tokens`] = await digest(product(mixed, flags, tokens));
+  const [rows, keys, width] = [150, 133, 20];
+  const inputs: AttentionInputs = { query: draws(4 * rows * width, 5), keys: draws(2 * keys * width, 6), values: draws(2 * keys * width, 7), heads: 4, kvHeads: 2, width };
+  for (const bits of [4, 8] as const) {
+    for (const grouping of groupings) {
+      for (const [mask, visible] of [['all keys', {}], ['causal', { visible: causal(rows, keys, 90) }]] as const) found[`${bits} bits by ${grouping}, ${mask}`] = await digest(attend(inputs, { lowBit: { bits, grouping }, ...visible }));
+    }
+  }
+  return found;
+}
+
+export const ofBuild = (build: Build): Promise<Record<string, string>> => all((memory) => mixedKernels(memory, build), (inputs, options) => attention(inputs, options, build));
+export const ofTwins = (): Promise<Record<string, string>> => all(plainMixed, plainAttention);
