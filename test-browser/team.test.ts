@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openBrowser } from './browser.ts';
+import { sharedWork } from './shared/shared-work.ts';
 import { workerScript } from './worker-script.ts';
 
 test('workers of a page that share products give the bits of one thread', async () => {
@@ -10,6 +11,8 @@ test('workers of a page that share products give the bits of one thread', async 
     assert.equal(alone.filter((value) => value !== 0).length, 5 * 512);
     assert.deepEqual(two, alone);
     assert.deepEqual(three, alone);
+    const { hashes } = await sharedWork();
+    for (const threads of [2, 3]) assert.deepEqual(await browser.call('sharedByWorkers', threads), hashes);
   } finally {
     await browser.close();
   }

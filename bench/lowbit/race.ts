@@ -1,6 +1,7 @@
 /** Products of one matrix by several engines in turn, and the lines that tell how they did. */
 import { lowBitKernels, type LowBitBuild } from '../../src/engine/kernels/lowbit.ts';
-import { boardBytes, type Team } from '../../src/engine/kernels/lowbit-team.ts';
+import type { Team } from '../../src/engine/kernels/lowbit-team.ts';
+import { boardBytes } from '../../src/engine/kernels/team.ts';
 import type { Engine } from '../../src/engine/session.ts';
 import { f32 } from '../../src/engine/tensor.ts';
 import { encodeBlocks } from '../../src/formats/ggml/index.ts';

@@ -1,7 +1,8 @@
 /** A model of the Llama family on the low-bit kernels: tokens in, logits out, keys and values kept in caches. */
 import { defineErrors } from '../errors.ts';
 import { groupSize, lowBitKernels, type LowBitKernels } from '../engine/kernels/lowbit.ts';
-import { boardBytes, type Team } from '../engine/kernels/lowbit-team.ts';
+import type { Team } from '../engine/kernels/lowbit-team.ts';
+import { boardBytes } from '../engine/kernels/team.ts';
 import type { LlamaConfig } from '../models/llama-config.ts';
 import { embeddingName, headName, layerName } from '../models/llama-weights.ts';
 import type { TensorRef } from '../tensor-ref.ts';

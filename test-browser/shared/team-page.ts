@@ -1,13 +1,14 @@
 /** A matrix times tokens in a page, by one thread and by a team. */
-import { boardBytes } from '../../src/engine/kernels/lowbit-team.ts';
 import { workerTeam } from '../../src/engine/kernels/lowbit-team-web.ts';
 import { lowBitKernels, type LowBitKernels } from '../../src/engine/kernels/lowbit.ts';
+import { boardBytes } from '../../src/engine/kernels/team.ts';
 import { encodeBlocks } from '../../src/formats/ggml/index.ts';
 import { normal } from '../../src/numeric/random.ts';
 import { Arena } from '../../src/runtime/arena.ts';
 import { multiply, packMatrix, takeRounded } from '../../src/runtime/packed-matrix.ts';
 import { memoryTensor } from '../../src/tensor-ref.ts';
 import { moduleWorker } from './page-worker.ts';
+import { sharedWork } from './shared-work.ts';
 
 const [rows, cols, tokens] = [512, 256, 5];
 const blocks = encodeBlocks('q4_k', Float32Array.from({ length: rows * cols }, (_, i) => normal(1, 0, i)), rows, cols);
@@ -32,4 +33,9 @@ export async function products(threads: readonly number[]): Promise<number[][]> 
   const all: number[][] = [];
   for (const count of threads) all.push(await product(count));
   return all;
+}
+
+/** The same of attention and of products with inputs of few bits. */
+export async function sharedByWorkers(threads: number): Promise<Record<string, string>> {
+  return (await sharedWork(workerTeam(threads, await moduleWorker('/made/worker.js')))).hashes;
 }

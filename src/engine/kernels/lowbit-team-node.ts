@@ -2,21 +2,22 @@
 import { defineErrors } from '../../errors.ts';
 import { startWorker } from '../start-worker-node.ts';
 import { fastestBuild, mostMembers } from './lowbit.ts';
-import { teamKernels, type Membership, type TeamKernels } from './lowbit-team.ts';
+import { teamKernels, type TeamKernels } from './lowbit-team.ts';
+import type { Membership, OtherKernels } from './team.ts';
 
 const errors = defineErrors('team', {
   died: (f: { reason: string }) => [`a thread of the low-bit engine ended: ${f.reason}`, 'try again with --threads 1'] as const,
 });
 
 /** Starts the other members, as many as the memory has room for; resolves when all of them wait for work. */
-export async function startTeam(memory: WebAssembly.Memory, board: number, asked: number): Promise<TeamKernels> {
+export async function startTeam(memory: WebAssembly.Memory, board: number, asked: number, also: readonly OtherKernels[] = []): Promise<TeamKernels> {
   const build = fastestBuild();
   const members = Math.min(asked, mostMembers);
-  const workers = Array.from({ length: members - 1 }, (_, i) => startWorker('./lowbit-worker-node', import.meta.url, { memory, board, index: i + 1, members, build } satisfies Membership));
+  const workers = Array.from({ length: members - 1 }, (_, i) => startWorker('./lowbit-worker-node', import.meta.url, { memory, board, index: i + 1, members, build, also } satisfies Membership));
   await Promise.all(workers.map((worker) => new Promise<void>((resolve, reject) => {
     worker.once('message', () => { worker.unref(); resolve(); });
     worker.once('error', (error) => reject(errors.died({ reason: error instanceof Error ? error.message : String(error) })));
     worker.once('exit', (code) => reject(errors.died({ reason: `exit code ${code}` })));
   })));
-  return teamKernels({ memory, board, members, build });
+  return teamKernels({ memory, board, members, build, also });
 }

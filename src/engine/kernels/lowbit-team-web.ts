@@ -9,21 +9,22 @@
  *     const model = await openTextModel(language, { team });
  */
 import { fastestBuild, mostMembers } from './lowbit.ts';
-import { joinTeam, teamKernels, type Membership, type Team } from './lowbit-team.ts';
+import { joinTeam, teamKernels, type Team } from './lowbit-team.ts';
+import type { Membership } from './team.ts';
 
 /** As many threads as asked for, at most those that a memory has room for: the caller's own and workers, which must call `teamWorker`. */
 export function workerTeam(threads: number, worker: () => Worker): Team {
   return {
     members: Math.min(threads, mostMembers),
-    async start(memory, board, members) {
+    async start(memory, board, members, also = []) {
       const build = fastestBuild();
       const workers = Array.from({ length: members - 1 }, worker);
       await Promise.all(workers.map((one, i) => new Promise<void>((resolve, reject) => {
         one.onmessage = () => resolve();
         one.onerror = (event) => reject(new Error(`a worker of the low-bit engine ended: ${event.message}`));
-        one.postMessage({ memory, board, index: i + 1, members, build } satisfies Membership);
+        one.postMessage({ memory, board, index: i + 1, members, build, also } satisfies Membership);
       })));
-      const kernels = teamKernels({ memory, board, members, build });
+      const kernels = await teamKernels({ memory, board, members, build, also });
       return { ...kernels, stop: () => { kernels.stop(); for (const one of workers) one.terminate(); } };
     },
   };
@@ -31,6 +32,6 @@ export function workerTeam(threads: number, worker: () => Worker): Team {
 
 /** What a worker of a team calls, and nothing else: from then on it does what the team's first thread asks of it. */
 export function teamWorker(): void {
-  const scope = globalThis as unknown as { onmessage: ((event: { readonly data: Membership }) => void) | null; postMessage(message: string): void };
-  scope.onmessage = ({ data }) => joinTeam(data, () => scope.postMessage('ready'));
+  const scope = globalThis as unknown as { onmessage: ((event: { readonly data: Membership }) => void) | null; postMessage(message: string): void; reportError(error: unknown): void };
+  scope.onmessage = ({ data }) => void joinTeam(data, () => scope.postMessage('ready')).catch((error) => scope.reportError(error));
 }

@@ -1,5 +1,6 @@
 /** The script of a thread that shares matrix products. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { joinTeam, type Membership } from './lowbit-team.ts';
+import { joinTeam } from './lowbit-team.ts';
+import type { Membership } from './team.ts';
 
-joinTeam(workerData as Membership, () => parentPort!.postMessage('ready'));
+await joinTeam(workerData as Membership, () => parentPort!.postMessage('ready'));
