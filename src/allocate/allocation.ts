@@ -50,7 +50,7 @@ export interface AllocationBudget {
 
 const errors = defineErrors('allocation', {
   tooFew: (f: { budget: number; least: string; rest: string }) =>
-    [`${f.budget} bits per weight cannot be reached: the smallest choice takes ${f.least}, of which ${f.rest} stay as they are`, 'ask for more bits'] as const,
+    [`${f.budget} bits per weight cannot be reached: the smallest choice takes ${f.least}, of which ${f.rest} are embeddings and what else is not chosen`, 'ask for more bits, or offer finer formats, as --candidates plain,trellis does for ONNX files'] as const,
 });
 
 /** Points of the front that are kept, at most. */

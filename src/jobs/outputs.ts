@@ -18,6 +18,7 @@ const errors = defineErrors('plan', {
   noStateSpace: (f: { target: string; model: string; family: string }) => [`${f.model}: ${f.family} models are not written as ${f.target}`, 'choose --to onnx'] as const,
   lowBit: (f: { model: string; count: number; first: string }) =>
     [`${f.model} is low-bit already: ${f.count} tensors, among them ${f.first}`, 'quantizing again adds error; allow it with --allow-requantize'] as const,
+  candidates: (_: Record<string, never>) => ['--candidates are what a budget of bits chooses among', 'give the budget with --bits, such as --bits 2.5'] as const,
   saveImatrix: (_: Record<string, never>) => ['--save-imatrix measures a language model on --data, and one of the two is missing', 'give text with --data'] as const,
   duplicate: (f: { file: string }) => `two outputs would be called ${f.file}`,
 });
@@ -37,6 +38,7 @@ export function outputSpecs(model: SourceModel, settings: QuantizeSettings): Out
     const recipe = recipeFor(name, scheme, target, hasData || settings.imatrix !== undefined);
     return { target, scheme, recipe, file: fileOf(model.name, target, asked.length > 1 && recipe !== undefined ? { ...scheme, label: `${scheme.label}-${recipe.name}` } : scheme, settings) };
   });
+  if (settings.candidates !== undefined && specs.every(({ scheme }) => scheme.budget === undefined)) throw errors.candidates({});
   const seen = new Set<string>();
   for (const { file } of specs) {
     // Schemes that keep floats come once, whatever the number of recipes.
@@ -46,7 +48,7 @@ export function outputSpecs(model: SourceModel, settings: QuantizeSettings): Out
   return specs;
 }
 
-/** Every recipe with every scheme; a recipe that names its own, as in `svdquant:int4/g64:int4/g64` or `gptq:4.25`, with that one alone. */
+/** Every recipe with every scheme; a recipe that names its own, as in `svdquant:int4/g64:int4/g64`, `gptq:4.25` or `gptq:2.5/plain+trellis`, with that one alone. */
 function wanted(settings: QuantizeSettings, kind: ModelKind): { readonly target: Target; readonly scheme: Scheme; readonly name: string | undefined }[] {
   const names = (settings.recipe ?? [undefined]).map((name) => madeFor(name, settings));
   const free = names.filter((name) => name?.includes(':') !== true);
@@ -54,7 +56,12 @@ function wanted(settings: QuantizeSettings, kind: ModelKind): { readonly target:
   const own = names.flatMap((text) => {
     if (text?.includes(':') !== true) return [];
     const [name, weights, activations = settings.activations] = text.split(':');
-    const request = { to: settings.to, ...(Number.isNaN(Number(weights)) ? { weights: [weights] } : { bits: [Number(weights)] }), ...(activations === undefined ? {} : { activations }) };
+    const [, bits, sets] = /^(\d+(?:\.\d+)?)(?:\/(.+))?$/.exec(weights) ?? [];
+    const candidates = sets?.split('+') ?? settings.candidates;
+    const request = {
+      to: settings.to, ...(bits === undefined ? { weights: [weights] } : { bits: [Number(bits)], ...(candidates === undefined ? {} : { candidates }) }),
+      ...(activations === undefined ? {} : { activations }),
+    };
     return requestedSchemes(request, kind).map((one) => ({ ...one, name: name === '' ? undefined : name }));
   });
   return [...common, ...own];

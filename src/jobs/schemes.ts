@@ -6,6 +6,7 @@ import { defineErrors } from '../errors.ts';
 import { refuseInput } from '../export/onnx-activations.ts';
 import type { NumberFormat } from '../formats/format.ts';
 import { parseFormat } from '../formats/registry.ts';
+import { candidateFormats, candidatesLabel } from './candidates.ts';
 
 export type Target = 'onnx' | 'gguf' | 'transformers.js' | 'safetensors';
 export const targets: readonly Target[] = ['onnx', 'gguf', 'transformers.js', 'safetensors'];
@@ -73,13 +74,6 @@ const defaults: Readonly<Record<number, Partial<Record<`${Target}:${ModelKind}`,
   },
 };
 
-/** What layers may take where a fraction of bits is asked for: a scale for so many weights costs a part of a bit. */
-const measuredFormats: Readonly<Record<ModelKind | 'gguf', readonly string[]>> = {
-  lm: ['uint2/g128', 'uint2/g64', 'uint3/g128', 'uint3/g64', 'uint4/g128', 'uint4/g64', 'int4/g32', 'uint6/g128', 'int8/g128'],
-  gguf: ['ggml-q2_k', 'ggml-q3_k', 'ggml-q4_k', 'ggml-q5_k', 'ggml-q6_k', 'ggml-q8_0', 'ggml-iq4_nl', 'ggml-q5_0'],
-  onnx: ['uint2/channel', 'int3/channel', 'uint3/channel', 'uint4/tensor', 'int4/channel', 'uint4/channel', 'int6/channel', 'int8/tensor', 'int8/channel'],
-};
-
 /** Names that the ecosystem uses for whole schemes, where they say more than a format does. */
 const named: Readonly<Record<string, Partial<Record<`${Target}:${ModelKind}`, Scheme>>>> = {
   fp32: { 'transformers.js:lm': scheme('fp32', 'f32'), 'onnx:lm': scheme('fp32', 'f32') },
@@ -122,14 +116,15 @@ export function parseActivations(text: string, target: Target): Activations {
   return format.name;
 }
 
-export function schemeForBits(bits: number, target: Target, kind: ModelKind): Scheme {
+/** With candidates a format per layer is measured for whole numbers too. */
+export function schemeForBits(bits: number, target: Target, kind: ModelKind, candidates?: readonly string[]): Scheme {
   const found = defaults[bits]?.[`${target}:${kind}`];
-  if (found !== undefined) return found;
+  if (found !== undefined && candidates === undefined) return found;
   const known = Object.keys(defaults).filter((key) => defaults[Number(key)][`${target}:${kind}`] !== undefined).join(', ');
-  if (Number.isInteger(bits)) throw errors.noDefault({ bits, target, kind, known: known === '' ? 'none' : known });
+  if (Number.isInteger(bits) && candidates === undefined) throw errors.noDefault({ bits, target, kind, known: known === '' ? 'none' : known });
   if (target === 'safetensors') throw errors.oneFormat({ bits, target, known });
   const typical = target === 'gguf' ? 'q4_k' : kind === 'lm' ? 'uint4/g128' : 'uint4/channel';
-  return { ...scheme(`${bits}bit`, typical), budget: { bits, formats: measuredFormats[target === 'gguf' ? 'gguf' : kind] } };
+  return { ...scheme(`${bits}bit${candidatesLabel(candidates ?? [])}`, typical), budget: { bits, formats: candidateFormats(candidates ?? ['plain'], target, kind) } };
 }
 
 /** How the weights of a scheme are called: the format, or how many bits where each layer has its own. */
@@ -150,14 +145,14 @@ export function schemeForFormat(weights: string, activations: Scheme['activation
 
 /** Every scheme that a request asks for, per target, in the order given; 8 and 4 bits where it asks for nothing. */
 export function requestedSchemes(
-  request: { readonly to: readonly string[]; readonly bits?: readonly number[]; readonly weights?: readonly string[]; readonly activations?: Scheme['activations'] },
+  request: { readonly to: readonly string[]; readonly bits?: readonly number[]; readonly weights?: readonly string[]; readonly activations?: Scheme['activations']; readonly candidates?: readonly string[] },
   kind: ModelKind,
 ): { target: Target; scheme: Scheme }[] {
-  const { bits = request.weights === undefined ? [8, 4] : [], weights = [] } = request;
+  const { bits = request.weights === undefined ? [8, 4] : [], weights = [], candidates } = request;
   return (request.to as Target[]).flatMap((target) => {
     const activations = request.activations === undefined ? undefined : parseActivations(request.activations, target);
     return [
-      ...bits.map((count) => ({ target, scheme: withActivations(schemeForBits(count, target, kind), activations) })),
+      ...bits.map((count) => ({ target, scheme: withActivations(schemeForBits(count, target, kind, candidates), activations) })),
       ...weights.filter((format) => holds(format, target, kind, request.to.length)).map((format) => ({ target, scheme: schemeForFormat(format, activations, target, kind) })),
     ];
   });

@@ -19,6 +19,8 @@ export const quantizeSettings = z.strictObject({
   output: z.string().min(1),
   /** Bits per weight, one file per target and number; each target has its own default format for it. */
   bits: list(z.coerce.number()).optional(),
+  /** Formats of which every layer takes one by measurement, for `bits`: names, or the words plain (the default of fractions), trellis, vector. */
+  candidates: list(z.string()).optional(),
   /** Formats by name instead of `bits`, such as `int4/g32` or `q4_k`. */
   weights: list(z.string()).optional(),
   /** How activations are treated: float, static, dynamic, or a format such as `int8/token` for what layers multiply. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ortNode } from '../../src/engine/ort-node.ts';
-import { f32 } from '../../src/engine/tensor.ts';
+import { f32, type Tensor } from '../../src/engine/tensor.ts';
 import { parseFormat } from '../../src/formats/registry.ts';
 import { GraphBuilder } from '../../src/graph/build.ts';
 import type { Graph } from '../../src/graph/graph.ts';
@@ -14,16 +14,17 @@ const formats = ['int2/channel', 'int4/channel', 'int8/channel'];
 const recipe: Recipe = { name: 'measured', summary: '', needs: [], formats: [], exports: ['onnx'], steps: [{ step: 'allocate', bits: 5, formats }, { step: 'round', rounder: 'nearest' }] };
 
 /** Two products side by side of equal size; one is heard ten times as loud as the other. */
-function uneven(): Graph {
+function uneven(width = 16): Graph {
   const g = new GraphBuilder('uneven', 21);
-  const x = g.input('x', 'f32', ['N', 16]);
-  const made = ['loud', 'quiet'].map((name, k) => g.op('MatMul', [x, g.weight(floatTensor(name, [16, 16], Float32Array.from({ length: 256 }, (_, i) => normal(3, k, i) * (k === 0 ? 10 : 1))))]));
-  g.output(g.op('Add', made), 'y', 'f32', ['N', 16]);
+  const x = g.input('x', 'f32', ['N', width]);
+  const made = ['loud', 'quiet'].map((name, k) => g.op('MatMul', [x, g.weight(floatTensor(name, [width, width], Float32Array.from({ length: width ** 2 }, (_, i) => normal(3, k, i) * (k === 0 ? 10 : 1))))]));
+  g.output(g.op('Add', made), 'y', 'f32', ['N', width]);
   return g.graph();
 }
+const samples = (width: number): Tensor => f32([32, width], Float32Array.from({ length: 32 * width }, (_, i) => normal(5, 0, i)));
 
 const options = (more: Partial<ApplyOptions> = {}): ApplyOptions => ({
-  engine: ortNode, formatOf: () => parseFormat('int4/channel'), batches: () => [{ x: f32([32, 16], Float32Array.from({ length: 512 }, (_, i) => normal(5, 0, i))) }], ...more,
+  engine: ortNode, formatOf: () => parseFormat('int4/channel'), batches: () => [{ x: samples(16) }], ...more,
 });
 
 test('the layer that is heard most takes most bits, whether formats are measured or extrapolated', async () => {
@@ -52,4 +53,44 @@ test('figures that are known are not measured again', async () => {
   const closed = { name: 'none', open: async () => { throw new Error('nothing is to be run'); } };
   const again = await applyRecipe(recipe, uneven(), options({ measurements, engine: closed }));
   assert.deepEqual(again.allocation, first.allocation);
+});
+
+test('trellises and vectors between whole bits reach budgets of fractions, never worse than one format within them', async () => {
+  const fractional = ['int2/channel', 'int4/channel', 'tcq1.5+had', 'tcq2.25+had', 'tcq3.25+had', 'vq2.5+had'];
+  const graph = uneven(64);
+  const kept = new Map<string, Readonly<Record<string, number>>>();
+  const measurements = { read: async (name: string) => kept.get(name), write: async (name: string, values: Readonly<Record<string, number>>) => { kept.set(name, values); } };
+  for (const bits of [2.25, 2.5, 3.25]) {
+    const steps: Recipe['steps'] = [{ step: 'allocate', bits, formats: fractional }, { step: 'round', rounder: 'gptq' }];
+    const { allocation, weights } = await applyRecipe({ ...recipe, needs: ['sample inputs'], steps }, graph, options({ measurements, batches: () => [{ x: samples(64) }] }));
+    assert.ok(allocation!.bitsPerWeight <= bits && allocation!.bitsPerWeight > bits - 0.6, `${allocation!.bitsPerWeight} of ${bits} bits`);
+    const within = allocation!.uniform.filter(({ bitsPerWeight }) => bitsPerWeight <= bits);
+    assert.ok(within.length > 0);
+    for (const { format, measured } of within) assert.ok(allocation!.measured! <= measured!, `${bits} bits: not worse than ${format} everywhere`);
+    for (const { id, format } of allocation!.layers) assert.equal(weights.get(id)!.format.name, format);
+  }
+});
+
+test('gptq rounds trellises with feedback: the outputs are nearer than those of the nearest codes', async () => {
+  const errorOf = async (rounder: 'gptq' | 'nearest'): Promise<number> => {
+    const x = new Float32Array(256 * 32);
+    // Columns that depend on each other: feedback has something to move errors to.
+    for (let row = 0; row < 256; row++) for (let col = 0; col < 32; col++) x[row * 32 + col] = normal(7, row, 0) + 0.3 * normal(7, row, col + 1);
+    const g = new GraphBuilder('one', 21);
+    const matrix = Float32Array.from({ length: 1024 }, (_, i) => normal(9, 0, i));
+    g.output(g.op('MatMul', [g.input('x', 'f32', ['N', 32]), g.weight(floatTensor('w', [32, 32], matrix))]), 'y', 'f32', ['N', 32]);
+    const { weights } = await applyRecipe({ ...recipe, steps: [{ step: 'round', rounder }] }, g.graph(), options({ formatOf: () => parseFormat('tcq2'), batches: () => [{ x: f32([256, 32], x) }] }));
+    // [out, in], as sites hold them; the graph multiplies by [in, out].
+    const decoded = parseFormat('tcq2').decode(await weights.get('w')!.read(0, 32));
+    let sum = 0;
+    for (let row = 0; row < 256; row++) {
+      for (let out = 0; out < 32; out++) {
+        let error = 0;
+        for (let col = 0; col < 32; col++) error += x[row * 32 + col] * (decoded[out * 32 + col] - matrix[col * 32 + out]);
+        sum += error * error;
+      }
+    }
+    return sum;
+  };
+  assert.ok(await errorOf('gptq') < 0.7 * await errorOf('nearest'));
 });

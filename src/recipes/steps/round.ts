@@ -1,4 +1,5 @@
 /** Weights become codes: to nearest, with searched scales, or with the help of moments of the inputs. */
+import { isBlockFormat } from '../../formats/column-blocks.ts';
 import type { NumberFormat, Quantized } from '../../formats/format.ts';
 import { isRotated } from '../../formats/rotated.ts';
 import type { Graph } from '../../graph/graph.ts';
@@ -62,11 +63,12 @@ export const round: StepRunner<'round'> = async (state, { rounder }, context) =>
       if (rounder === 'awq' && (await findScales(graph, group, seen, factors))) continue;
       for (const { site, format } of group) {
         const matrix = await matrixOf(site);
-        if (rounder === 'gptq') {
+        if (rounder === 'gptq' && !isBlockFormat(format) && !isRotated(format)) {
           let factor = factored.get(key);
           if (factor === undefined) factored.set(key, factor = factorHessian(seen.hessian!, site.cols));
           finish(site, wholly(format, matrix, () => gptq(matrix, format, seen, { factor, search: 'mse' })));
-        } else if (rounder === 'ldlq') {
+        } else if (rounder === 'gptq' || rounder === 'ldlq') {
+          // Codes that stand for many weights at once take the same feedback from block to block.
           const turned = `${key} ${isRotated(format)}`;
           const factor = factored.get(turned) ?? factorForLdlq(seen.hessian!, site.cols, format);
           factored.set(turned, factor);
