@@ -1,6 +1,10 @@
 /** How long a run will take, told before any weight is read. */
 import type { BlockType } from '../tensor-ref.ts';
+import { isBlockFormat } from '../formats/column-blocks.ts';
 import { parseFormat } from '../formats/registry.ts';
+import { isRotated } from '../formats/rotated.ts';
+import { linearSites } from '../graph/linear.ts';
+import { mostTrialWeights } from '../recipes/steps/allocate.ts';
 import type { QuantizePlan } from './result.ts';
 import type { QuantizeSettings } from './settings.ts';
 import type { SourceModel } from './source.ts';
@@ -25,10 +29,16 @@ const simpleBlocks = 250e6;
 /** Searches under importance try twice as much. */
 const underImportance = 0.5;
 
+/** Where formats are chosen by measurement: weights per second that are encoded by codes of one weight and by trellises, and products per second of the network that tries them. */
+const codesTried = 8e6, trellisesTried = 0.6e6, products = 40e9;
+/** Positions that the network runs over in a trial, roughly: tokens of text. */
+const trialPositions = 1024;
+
 /** A range about the estimate: machines differ by a factor of a few. */
-export function secondsOf({ parameters }: SourceModel, specs: readonly OutputSpec[], settings: QuantizeSettings): QuantizePlan['seconds'] {
+export function secondsOf(model: SourceModel, specs: readonly OutputSpec[], settings: QuantizeSettings): QuantizePlan['seconds'] {
+  const { parameters } = model;
   let seconds = 1;
-  for (const spec of specs) seconds += parameters / rateOf(spec, settings.threads);
+  for (const spec of specs) seconds += parameters / rateOf(spec, settings.threads) + searchSeconds(model, spec, settings.data !== undefined);
   if (settings.verdict) seconds += 5 + (specs.length * parameters * settings.evaluationSamples) / 20e9;
   return { low: Math.ceil(seconds / 2), high: Math.ceil(seconds * 3) };
 }
@@ -39,4 +49,15 @@ function rateOf({ target, scheme, recipe }: OutputSpec, threads: number): number
   // Parts that were joined take their turns.
   if (blockType === undefined) return 1 / recipe.name.split('+').reduce((seconds, part) => seconds + 1 / (byRecipe[part] ?? otherRecipe), 0);
   return (byBlockType[blockType] ?? simpleBlocks) * (recipe.name === 'importance' ? underImportance : 1) * threads;
+}
+
+/** What finding a format for every layer takes on a first run; what was measured is kept. */
+function searchSeconds({ parameters, graph }: SourceModel, { scheme: { budget } }: OutputSpec, hasData: boolean): number {
+  if (budget === undefined) return 0;
+  const formats = budget.formats.map((name) => parseFormat(name));
+  const encoding = formats.reduce((sum, format) => sum + parameters / (isBlockFormat(isRotated(format) ? format.inner : format) ? trellisesTried : codesTried), 0);
+  const layers = linearSites(graph).length;
+  // Beyond so much work one format per layer stands for the others.
+  const trials = parameters * layers * formats.length > mostTrialWeights ? layers : layers * formats.length;
+  return encoding + (hasData ? (trials * parameters * trialPositions) / products : 0);
 }

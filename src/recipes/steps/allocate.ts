@@ -19,7 +19,7 @@ import type { RecipeState, StepContext, StepRunner, StorageCost } from '../state
 /** Samples that measure a layer, and tokens where the input is tokens. */
 const most = { samples: 64, tokens: 1024 } as const;
 /** Weights that all trials may multiply with together before one format per layer stands for the others: minutes on two cores. */
-const mostTrialWeights = 2.5e10;
+export const mostTrialWeights = 2.5e10;
 /** What a network is said to lose whose outputs are no numbers any more. */
 const ruined = 1e9;
 
