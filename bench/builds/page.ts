@@ -1,37 +1,45 @@
-/** Builds of kernels beside each other in a page: `lines` is called from outside. */
+/** Builds of kernels beside each other in a page, and two threads beside one: `lines` is called from outside. */
+import { attentionKernels } from '../../src/engine/kernels/attention.ts';
 import type { Build } from '../../src/engine/kernels/builds.ts';
+import { workerTeam } from '../../src/engine/kernels/lowbit-team-web.ts';
 import { fastestMixed } from '../../src/engine/kernels/mixed.ts';
-import { median } from '../../src/numeric/statistics.ts';
+import { Arena } from '../../src/runtime/arena.ts';
 import { inTurns, ratios } from '../../src/reproductions/in-turns.ts';
-import { openContenders, speedNames as mixedNames } from '../../src/reproductions/mixed-speed.ts';
+import { openContenders, speedNames } from '../../src/reproductions/mixed-speed.ts';
+import { moduleWorker } from '../../test-browser/shared/page-worker.ts';
 import { attentionWay } from './attention-way.ts';
+import { spread } from './spread.ts';
+import { threadLines } from './threads.ts';
 
 const builds: readonly Build[] = ['plain SIMD', 'relaxed SIMD'];
-const spread = (list: readonly number[]): string => `${median(list).toFixed(2)} (${Math.min(...list).toFixed(2)}–${Math.max(...list).toFixed(2)})`;
 
 /** How many times as fast the relaxed build is, round by round. */
-async function mixed(size: number, tokens: number, runs: number): Promise<string[]> {
-  const made = await Promise.all(builds.map((build) => openContenders(size, tokens, build)));
-  return [mixedNames.wide, mixedNames.narrow, mixedNames.mixed].map((name) => {
-    const ways = made.map((contenders) => contenders.find((one) => one.name === name)!).map((one) => () => one.run(tokens, size));
-    for (const way of ways) way();
-    const [plain, relaxed] = inTurns(ways, runs);
-    return `${name}, ${size} × ${size}, ${tokens} token${tokens === 1 ? '' : 's'}: plain ${spread(plain)} ms, relaxed ${spread(relaxed)} ms, ${spread(ratios(relaxed, plain))} times as fast`;
-  });
+function compared(name: string, ways: readonly (() => void)[], runs: number): string {
+  for (const way of ways) way();
+  const [plain, relaxed] = inTurns(ways, runs);
+  return `${name}: plain ${spread(plain)} ms, relaxed ${spread(relaxed)} ms, ${spread(ratios(relaxed, plain))} times as fast`;
 }
 
-/** One head in codes, keys and values packed in each run. */
+async function mixed(size: number, tokens: number, runs: number): Promise<string[]> {
+  const made = await Promise.all(builds.map((build) => openContenders(size, tokens, build)));
+  return [speedNames.wide, speedNames.narrow, speedNames.mixed].map((name) =>
+    compared(`${name}, ${size} × ${size}, ${tokens} tokens`, made.map((contenders) => contenders.find((one) => one.name === name)!).map((one) => () => one.run(tokens, size)), runs));
+}
+
 function attention(bits: 4 | 8, count: number, width: number, runs: number): string {
   const ways = builds.map((build) => {
-    const run = attentionWay(count, width, { bits }, build);
-    run();
-    return run;
+    const arena = new Arena();
+    const run = attentionWay(arena, { count, width, how: { bits } });
+    const kernels = attentionKernels(arena.memory, build);
+    return () => run(kernels);
   });
-  const [plain, relaxed] = inTurns(ways, runs);
-  return `attention in codes of ${bits} bits, ${count} queries and keys of ${width} channels: plain ${spread(plain)} ms, relaxed ${spread(relaxed)} ms, ${spread(ratios(relaxed, plain))} times as fast`;
+  return compared(`attention in codes of ${bits} bits, ${count} queries and keys of ${width} channels`, ways, runs);
 }
 
 export async function lines(runs: number): Promise<string[]> {
-  const head = `${navigator.userAgent.match(/Chrome\/[\d.]+/)?.[0] ?? 'browser'}, which takes ${fastestMixed()}; medians (least–most) of ${runs} runs in turns, one thread`;
-  return [head, ...await mixed(4096, 1, runs), ...await mixed(4096, 16, runs), ...[64, 128].flatMap((width) => ([8, 4] as const).map((bits) => attention(bits, 1024, width, runs)))];
+  return [
+    `${navigator.userAgent.match(/Chrome\/[\d.]+/)?.[0] ?? 'browser'}, which takes ${fastestMixed()}, one thread`,
+    ...await mixed(4096, 1, runs), ...await mixed(4096, 16, runs), ...[64, 128].flatMap((width) => ([8, 4] as const).map((bits) => attention(bits, 1024, width, runs))),
+    'the same, two threads', ...await threadLines(workerTeam(2, await moduleWorker('/made/worker.js')).start, runs),
+  ];
 }
