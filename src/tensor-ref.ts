@@ -4,6 +4,7 @@
  * so that a model of any size is a small object.
  */
 import { defineErrors } from './errors.ts';
+import type { CodedMatrix } from './formats/coded.ts';
 
 /** Element types whose tensors are plain arrays; sub-byte types pack low bits first. */
 export const elementTypes = {
@@ -47,6 +48,8 @@ export interface TensorRef {
   readonly byteLength: number;
   /** Of a matrix that is a view: the matrix whose transpose it is, so that columns can be read as rows of that one. */
   readonly transposeOf?: TensorRef;
+  /** Of a matrix of floats that is codes where it is stored: those codes. */
+  readonly coded?: CodedMatrix;
   /** Raw bytes `[begin, end)` of the tensor; the whole tensor without arguments. The caller owns the result. */
   read(begin?: number, end?: number): Promise<Uint8Array>;
 }

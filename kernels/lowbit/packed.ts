@@ -1,6 +1,7 @@
 /**
  * Products of codes of two, three or four bits in blocks of eight groups, unpacked to 16 bits before they are multiplied,
- * the latter by a table of 16 values. Their scales stay as small as they are in files.
+ * the latter by a table of 16 values of 8 bits, or of up to 12 where it is wide: 16 low bytes, then 16 high ones. Their
+ * scales stay as small as they are in files.
  *
  * A group of codes: two bits 64 bytes, for 16 columns at a time and each row two words with the even and the odd columns from
  * the lowest bits up; three bits 32 bytes more with the third bit of all 32 columns; four bits as in four.ts.
@@ -42,6 +43,30 @@ function unpack2(at: usize, to: usize, third: bool, less: v128): void {
 @inline
 function looked(table: v128, codes: v128): v128 { return i16x8.shr_s(i16x8.shl(i8x16.swizzle(table, codes), 8), 8); }
 
+/** A value of a wide table for each 16 bits. Bytes whose index has its highest bit find nothing. */
+// @ts-ignore: decorator
+@inline
+function lookedWide(low: v128, high: v128, codes: v128): v128 {
+  return v128.or(i8x16.swizzle(low, v128.or(codes, i16x8.splat(<i16>0x8000))), i8x16.swizzle(high, v128.or(i16x8.shl(codes, 8), i16x8.splat(0x0080))));
+}
+
+// @ts-ignore: decorator
+@inline
+function unpackWide(at: usize, to: usize, left: v128, right: v128): void {
+  const low = i16x8.splat(15);
+  const end = at + 128;
+  for (; at < end; at += 32) {
+    let u = v128.load(at), v = v128.load(at, 16);
+    const stop = to + 128;
+    for (; to < stop; to += 32) {
+      v128.store(to, lookedWide(left, right, v128.and(u, low)));
+      v128.store(to, lookedWide(left, right, v128.and(v, low)), 16);
+      u = i16x8.shr_u(u, 4);
+      v = i16x8.shr_u(v, 4);
+    }
+  }
+}
+
 // @ts-ignore: decorator
 @inline
 function unpackTable(at: usize, to: usize, table: v128): void {
@@ -75,7 +100,7 @@ function unpackScales(at: usize, by: usize, count: i32, to: usize): void {
  * `table` is an address, or 0. Where `fine`, the sides of a block are a float for each row, with minima another, then bytes
  * for groups or their halves that these are multiplied with, then those of minima; else floats as for four and eight bits.
  */
-export function productPacked(bits: i32, less: i32, table: usize, fine: bool, minima: bool, halves: bool, w: usize, sides: usize, groups: i32, x: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize): void {
+export function productPacked(bits: i32, less: i32, table: usize, wide: bool, fine: bool, minima: bool, halves: bool, w: usize, sides: usize, groups: i32, x: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize): void {
   const row = <usize>groups * inputBytes;
   const outRow = <usize>stride << 2;
   const parts = halves ? 2 : 1;
@@ -91,6 +116,7 @@ export function productPacked(bits: i32, less: i32, table: usize, fine: bool, mi
       for (let from = w + at * codeBytes, to = scratch; to < stop; from += codeBytes, to += 512) {
         if (bits === 2) unpack2(from, to, false, i16x8.splat(<i16>less));
         else if (bits === 3) unpack2(from, to, true, i16x8.splat(<i16>less));
+        else if (wide) unpackWide(from, to, v128.load(table), v128.load(table, 16));
         else unpackTable(from, to, v128.load(table));
       }
       let s = sides + at * 32 * parts, m = s;

@@ -1,10 +1,14 @@
 /** Opens whatever a user calls a model as one that writes text. */
 import { z } from 'zod';
 import { startTeam } from '../engine/kernels/lowbit-team-node.ts';
-import { defineErrors } from '../errors.ts';
+import { defineErrors, FewbitError } from '../errors.ts';
+import { isCoded } from '../formats/coded.ts';
+import type { NumberFormat } from '../formats/format.ts';
+import { parseFormat } from '../formats/registry.ts';
 import type { LanguageModel } from '../models/language-model.ts';
 import type { CacheFormat } from '../runtime/kv-caches.ts';
 import { openTextModel, type TextModel } from '../runtime/text-model.ts';
+import type { BlockType } from '../tensor-ref.ts';
 import type { Progress } from './progress.ts';
 import { openSource } from './source-node.ts';
 import type { SourceModel } from './source.ts';
@@ -14,8 +18,31 @@ const errors = defineErrors('run', {
   weights: (f: { weights: string; known: string }) => `float weights cannot be loaded as ${f.weights} (known: ${f.known})`,
 });
 
-/** Formats that the engine multiplies without unpacking, and that encode without data. */
-const loadable = ['q4_0', 'q4_1', 'q5_0', 'q5_1', 'q8_0', 'q4_k', 'q5_k', 'q6_k'] as const;
+/** Block types that the engine multiplies without unpacking, and that encode without data. */
+const loadable = ['q4_0', 'q4_1', 'q5_0', 'q5_1', 'q8_0', 'q4_k', 'q5_k', 'q6_k', 'q3_k', 'iq4_nl', 'iq4_xs', 'mxfp4', 'nvfp4'] as const;
+/** Formats of codes that it takes, to show; any other of integers of up to 8 bits or tables of up to 16 levels does as well. */
+const codes = ['nf4', 'fp4', 'int4/g32', 'uint4/g64', 'int8/channel'] as const;
+
+/** What float weights become as they are loaded. A scale for a whole tensor is asked for by name only: `fp4` has one for 32 columns. */
+function loadedAs(weights: string): BlockType | NumberFormat {
+  const type = loadable.find((known) => known === weights.toLowerCase());
+  if (type !== undefined) return type;
+  const known = (): string => [...loadable, ...codes].join(', ');
+  const parse = (text: string): NumberFormat => {
+    try {
+      return parseFormat(text);
+    } catch (error) {
+      if (error instanceof FewbitError) throw errors.weights({ weights, known: known() });
+      throw error;
+    }
+  };
+  const format = parse(weights);
+  if (!isCoded(format, groupsAlways)) throw errors.weights({ weights, known: known() });
+  return format.granularity.kind === 'tensor' && !weights.includes('/') ? parse(`${weights}/g32`) : format;
+}
+
+/** A width that every group divides. */
+const groupsAlways = 2 ** 20;
 
 /** Settings of everything that writes text. */
 export const draftSettings = {
@@ -44,8 +71,7 @@ export interface OpenedText { readonly name: string; readonly model: TextModel; 
 
 /** The file is read and closed: all weights are in the engine's memory then. */
 export async function openText(location: string, { weights, context, cache, threads, sequences = 1, draft, draftTokens, draftTree, progress }: OpenTextOptions): Promise<OpenedText> {
-  const type = loadable.find((known) => known === weights?.toLowerCase());
-  if (weights !== undefined && type === undefined) throw errors.weights({ weights, known: loadable.join(', ') });
+  const type = weights === undefined ? undefined : loadedAs(weights);
   const sources: SourceModel[] = [];
   const language = async (place: string): Promise<LanguageModel> => {
     const source = await openSource(place, progress);

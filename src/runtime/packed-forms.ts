@@ -18,8 +18,11 @@ export interface UnpackedBlock {
   dmin: number;
 }
 
+/** Form with the levels of its table, which are wide where they take more than 8 bits. */
+export type PackedForms = Omit<PackedForm, 'table' | 'wide'> & { readonly levels?: Int8Array | Int16Array };
+
 export interface PackedType {
-  readonly form: Omit<PackedForm, 'table'> & { readonly levels?: Int8Array };
+  readonly form: PackedForms;
   unpack(bytes: Uint8Array, at: number, to: UnpackedBlock): void;
 }
 
@@ -100,21 +103,21 @@ export const packedTypes: Partial<Record<BlockType, PackedType>> = {
   },
 };
 
-const parts = (form: PackedType['form']): number => (form.halves ? 2 : 1);
+const parts = (form: PackedForms): number => (form.halves ? 2 : 1);
 /** Bytes of the sides of eight groups of a panel. */
-const fineBytes = (form: PackedType['form']): number => (32 + 64 * parts(form)) * (form.minima ? 2 : 1);
+const fineBytes = (form: PackedForms): number => (32 + 64 * parts(form)) * (form.minima ? 2 : 1);
 
 /** Bytes of a panel's codes in a group. */
-export const packedGroupBytes = ({ bits }: PackedType['form']): number => bits * 32;
+export const packedGroupBytes = ({ bits }: PackedForms): number => bits * 32;
 /** Bytes of all sides. */
-export const sideBytes = (form: PackedType['form'], panels: number, groups: number): number =>
+export const sideBytes = (form: PackedForms, panels: number, groups: number): number =>
   (form.fine ? panels * Math.ceil(groups / 8) * fineBytes(form) : 4 * panels * groups * parts(form) * panelRows);
 
 /** Views of what a matrix is packed into. */
 export interface PackedViews { readonly codes: Uint8Array; readonly sides: Uint8Array; readonly floats: Float32Array }
 
 /** Puts a block, which begins at `group` of a panel's row, where the kernels read it. `index` numbers panels' groups. */
-export function putBlock({ form }: PackedType, block: UnpackedBlock, index: number, lane: number, { codes, sides, floats }: PackedViews): void {
+export function putBlock({ form }: Pick<PackedType, 'form'>, block: UnpackedBlock, index: number, lane: number, { codes, sides, floats }: PackedViews): void {
   const perPart = form.halves ? 16 : 32;
   for (let i = 0; i < block.codes.length; i++) {
     const at = (index + (i >> 5)) * packedGroupBytes(form);
@@ -141,7 +144,7 @@ export function putBlock({ form }: PackedType, block: UnpackedBlock, index: numb
 }
 
 /** A value as products see it. */
-export function packedValue({ form }: PackedType, index: number, lane: number, column: number, { codes, sides, floats }: PackedViews): number {
+export function packedValue({ form }: Pick<PackedType, 'form'>, index: number, lane: number, column: number, { codes, sides, floats }: PackedViews): number {
   const at = index * packedGroupBytes(form);
   const part = form.halves ? column >> 4 : 0;
   const place = form.bits === 4 ? nibblePlace(lane, column) : twoBitPlace(lane, column);

@@ -3,6 +3,7 @@ import { bytePlace, groupSize, inputBytes, nibblePlace, panelRows, type LowBitKe
 import { readFloats } from '../files/values.ts';
 import { blockTypes, isBlockType, type TensorRef } from '../tensor-ref.ts';
 import type { Arena } from './arena.ts';
+import { packCodes } from './coded-matrix.ts';
 import { emptyBlock, packedGroupBytes, packedTypes, packedValue, putBlock, sideBytes, type PackedType, type PackedViews } from './packed-forms.ts';
 import { unpackers, type Layout } from './unpack.ts';
 
@@ -19,7 +20,7 @@ export interface PackedMatrix {
   readonly mins: number;
   /** Bytes of weights, scales and minima. */
   readonly bytes: number;
-  readonly packed?: { readonly type: PackedType; readonly form: PackedForm };
+  readonly packed?: { readonly type: Pick<PackedType, 'form'>; readonly form: PackedForm };
 }
 
 const groupBytes: Readonly<Record<Layout, number>> = { four: 128, 'four-minima': 128, eight: 256, 'eight-minima': 256, 'eight-halves': 256, float: 1024 };
@@ -43,6 +44,9 @@ export async function packMatrix(tensor: TensorRef, arena: Arena): Promise<Packe
   const panels = Math.ceil(rows / panelRows);
   const packed = isBlockType(tensor.type) ? packedTypes[tensor.type] : undefined;
   if (packed !== undefined) return packPacked(tensor, packed, { rows, cols, groups, panels }, arena);
+  const codes = await tensor.coded?.read();
+  const coded = codes === undefined ? undefined : packCodes(codes, { rows, cols, groups, panels }, arena);
+  if (coded !== undefined) return coded;
   const unpacker = isBlockType(tensor.type) ? unpackers[tensor.type] : undefined;
   const layout = unpacker?.layout ?? 'float';
   const sides = panels * groups * panelRows;
@@ -102,7 +106,7 @@ async function packBlocks(tensor: TensorRef, matrix: PackedMatrix & { readonly l
 /** Places of codes of four bits by row and column. */
 const nibbles = Array.from({ length: panelRows }, (_, row) => Array.from({ length: groupSize }, (_, column) => nibblePlace(row, column)));
 
-const viewsOf = (arena: Arena, { weights, scales, panels, groups }: Pick<PackedMatrix, 'weights' | 'scales' | 'panels' | 'groups'>, { form }: PackedType): PackedViews => {
+const viewsOf = (arena: Arena, { weights, scales, panels, groups }: Pick<PackedMatrix, 'weights' | 'scales' | 'panels' | 'groups'>, { form }: Pick<PackedType, 'form'>): PackedViews => {
   const sides = sideBytes(form, panels, groups);
   return { codes: arena.bytesAt(weights, panels * groups * packedGroupBytes(form)), sides: arena.bytesAt(scales, sides), floats: arena.floats(scales, sides / 4) };
 };

@@ -1,5 +1,7 @@
 /** A language model that writes text on the low-bit engine: opened from its parts, used through `write` and `chat`. */
 import { defineErrors, FewbitError } from '../errors.ts';
+import { codesOf, isCoded } from '../formats/coded.ts';
+import type { NumberFormat } from '../formats/format.ts';
 import { encodeBlocks } from '../formats/ggml/index.ts';
 import { readFloats } from '../files/values.ts';
 import type { LanguageModel } from '../models/language-model.ts';
@@ -24,8 +26,8 @@ const errors = defineErrors('textModel', {
 });
 
 export interface TextModelOptions extends DecoderOptions, Partial<DraftSettings> {
-  /** Block type that float matrices take as they are loaded, where its width fits; without it they stay float. */
-  readonly weights?: BlockType;
+  /** Block type, or format of codes in groups of columns, that float matrices take as they are loaded, where its width fits; without it they stay float. */
+  readonly weights?: BlockType | NumberFormat;
   /** Where the model runs; on the CPU too where there is no WebGPU, and `onFallback` is told why. On WebGPU there is one text at a time, without drafts. */
   readonly device?: 'cpu' | 'webgpu';
   readonly webgpu?: Omit<WebGpuOptions, 'context' | 'onTensor'>;
@@ -60,7 +62,7 @@ export async function openTextModel(model: LanguageModel, options: TextModelOpti
   const files = model.tokenizer;
   if (files === undefined) throw errors.tokenizer({ model: model.name });
   const { weights, drafts = [] } = options;
-  const tensorsOf = ({ tensors }: LanguageModel): ReadonlyMap<string, TensorRef> => (weights === undefined ? tensors : new Map([...tensors].map(([name, tensor]) => [name, inBlocks(tensor, weights)])));
+  const tensorsOf = ({ tensors }: LanguageModel): ReadonlyMap<string, TensorRef> => (weights === undefined ? tensors : new Map([...tensors].map(([name, tensor]) => [name, typeof weights === 'string' ? inBlocks(tensor, weights) : inCodes(tensor, weights)])));
   const tokenizer = openTokenizer(files);
   const { config } = model;
   const slots = await (async (): Promise<Slots> => {
@@ -126,7 +128,7 @@ async function openWebGpu(config: LlamaConfig, tensors: ReadonlyMap<string, Tens
 export function inBlocks(tensor: TensorRef, type: BlockType): TensorRef {
   const [rows, cols] = tensor.shape;
   const { block, bytes } = blockTypes[type];
-  if (tensor.shape.length !== 2 || isBlockType(tensor.type) || cols % block !== 0) return tensor;
+  if (tensor.shape.length !== 2 || isBlockType(tensor.type) || tensor.coded !== undefined || cols % block !== 0) return tensor;
   const rowBytes = (cols / block) * bytes;
   return {
     name: tensor.name, type, shape: tensor.shape, byteLength: rows * rowBytes,
@@ -136,6 +138,13 @@ export function inBlocks(tensor: TensorRef, type: BlockType): TensorRef {
       return encoded.subarray(begin - first * rowBytes, end - first * rowBytes);
     },
   };
+}
+
+/** A float matrix that becomes codes as it is read; others stay what they are. */
+export function inCodes(tensor: TensorRef, format: NumberFormat): TensorRef {
+  const [rows, cols] = tensor.shape;
+  if (tensor.shape.length !== 2 || isBlockType(tensor.type) || tensor.coded !== undefined || !isCoded(format, cols)) return tensor;
+  return { ...tensor, coded: { read: async () => codesOf(format, format.encode(await readFloats(tensor), rows, cols, { name: tensor.name })) } };
 }
 
 /** Ids that end a text, as config.json and generation_config.json say. */

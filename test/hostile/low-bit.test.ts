@@ -31,6 +31,9 @@ async function read(folder: Promise<Folder>): Promise<unknown> {
 const gptq = { quant_method: 'gptq', bits: 4 };
 const awq = { quant_method: 'awq', bits: 4 };
 const packed = { quant_method: 'compressed-tensors', config_groups: { g: { weights: { num_bits: 4 } } } };
+const table = { quant_method: 'bitsandbytes', load_in_4bit: true };
+const state: Part = ['weight.quant_state.bitsandbytes__nf4', 'u8', [20]];
+const tableParts: readonly Part[] = [['weight.absmax', 'f32', [16]], ['weight.quant_map', 'f32', [16]], state];
 const qweight: Part = ['qweight', 'i32', [4, 32]];
 const qzeros: Part = ['qzeros', 'i32', [2, 4]];
 const scales: Part = ['scales', 'f16', [2, 32]];
@@ -55,5 +58,9 @@ const cases: readonly (readonly [name: string, quantization: object, parts: read
   ['FP4 with groups that do not divide', packed, [['weight_packed', 'u8', [32, 16]], ['weight_scale', 'f8_e4m3', [32, 3]]], /weight_scale has shape/],
   ['FP4 with a global scale of nothing', packed, [['weight_packed', 'u8', [32, 16]], ['weight_scale', 'f8_e4m3', [32, 2]], ['weight_global_scale', 'f32', [0]]], /weight_global_scale has shape \[0\]/],
   ['codes with more scales than values', packed, [['weight', 'i8', [32, 32]], ['weight_scale', 'f16', [64, 64]]], /weight_scale has shape/],
+  ['NF4 codes of other columns', table, [['weight', 'u8', [500, 1]], ...tableParts], /weight has shape \[500, 1\]/],
+  ['NF4 whose state is no JSON', table, [['weight', 'u8', [512, 1]], ['weight.absmax', 'f32', [16]], state], /expected a value at character 0/],
+  ['NF4 without its state', table, [['weight', 'u8', [512, 1]], ...tableParts.slice(0, 2)], /has no tensor quant_state/],
+  ['bytes with a scale for other rows', table, [['weight', 'i8', [32, 32]], ['SCB', 'f32', [31]]], /SCB has shape \[31\]/],
 ];
 for (const [name, quantization, parts, expect] of cases) answers(name, () => folderOf(quantization, parts), read, expect);

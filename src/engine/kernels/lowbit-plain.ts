@@ -80,12 +80,14 @@ export function plainLowBit(memory: WebAssembly.Memory): LowBitKernels {
         return f(half(0) + half(1));
       });
     },
-    productPacked(place, { bits, less, table, fine, minima, halves }, sides, inputs) {
+    productPacked(place, { bits, less, table, wide = false, fine, minima, halves }, sides, inputs) {
+      const B = bytes();
       const parts = halves ? 2 : 1;
       const fineBytes = (32 + 64 * parts) * (minima ? 2 : 1);
-      const bitsAt = (at: number, { byte, shift }: { readonly byte: number; readonly shift: number }, mask: number): number => (bytes()[at + byte] >> shift) & mask;
+      const bitsAt = (at: number, { byte, shift }: { readonly byte: number; readonly shift: number }, mask: number): number => (B[at + byte] >> shift) & mask;
+      const levels = table === 0 ? [] : Array.from({ length: 16 }, (_, index) => (wide ? B[table + index] + 256 * signed(table + 16 + index) : signed(table + index)));
       eachOutput(place, inputs, bits * 32, ({ side, row, first, total, dot, at }) => {
-        const code = (i: number): number => (table !== 0 ? signed(table + bitsAt(at, nibblePlace(row, i), 15))
+        const code = (i: number): number => (table !== 0 ? levels[bitsAt(at, nibblePlace(row, i), 15)]
           : bitsAt(at, twoBitPlace(row, i), 3) + (bits === 3 ? 4 * bitsAt(at, thirdBitPlace(row, i), 1) : 0) - less);
         const fineSide = (part: number, min: boolean): number => {
           const block = sides + (side >> 3) * fineBytes;

@@ -12,9 +12,9 @@ export interface Team { readonly members: number; start(memory: WebAssembly.Memo
 const worthSharing = 8192;
 
 /** A form as a number, and back. */
-const flagged = ({ bits, less, fine, minima, halves }: PackedForm): number => bits | (less << 4) | (Number(fine) << 8) | (Number(minima) << 9) | (Number(halves) << 10);
+const flagged = ({ bits, less, wide = false, fine, minima, halves }: PackedForm): number => bits | (less << 4) | (Number(fine) << 8) | (Number(minima) << 9) | (Number(halves) << 10) | (Number(wide) << 11);
 const unflagged = (flags: number, table: number): PackedForm =>
-  ({ bits: (flags & 15) as PackedForm['bits'], less: (flags >> 4) & 15, table, fine: (flags & 256) !== 0, minima: (flags & 512) !== 0, halves: (flags & 1024) !== 0 });
+  ({ bits: (flags & 15) as PackedForm['bits'], less: (flags >> 4) & 15, table, wide: (flags & 2048) !== 0, fine: (flags & 256) !== 0, minima: (flags & 512) !== 0, halves: (flags & 1024) !== 0 });
 
 function lowBitWorks(own: LowBitKernels): Works {
   const work = (run: (share: ProductPlace, at: (index: number) => number, inputs: RoundedPlace) => void): Work => (word, first, last) => {

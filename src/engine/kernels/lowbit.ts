@@ -32,12 +32,16 @@ export const inputBytes = 144;
 /** Largest codes of inputs. Of 16 bits the high byte, rounded, is at most 127 too. */
 export const inputTop = { 8: 127, 16: 32_639 } as const;
 
+/** Largest value of a wide table: 32 times the largest code of inputs of 16 bits times it is no more than 31 bits. */
+export const wideTop = 2047;
+
 /** How codes and scales of a packed matrix are held (kernels/lowbit/packed.ts). */
 export interface PackedForm {
   readonly bits: 2 | 3 | 4;
-  /** What codes are less; four bits are indices of a table instead, whose 16 bytes lie at `table`. */
+  /** What codes are less; four bits are indices of a table instead, whose 16 bytes lie at `table`, where it is wide 16 low and then 16 high ones. */
   readonly less: number;
   readonly table: number;
+  readonly wide?: boolean;
   /** Scales are bytes times a float for 256 columns. */
   readonly fine: boolean;
   /** With scales of halves, and fine, alone. */
@@ -86,8 +90,8 @@ export function lowBitKernels(memory: WebAssembly.Memory, build: LowBitBuild = f
     product4: (p, scales, mins, x) => run.product4(p.weights, scales, mins, p.groups, x.at, x.bits === 8 ? 1 : 0, p.tokens, p.out, p.stride, p.first, p.last, scratch),
     product8: (p, scales, mins, x) => run.product8(p.weights, scales, mins, p.groups, x.at, p.tokens, p.out, p.stride, p.first, p.last, scratch),
     product8Halves: (p, scales, x) => run.product8Halves(p.weights, scales, p.groups, x.at, p.tokens, p.out, p.stride, p.first, p.last, scratch),
-    productPacked: (p, { bits, less, table, fine, minima, halves }, sides, x) =>
-      run.productPacked(bits, less, table, Number(fine), Number(minima), Number(halves), p.weights, sides, p.groups, x.at, p.tokens, p.out, p.stride, p.first, p.last, scratch),
+    productPacked: (p, { bits, less, table, wide = false, fine, minima, halves }, sides, x) =>
+      run.productPacked(bits, less, table, Number(wide), Number(fine), Number(minima), Number(halves), p.weights, sides, p.groups, x.at, p.tokens, p.out, p.stride, p.first, p.last, scratch),
     productFloat: (p, x) => run.productFloat(p.weights, p.groups, x, p.tokens, p.out, p.stride, p.first, p.last),
     rmsNorm, addTo, rotate, siluTimes, attendRows,
     attend: (query, keys, values, stride, from, to, width, scale, scores, out, listed = 0, more = 0) => run.attend(query, keys, values, stride, from, to, width, scale, scores, out, listed, more),
