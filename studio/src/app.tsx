@@ -4,6 +4,7 @@ import { integer } from '../../src/report/words.ts';
 import { BusyBar, type Busy } from './busy.tsx';
 import { StudioWorker, WorkerFailure } from './client.ts';
 import { Decide } from './decide.tsx';
+import { exampleFiles } from './examples.ts';
 import { Open } from './open.tsx';
 import { LeftRuns } from './left-runs.tsx';
 import type { Continuation, FileRef, Given, Judgement, Made, OpenedModel, Request, SeenSample, Tell, Trouble } from './protocol.ts';
@@ -23,12 +24,10 @@ export function App(): ReactNode {
   const worker = useRef<StudioWorker>(undefined);
   worker.current ??= new StudioWorker();
   const [page, setPage] = useState(location.hash === '#methods' ? 'methods' : 'studio');
-  const [given, setGiven] = useState<Given>();
   const [keep, setKeep] = useState('');
   const [report, setReport] = useState<string>();
   const [seen, setSeen] = useState<readonly SeenSample[]>();
   const [model, setModel] = useState<OpenedModel>();
-  const [request, setRequest] = useState<Request>();
   const [made, setMade] = useState<Made>();
   const [judgement, setJudgement] = useState<Judgement>();
   const [continuations, setContinuations] = useState<readonly Continuation[]>();
@@ -59,52 +58,47 @@ export function App(): ReactNode {
   async function open(next: Given): Promise<OpenedModel | undefined> {
     const found = await working('reading', true, () => worker.current!.call('open', next));
     if (found === undefined) return undefined;
-    [setMade, setJudgement, setContinuations, setRequest, setSeen, setReport].forEach((clear) => clear(undefined));
+    [setMade, setJudgement, setContinuations, setSeen, setReport].forEach((clear) => clear(undefined));
     setKeep('');
-    setGiven(next);
     setModel(found);
     return found;
   }
 
-  async function run(next: Request, data: readonly FileRef[]): Promise<void> {
-    setRequest(next);
-    [setJudgement, setContinuations, setSeen, setReport].forEach((clear) => clear(undefined));
-    setMade(await working('planning', true, (tell) => worker.current!.call('quantize', { request: next, data }, tell)));
+  async function run(request: Request, data: readonly FileRef[], goesOn?: Run): Promise<void> {
+    // The files of an earlier run make room for the new ones.
+    [setMade, setJudgement, setContinuations, setSeen, setReport].forEach((clear) => clear(undefined));
+    setMade(await working('planning', true, (tell) => worker.current!.call('quantize', { request, data, ...(goesOn === undefined ? {} : { goesOn }) }, tell)));
   }
 
   /** An interrupted run finds its own bytes again: the same model and request lead to the same folder. */
-  async function goOnWith(left: Run, files?: readonly FileRef[]): Promise<void> {
+  async function goOnWith(left: Run, files?: readonly FileRef[], data?: readonly FileRef[]): Promise<void> {
     const found = await open(files === undefined ? left.origin as Given : { kind: 'files', files });
     if (found === undefined) return;
-    if (found.fingerprint === left.fingerprint) await run(left.request, []);
-    else setTrouble({ message: `these are not the files that ${left.model} was made from`, wayOut: 'choose the same ones, or drop the interrupted run' });
+    if (found.fingerprint !== left.fingerprint) return setTrouble({ message: `these are not the files that ${left.model} was made from`, wayOut: 'choose the same ones, or drop the interrupted run' });
+    const { data: inputs } = left;
+    const samples = await working('reading', false, async () => data ?? (inputs?.origin.kind === 'example' ? exampleFiles(inputs.origin.paths) : []));
+    if (samples !== undefined) await run(left.request, samples, left);
   }
 
   async function judge(data: readonly FileRef[], input: string): Promise<void> {
     setReport(undefined);
-    setJudgement(await working('judging', true, (tell) => worker.current!.call('judge', { data, input }, tell)));
+    setJudgement(await working('judging', true, (tell) => worker.current!.call('judge', { made: made!, data, input }, tell)));
   }
 
   async function compare(data: readonly FileRef[], input: string): Promise<void> {
-    setSeen(await working('running', true, (tell) => worker.current!.call('compare', { data, input }, tell)));
+    setSeen(await working('running', true, (tell) => worker.current!.call('compare', { made: made!, data, input }, tell)));
   }
 
   async function goOn(prompt: string): Promise<void> {
-    setContinuations(await working('writing', true, (tell) => worker.current!.call('write', { prompt, tokens: 80 }, tell)));
+    setContinuations(await working('writing', true, (tell) => worker.current!.call('write', { made: made!, prompt, tokens: 80 }, tell)));
   }
 
   /** Manifests, model cards and the report, saved; or the report alone, shown. */
   async function takeBeside(show: boolean): Promise<void> {
-    const files = await working('writing the report', true, (tell) => worker.current!.call('beside', {}, tell));
+    const files = await working('writing the report', true, (tell) => worker.current!.call('beside', { made: made!, ...(judgement === undefined ? {} : { judgement }) }, tell));
     if (files === undefined) return;
     if (show) setReport(await files.find(({ path }) => path === 'report.html')!.blob.text());
     else files.forEach(save);
-  }
-
-  async function cancel(): Promise<void> {
-    worker.current!.cancel();
-    // A new worker knows nothing: the model is read again, in an instant, for only its outline is read.
-    if (given !== undefined) await worker.current!.call('open', given);
   }
 
   return (
@@ -119,12 +113,12 @@ export function App(): ReactNode {
           <>
             <Open onGiven={(next) => void open(next)} onTrouble={setTrouble} compact={model !== undefined} />
             <div aria-live="polite">
-              {busy !== undefined && <BusyBar busy={busy} onCancel={() => void cancel()} />}
+              {busy !== undefined && <BusyBar busy={busy} onCancel={() => worker.current!.cancel()} />}
               {trouble !== undefined && (
                 <div className="trouble" role="alert"><strong>{trouble.message}</strong>{trouble.wayOut !== undefined && <span>{trouble.wayOut}</span>}</div>
               )}
             </div>
-            <LeftRuns when={busy === undefined} disabled={busy !== undefined} onGoOn={(left, files) => void goOnWith(left, files)} onTrouble={setTrouble} />
+            <LeftRuns when={busy === undefined} shown={made?.run?.id} disabled={busy !== undefined} onGoOn={(left, files, data) => void goOnWith(left, files, data)} onTrouble={setTrouble} />
             {model !== undefined && (
               <>
                 <section aria-labelledby="model-title">
@@ -134,9 +128,9 @@ export function App(): ReactNode {
                   <Tensors model={model} worker={worker.current} keep={keep} onKeep={setKeep} />
                 </section>
                 <Decide key={model.fingerprint} model={model} worker={worker.current} keep={keep} onKeep={setKeep} disabled={busy !== undefined} onRun={(next, data) => void run(next, data)} />
-                {made !== undefined && request !== undefined && (
+                {made !== undefined && (
                   <Result
-                    model={model} made={made} request={request} disabled={busy !== undefined} judgement={judgement} onJudge={(data, input) => void judge(data, input)} seen={seen} onCompare={(data, input) => void compare(data, input)}
+                    model={model} made={made} disabled={busy !== undefined} judgement={judgement} onJudge={(data, input) => void judge(data, input)} seen={seen} onCompare={(data, input) => void compare(data, input)}
                     continuations={continuations} onTry={(prompt) => void goOn(prompt)} report={report} onBeside={(show) => void takeBeside(show)}
                   />
                 )}

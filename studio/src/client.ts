@@ -1,5 +1,6 @@
 /** The page's side of the worker: calls that answer once, with progress on the way. */
-import type { Answer, CallName, Calls, Tell, Trouble } from './protocol.ts';
+import type { Answer, CallName, Calls, Given, Made, Tell, Trouble } from './protocol.ts';
+import type { Run } from './runs.ts';
 
 export class WorkerFailure extends Error {
   readonly trouble: Trouble;
@@ -16,6 +17,9 @@ export class StudioWorker {
   #worker: Worker | undefined;
   readonly #waiting = new Map<number, Waiting>();
   #next = 0;
+  /** What a worker must know that takes the place of one that was ended: the model, and the run whose files the page shows. */
+  #given: Given | undefined;
+  #run: Run | undefined;
 
   #start(): Worker {
     const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
@@ -36,7 +40,16 @@ export class StudioWorker {
     this.#waiting.clear();
   }
 
-  call<K extends CallName>(name: K, give: Calls[K]['give'], onProgress?: Tell): Promise<Calls[K]['get']> {
+  async call<K extends CallName>(name: K, give: Calls[K]['give'], onProgress?: Tell): Promise<Calls[K]['get']> {
+    // The files of the last run make room for those of the next.
+    if (name === 'quantize') this.#run = undefined;
+    const got = await this.#ask(name, give, onProgress);
+    if (name === 'open') [this.#given, this.#run] = [give as Given, undefined];
+    if (name === 'quantize') this.#run = (got as Made).run;
+    return got;
+  }
+
+  #ask<K extends CallName>(name: K, give: Calls[K]['give'], onProgress?: Tell): Promise<Calls[K]['get']> {
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject, onProgress });
@@ -45,10 +58,13 @@ export class StudioWorker {
     });
   }
 
-  /** Ends whatever runs; the next call starts with no model open. */
+  /** Ends whatever runs. Another worker opens the same model again, in an instant, for only its outline is read. */
   cancel(): void {
     this.#worker?.terminate();
     this.#worker = undefined;
     this.#failAll(new WorkerFailure({ message: 'cancelled' }));
+    // Where that fails, the next call says that no model is open.
+    if (this.#given !== undefined) void this.#ask('open', this.#given).catch(() => {});
+    if (this.#run !== undefined) void this.#ask('hold', { run: this.#run }).catch(() => {});
   }
 }

@@ -7,6 +7,6 @@ export async function exampleFiles(paths: readonly string[]): Promise<FileRef[]>
   return Promise.all(paths.map(async (path) => {
     const answer = await fetch(new URL(path, folder));
     if (!answer.ok) throw new Error(`${path}: the server answers ${answer.status}`);
-    return { name: path, blob: await answer.blob() };
+    return { name: path, blob: await answer.blob(), example: true as const };
   }));
 }

@@ -2,9 +2,12 @@
 import type { Block } from './outline.ts';
 import type { TensorView } from '../../src/jobs/tensor-view.ts';
 import type { ReproductionReport } from '../../src/reproductions/reproduction.ts';
-import type { PlannedOutput } from '../../src/jobs/result.ts';
+import type { Verdict } from '../../src/evaluate/verdict.ts';
+import type { DataUse, PlannedOutput } from '../../src/jobs/result.ts';
+import type { Written } from '../../src/jobs/target.ts';
+import type { Run } from './runs.ts';
 
-export interface FileRef { readonly name: string; readonly blob: Blob }
+export interface FileRef { readonly name: string; readonly blob: Blob; /** It comes with the page, under this name. */ readonly example?: true }
 
 /** A model that a person gives: files, one of the examples beside the page, or an id of the Hugging Face hub. */
 export type Given =
@@ -52,13 +55,32 @@ export interface HeatMap { readonly layers: readonly string[]; readonly formats:
 export interface Continuation { readonly model: string; readonly text: string; /** On WASM. */ readonly tokensPerSecond: number; /** Tokens a second, or why there are none. */ readonly onWebGpu?: number | string; readonly notRun?: string }
 
 export interface MadeFile { readonly path: string; readonly blob: Blob }
-export interface Made { readonly files: readonly MadeFile[]; readonly outputs: readonly PlannedOutput[]; readonly notes: readonly string[]; readonly seconds: number; /** Bytes of an earlier run were there already. */ readonly resumed: boolean }
+/** All that is known of what was made. The page holds it and gives it with every question about it: a worker that is ended loses nothing. */
+export interface Made {
+  readonly request: Request;
+  readonly files: readonly MadeFile[];
+  readonly outputs: readonly PlannedOutput[];
+  /** What became of each output. */
+  readonly written: readonly Written[];
+  readonly notes: readonly string[];
+  readonly seconds: number;
+  /** Bytes of an earlier run were there already. */
+  readonly resumed: boolean;
+  /** Names of the sample inputs that calibrated. */
+  readonly calibrated?: string;
+  /** Where the files lie, in the private file system. */
+  readonly run?: Run;
+}
 
 export interface Figure { readonly name: string; readonly value: string; /** What it means, in half a sentence. */ readonly meaning: string }
 /** Time of a run beside the float model's on the same backend, below 1 is faster; or why there is none. */
 export interface Speed { readonly backend: 'WASM' | 'WebGPU'; readonly ratio?: number; /** Milliseconds of one run. */ readonly median?: number; readonly why?: string }
-export interface JudgedFile { readonly path: string; readonly figures: readonly Figure[]; readonly notJudged?: string; readonly speeds: readonly Speed[] }
-export interface Judgement { readonly data: string; readonly samples: number; readonly files: readonly JudgedFile[] }
+export interface JudgedFile {
+  readonly path: string; readonly figures: readonly Figure[]; readonly notJudged?: string; readonly speeds: readonly Speed[];
+  /** The same as the report tells it. */
+  readonly verdict: Pick<Verdict, 'score' | 'notJudged' | 'latency' | 'loads'>;
+}
+export interface Judgement { readonly data: DataUse; readonly files: readonly JudgedFile[] }
 
 /** What the float model and the files say to one sample. */
 export interface SeenSample {
@@ -84,19 +106,22 @@ export interface Calls {
   tensor: { readonly give: { readonly name: string; readonly formats: readonly string[] }; readonly get: TensorView };
   heatMap: { readonly give: { readonly formats: readonly string[] }; readonly get: HeatMap };
   /** The float model and the GGUF files that were made go on with a text, on the low-bit engine. */
-  write: { readonly give: { readonly prompt: string; readonly tokens: number }; readonly get: readonly Continuation[] };
+  write: { readonly give: { readonly made: Made; readonly prompt: string; readonly tokens: number }; readonly get: readonly Continuation[] };
   plan: { readonly give: { readonly request: Request }; readonly get: Plan };
-  quantize: { readonly give: { readonly request: Request; readonly data: readonly FileRef[] }; readonly get: Made };
+  /** `goesOn`: the run that it is meant to go on with; other sample inputs are refused then. */
+  quantize: { readonly give: { readonly request: Request; readonly data: readonly FileRef[]; readonly goesOn?: Run }; readonly get: Made };
   /** Runs the files that were made beside the float model, on given inputs or made-up ones. */
-  judge: { readonly give: { readonly data: readonly FileRef[]; readonly input: string }; readonly get: Judgement };
+  judge: { readonly give: { readonly made: Made; readonly data: readonly FileRef[]; readonly input: string }; readonly get: Judgement };
   /** The first samples, answered by the float model and every file. */
-  compare: { readonly give: { readonly data: readonly FileRef[]; readonly input: string }; readonly get: readonly SeenSample[] };
+  compare: { readonly give: { readonly made: Made; readonly data: readonly FileRef[]; readonly input: string }; readonly get: readonly SeenSample[] };
   /** Sizes and errors that a budget can choose from. */
   front: { readonly give: { readonly to: string; readonly keep: string }; readonly get: Front };
   /** A paper's experiment, for those that fit a page. */
   reproduce: { readonly give: { readonly recipe: string }; readonly get: ReproductionReport };
   /** Manifests and the report of what was made. */
-  beside: { readonly give: Record<string, never>; readonly get: readonly MadeFile[] };
+  beside: { readonly give: { readonly made: Made; readonly judgement?: Judgement }; readonly get: readonly MadeFile[] };
+  /** Keeps a run's folder from other tabs: the worker that held it was ended. */
+  hold: { readonly give: { readonly run: Run }; readonly get: void };
 }
 export type CallName = keyof Calls;
 

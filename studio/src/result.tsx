@@ -1,7 +1,7 @@
 /** What was made: files to take, what they lost by the judgement of this page's engine, and answers to the user's own inputs. */
 import { useState, type ReactNode } from 'react';
 import { exampleFiles } from './examples.ts';
-import type { Continuation, FileRef, JudgedFile, Judgement, Made, OpenedModel, Request, SeenSample } from './protocol.ts';
+import type { Continuation, FileRef, JudgedFile, Judgement, Made, OpenedModel, SeenSample } from './protocol.ts';
 import { exampleData, inputsHint, SampleInputs } from './sample-inputs.tsx';
 import { save } from './save.ts';
 import { SeenSamples } from './seen.tsx';
@@ -9,14 +9,15 @@ import { TryText } from './try-text.tsx';
 import { size } from './words.ts';
 
 export interface ResultProps {
-  readonly model: OpenedModel; readonly made: Made; readonly request: Request; readonly disabled: boolean;
+  readonly model: OpenedModel; readonly made: Made; readonly disabled: boolean;
   readonly judgement: Judgement | undefined; readonly onJudge: (data: readonly FileRef[], input: string) => void;
   readonly seen: readonly SeenSample[] | undefined; readonly onCompare: (data: readonly FileRef[], input: string) => void;
   readonly continuations: readonly Continuation[] | undefined; readonly onTry: (prompt: string) => void;
   readonly report: string | undefined; readonly onBeside: (show: boolean) => void;
 }
 
-export function Result({ model, made, request, judgement, disabled, onJudge, seen, onCompare, continuations, onTry, report, onBeside }: ResultProps): ReactNode {
+export function Result({ model, made, judgement, disabled, onJudge, seen, onCompare, continuations, onTry, report, onBeside }: ResultProps): ReactNode {
+  const { request } = made;
   const [data, setData] = useState<readonly FileRef[]>([]);
   const [input, setInput] = useState(request.input);
   const example = exampleData[model.name];
@@ -63,7 +64,7 @@ export function Result({ model, made, request, judgement, disabled, onJudge, see
       {report !== undefined && <iframe className="report" title="report" sandbox="" srcDoc={report} />}
       {made.notes.length > 0 && <details><summary>{made.notes.length} notes</summary><ul>{made.notes.map((note) => <li key={note}>{note}</li>)}</ul></details>}
       <h3>What did it cost?</h3>
-      {judgement !== undefined && <p>Judged on {judgement.data}: the files ran in this page beside the float model. Times are of one run, as shares of the float model’s on the same backend.</p>}
+      {judgement !== undefined && <p>Judged on {judgement.data.name}: the files ran in this page beside the float model. Times are of one run, as shares of the float model’s on the same backend.</p>}
       {[...new Set(judgement?.files.flatMap(({ speeds }) => speeds.flatMap(({ backend, why }) => (why === undefined ? [] : [`No time on ${backend}: ${why}.`]))))].map((line) => <p key={line} className="hint">{line}</p>)}
       {judgement?.files.filter(({ notJudged }) => notJudged !== undefined).map(({ path, notJudged }) => <p key={path} className="trouble">{path}: {notJudged}</p>)}
       <div className="row">

@@ -9,8 +9,8 @@ import { snippetFor } from '../../src/jobs/snippets.ts';
 import type { Output, QuantizeResult } from '../../src/jobs/result.ts';
 import { manifestOf, modelCard, resultHtml } from '../../src/report/index.ts';
 import { jsonText } from '../../src/report/json.ts';
-import type { MadeFile, Tell } from './protocol.ts';
-import { desk, opened } from './worker-desk.ts';
+import type { Calls, MadeFile, Tell } from './protocol.ts';
+import { opened } from './worker-desk.ts';
 import { threads } from './worker-engine.ts';
 import { settingsOf } from './worker-run.ts';
 
@@ -26,22 +26,22 @@ async function hashed(source: ByteSource, path: string, tell: Tell): Promise<{ p
   return { path, bytes: source.size, sha256: bytesToHex(hash.digest()) };
 }
 
-export async function writeBeside(_give: Record<string, never>, tell: Tell): Promise<MadeFile[]> {
+export async function writeBeside({ made, judgement }: Calls['beside']['give'], tell: Tell): Promise<MadeFile[]> {
   const { folder, model } = opened();
-  const { result, made, request, verdicts, evaluation } = desk;
-  if (result === undefined || made === undefined || request === undefined) throw new Error('nothing was made yet');
+  const { request } = made;
+  const verdicts = new Map(judgement?.files.map(({ path, verdict }) => [path, verdict]));
   const sources = [];
   for (const name of [...await folder.list()].sort()) sources.push(await hashed(await folder.open(name), name, tell));
   const outputs: Output[] = [];
-  for (const [i, { file, target, label, format, recipe, tensors: planned, bitsPerWeight }] of result.plan.outputs.entries()) {
-    const { files: paths, tensors: written, histograms, notes, allocation, tensorBits } = result.written[i];
+  for (const [i, { file, target, label, format, recipe, tensors: planned, bitsPerWeight }] of made.outputs.entries()) {
+    const { files: paths, tensors: written, histograms, notes, allocation, tensorBits } = made.written[i];
     const files = [];
-    for (const path of paths) files.push(await hashed(blobSource(path, result.files.find((one) => one.path === path)!.blob), path, tell));
+    for (const path of paths) files.push(await hashed(blobSource(path, made.files.find((one) => one.path === path)!.blob), path, tell));
     const tensors = written.length > 0 ? written : planned;
     const fallbacks = tensors.flatMap(({ name, target: taken, fallback }) => (fallback === undefined ? [] : [{ tensor: name, format: taken, reason: fallback }]));
     const verdict: Verdict = {
       file, target, format, size: files.reduce((sum, { bytes }) => sum + bytes, 0), bitsPerWeight: tensorBits === undefined ? bitsPerWeight : tensorBits / Math.max(1, model.parameters),
-      ...(fallbacks.length === 0 ? {} : { fallbacks }), ...(verdicts?.get(file) ?? { notJudged: 'the verdict was skipped', latency: [], loads: [] }),
+      ...(fallbacks.length === 0 ? {} : { fallbacks }), ...(verdicts.get(file) ?? { notJudged: 'the verdict was skipped', latency: [], loads: [] }),
     };
     outputs.push({
       file, files, target, label, recipe, tensors, histograms, notes, verdict, ...(allocation === undefined ? {} : { allocation }),
@@ -51,7 +51,7 @@ export async function writeBeside(_give: Record<string, never>, tell: Tell): Pro
   const all: QuantizeResult = {
     tool: { name: 'fewbit', version },
     model: { name: model.name, origin: model.origin, parameters: model.parameters, bytes: model.bytes, files: sources, ...(model.license === undefined ? {} : { license: model.license }) },
-    ...(evaluation === undefined ? {} : { evaluation }), float: { bytes: model.bytes, engine: 'onnxruntime-web' },
+    ...(judgement === undefined ? {} : { evaluation: judgement.data }), float: { bytes: model.bytes, engine: 'onnxruntime-web' },
     outputs, recommendation: recommend(outputs.map(({ verdict }) => verdict), model.bytes), gates: [],
     settings: parseSettings({
       ...settingsOf(request), model: model.name, output: '.', threads: 1,

@@ -1,25 +1,15 @@
-/** What the worker has before it: the model that is open, where its files are, and what was made of it. */
+/** What the worker has before it: the model that is open, and where its files are. */
 import { blobFolder } from '../../src/jobs/source-web.ts';
 import { openHub } from '../../src/files/hub-list.ts';
 import type { Folder } from '../../src/files/source.ts';
-import type { WebResult } from '../../src/jobs/quantize-web.ts';
 import type { SourceModel } from '../../src/jobs/source.ts';
-import type { DataUse } from '../../src/jobs/result.ts';
-import type { Verdict } from '../../src/evaluate/verdict.ts';
 import { exampleFiles } from './examples.ts';
-import type { Given, Made, Request } from './protocol.ts';
+import type { Given } from './protocol.ts';
 import { digestOf, type Origin } from './runs.ts';
 
 export interface Desk { readonly folder: Folder; readonly origin: Origin; readonly model: SourceModel; readonly fingerprint: string }
 
-export const desk: {
-  open?: Desk; made?: Made; result?: WebResult;
-  /** Names of the sample inputs that calibrated. */
-  data?: string;
-  /** By path, once judged; and on what. */
-  verdicts?: ReadonlyMap<string, Pick<Verdict, 'score' | 'notJudged' | 'latency' | 'loads'>>; evaluation?: DataUse;
-  request?: Request;
-} = {};
+export const desk: { open?: Desk } = {};
 
 export function opened(): Desk {
   if (desk.open === undefined) throw new Error('no model is open');

@@ -6,16 +6,16 @@ import { bindFeeds, mainOutput } from '../../src/evaluate/feeds.ts';
 import { measureLatency, type Latency } from '../../src/evaluate/metrics/latency.ts';
 import type { Score } from '../../src/evaluate/score.ts';
 import { evaluate, taskNamed } from '../../src/evaluate/tasks.ts';
-import { onBackend, type Verdict } from '../../src/evaluate/verdict.ts';
+import { onBackend } from '../../src/evaluate/verdict.ts';
 import { seededDataset } from '../../src/jobs/seeded-data.ts';
 import { openBlobs } from '../../src/jobs/source-web.ts';
 import { openGraph } from '../../src/observe/taps.ts';
 import type { Dataset } from '../../src/observe/data/dataset.ts';
 import { answerOf } from './answers.ts';
-import type { Calls, JudgedFile, Judgement, MadeFile, SeenSample, Speed, Tell } from './protocol.ts';
+import type { Calls, JudgedFile, Judgement, Made, MadeFile, SeenSample, Speed, Tell } from './protocol.ts';
 import { troubleOf } from './trouble.ts';
 import { dataFrom, type JudgingData } from './worker-data.ts';
-import { desk, opened, type Desk } from './worker-desk.ts';
+import { opened, type Desk } from './worker-desk.ts';
 import { engineText, wasmEngine, webGpuEngine, withoutWebGpu } from './worker-engine.ts';
 import { size } from './words.ts';
 
@@ -32,7 +32,7 @@ const errors = defineErrors('judge', {
   nothingToSee: (f: { shape: string }) => [`outputs [${f.shape}] are neither classes nor images`, 'the table of figures says how far they moved'] as const,
 });
 
-const judgeable = (): MadeFile[] => (desk.made?.files ?? []).filter(({ path }) => /\.(onnx|gguf)$/.test(path));
+const judgeable = ({ files }: Made): MadeFile[] => files.filter(({ path }) => /\.(onnx|gguf)$/.test(path));
 
 async function openFloat({ model }: Desk, engine: Engine): Promise<Session> {
   if (4 * model.parameters > mostBytes) throw errors.tooLarge({ gigabytes: ((4 * model.parameters) / 1e9).toFixed(1) });
@@ -41,9 +41,9 @@ async function openFloat({ model }: Desk, engine: Engine): Promise<Session> {
 
 const bytesOf = async ({ blob }: MadeFile): Promise<Uint8Array> => new Uint8Array(await blob.arrayBuffer());
 
-async function openMade(file: MadeFile, engineWith: (external: ExternalFiles) => Promise<Engine>): Promise<Session> {
+async function openMade(made: Made, file: MadeFile, engineWith: (external: ExternalFiles) => Promise<Engine>): Promise<Session> {
   const { path, blob } = file;
-  const data = desk.made?.files.find((one) => one.path === `${path}_data`);
+  const data = made.files.find((one) => one.path === `${path}_data`);
   if (blob.size + (data?.blob.size ?? 0) > mostBytes) throw errors.fileTooLarge({ size: size(blob.size + (data?.blob.size ?? 0)) });
   const engine = await engineWith(new Map(data === undefined ? [] : [[data.path.slice(data.path.lastIndexOf('/') + 1), await bytesOf(data)]]));
   if (!path.endsWith('.gguf')) return engine.open({ bytes: await bytesOf(file) });
@@ -52,9 +52,9 @@ async function openMade(file: MadeFile, engineWith: (external: ExternalFiles) =>
   return openGraph(decoded.language!.graph(), engine);
 }
 
-async function dataOf({ model }: Desk, { data, input }: Calls['judge']['give'], samples: number): Promise<JudgingData> {
+async function dataOf({ model }: Desk, { made, data, input }: Calls['judge']['give'], samples: number): Promise<JudgingData> {
   // What calibrated the files does not judge them, where the same inputs are given for both.
-  const calibrated = desk.data !== undefined && data.map(({ name }) => name).join() === desk.data;
+  const calibrated = made.calibrated !== undefined && data.map(({ name }) => name).join() === made.calibrated;
   if (data.length > 0) return dataFrom(data, model, { input, most: samples, ...(calibrated ? { part: 'evaluation' as const } : {}) });
   return { task: taskNamed(model.kind === 'lm' ? 'lm' : 'generic'), set: seededDataset(model, { seed: 0, count: 16 }) };
 }
@@ -67,38 +67,36 @@ export async function judgeMade(give: Calls['judge']['give'], tell: Tell): Promi
   const runner = await engineText();
   const noGpu = await withoutWebGpu();
   const files: JudgedFile[] = [];
-  const verdicts = new Map<string, Pick<Verdict, 'score' | 'notJudged' | 'latency' | 'loads'>>();
   const float = await openFloat(source, wasm);
   const floatGpu = noGpu === undefined ? await openFloat(source, await webGpuEngine()).catch((error: unknown) => troubleOf(error).message) : noGpu;
   try {
-    for (const file of judgeable()) {
+    for (const file of judgeable(give.made)) {
       const { path } = file;
       tell(`run ${path}`, 0);
       try {
-        const session = await openMade(file, wasmEngine);
+        const session = await openMade(give.made, file, wasmEngine);
         try {
           const [score] = await evaluate(task, float, [{ name: path, session }], set, { onProgress: (done) => tell(`run ${path}`, done / set.count) });
           const latency = await timed(float, session, set);
-          const onGpu = typeof floatGpu === 'string' ? floatGpu : await onWebGpu(floatGpu, file, set);
-          files.push({ path, figures: figuresOf(score), speeds: [speed('WASM', latency), typeof onGpu === 'string' ? { backend: 'WebGPU', why: onGpu } : speed('WebGPU', onGpu)] });
+          const onGpu = typeof floatGpu === 'string' ? floatGpu : await onWebGpu(floatGpu, give.made, file, set);
           const decoded = path.endsWith('.gguf');
-          verdicts.set(path, { score, loads: decoded ? [] : [runner], latency: decoded ? [] : [onBackend('wasm', latency), ...(typeof onGpu === 'string' ? [] : [onBackend('webgpu', onGpu)])] });
+          files.push({
+            path, figures: figuresOf(score), speeds: [speed('WASM', latency), typeof onGpu === 'string' ? { backend: 'WebGPU', why: onGpu } : speed('WebGPU', onGpu)],
+            verdict: { score, loads: decoded ? [] : [runner], latency: decoded ? [] : [onBackend('wasm', latency), ...(typeof onGpu === 'string' ? [] : [onBackend('webgpu', onGpu)])] },
+          });
         } finally {
           await session.dispose();
         }
       } catch (error) {
         const { message } = troubleOf(error);
-        files.push({ path, figures: [], notJudged: message, speeds: [] });
-        verdicts.set(path, { notJudged: message, latency: [], loads: [] });
+        files.push({ path, figures: [], notJudged: message, speeds: [], verdict: { notJudged: message, latency: [], loads: [] } });
       }
     }
   } finally {
     await float.dispose();
     if (typeof floatGpu !== 'string') await floatGpu.dispose();
   }
-  desk.verdicts = verdicts;
-  desk.evaluation = { name: set.name, samples: set.count };
-  return { data: set.name, samples: set.count, files };
+  return { data: { name: set.name, samples: set.count }, files };
 }
 
 const speed = (backend: Speed['backend'], { ratio, median }: Latency): Speed => ({ backend, ratio, median });
@@ -110,9 +108,9 @@ async function timed(float: Session, session: Session, set: Dataset): Promise<La
 }
 
 /** Time on WebGPU; a sentence where the file does not run there. */
-async function onWebGpu(float: Session, file: MadeFile, set: Dataset): Promise<Latency | string> {
+async function onWebGpu(float: Session, made: Made, file: MadeFile, set: Dataset): Promise<Latency | string> {
   try {
-    const session = await openMade(file, webGpuEngine);
+    const session = await openMade(made, file, webGpuEngine);
     try {
       return await timed(float, session, set);
     } finally {
@@ -131,7 +129,7 @@ export async function compareMade(give: Calls['compare']['give'], tell: Tell): P
   const float = await openFloat(source, wasm);
   const sessions = [{ model: 'float', session: float }];
   try {
-    for (const file of judgeable()) sessions.push({ model: file.path, session: await openMade(file, wasmEngine) });
+    for (const file of judgeable(give.made)) sessions.push({ model: file.path, session: await openMade(give.made, file, wasmEngine) });
     const seen: SeenSample[] = [];
     for (let i = 0; i < Math.min(set.count, mostSeen); i++) {
       const { feeds } = await set.batch([i]);

@@ -5,23 +5,24 @@ import { opfsStore } from '../../src/jobs/opfs-store.ts';
 import type { PlannedOutput } from '../../src/jobs/result.ts';
 import { blobStore } from '../../src/jobs/web-store.ts';
 import type { Calls, Made, Plan, Request, Tell } from './protocol.ts';
-import { digestOf, dropRun, finishRun, holdRun, type Run } from './runs.ts';
+import { digestOf, digestOfFiles, dropRun, finishRun, holdRun, originOf, type Run } from './runs.ts';
 import { timeLeft } from './time-left.ts';
 import { dataFrom } from './worker-data.ts';
-import { desk, opened } from './worker-desk.ts';
-import { lazyWasm } from './worker-engine.ts';
+import { opened } from './worker-desk.ts';
+import { lazyWasm, threads } from './worker-engine.ts';
 import { size } from './words.ts';
 
 const errors = defineErrors('room', {
   tooLarge: (f: { needed: string; given: string }) => [`the files take ${f.needed}, and the browser gives this page ${f.given}`, 'free disk space, or make fewer files at once'] as const,
+  otherData: (f: { model: string }) => [`these are not the sample inputs that ${f.model} was calibrated on`, 'choose the same ones, or drop the interrupted run'] as const,
 });
 
 /** Samples that calibrate: as many as on the command line. */
 const calibrationSamples = 64;
 
-/** Identifies the bytes that a request gives: another build of this page is another program. */
-const runId = async (fingerprint: string, give: Calls['quantize']['give']): Promise<string | undefined> =>
-  digestOf(new TextEncoder().encode(JSON.stringify([fingerprint, give.request, give.data.length, import.meta.url])));
+/** Identifies the bytes that a request gives: another build of this page is another program, and what the engine computes depends on the number of threads. */
+const runId = async (fingerprint: string, request: Request, data: string | undefined): Promise<string | undefined> =>
+  digestOf(new TextEncoder().encode(JSON.stringify([fingerprint, request, ...(data === undefined ? [] : [data, threads()]), import.meta.url])));
 
 /** As the job asks for them. */
 export const settingsOf = ({ to, weights, budget, recipe, allowFallback, keep }: Request): WebRequest => ({
@@ -35,15 +36,22 @@ export async function planOpen({ request }: Calls['plan']['give']): Promise<Plan
 
 let last: string | undefined;
 
+/** Takes up what a worker that was ended had made: the next run takes its place. */
+export async function holdMade({ run }: Calls['hold']['give']): Promise<void> {
+  if (await holdRun(run) !== undefined) last = run.id;
+}
+
 export async function quantizeOpen(give: Calls['quantize']['give'], tell: Tell): Promise<Made> {
   const { folder, model, fingerprint, origin } = opened();
-  const { request, data } = give;
+  const { request, data, goesOn } = give;
   const started = performance.now();
-  const id = await runId(fingerprint, give);
+  const digest = data.length === 0 ? undefined : await digestOfFiles(data);
+  if (goesOn !== undefined && goesOn.data?.digest !== digest) throw errors.otherData({ model: model.name });
+  const id = await runId(fingerprint, request, digest);
   if (last !== undefined && last !== id) await dropRun(last);
-  const run: Run | undefined = id === undefined ? undefined : { id, model: model.name, origin, fingerprint, request, started: Date.now() };
-  // What was made with other sample inputs under the same name is not gone on from.
-  if (run !== undefined && data.length > 0) await dropRun(run.id);
+  const run: Run | undefined = id === undefined ? undefined : {
+    id, model: model.name, origin, fingerprint, request, started: Date.now(), ...(digest === undefined ? {} : { data: { origin: originOf(data), digest } }),
+  };
   const held = run === undefined ? undefined : await holdRun(run);
   const place = held?.folder;
   last = place === undefined ? undefined : id;
@@ -80,11 +88,11 @@ export async function quantizeOpen(give: Calls['quantize']['give'], tell: Tell):
       end: () => {},
     },
   });
-  if (run !== undefined && place !== undefined) await finishRun(run, result.files.map(({ path }) => path));
-  [desk.result, desk.request, desk.verdicts, desk.evaluation] = [result, request, undefined, undefined];
-  desk.data = data.length === 0 ? undefined : data.map(({ name }) => name).join();
-  desk.made = { files: result.files, outputs: result.plan.outputs, notes: result.notes, seconds: (performance.now() - started) / 1000, resumed: held?.existed === true };
-  return desk.made;
+  const finished = run === undefined || place === undefined ? undefined : await finishRun(run, result.files.map(({ path }) => path));
+  return {
+    request, files: result.files, outputs: result.plan.outputs, written: result.written, notes: result.notes, seconds: (performance.now() - started) / 1000,
+    resumed: held?.existed === true, ...(data.length === 0 ? {} : { calibrated: data.map(({ name }) => name).join() }), ...(finished === undefined ? {} : { run: finished }),
+  };
 }
 
 /** Bytes of the source before each tensor, and of all. */

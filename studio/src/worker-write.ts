@@ -4,7 +4,7 @@ import type { SourceModel } from '../../src/jobs/source.ts';
 import { openTextModel } from '../../src/runtime/text-model.ts';
 import type { Calls, Continuation, Tell } from './protocol.ts';
 import { troubleOf } from './trouble.ts';
-import { desk, opened } from './worker-desk.ts';
+import { opened } from './worker-desk.ts';
 import { withoutWebGpu } from './worker-engine.ts';
 
 /** Tokens that tell the speed of a second backend: the text is known by then. */
@@ -15,7 +15,7 @@ const context = 1024;
 type Give = Calls['write']['give'];
 
 /** Goes on with the prompt; tokens a second after the first. */
-async function written(source: SourceModel, device: 'cpu' | 'webgpu', { prompt, tokens }: Give, onText: (text: string) => void): Promise<{ readonly text: string; readonly tokensPerSecond: number; readonly fellBack?: string }> {
+async function written(source: SourceModel, device: 'cpu' | 'webgpu', { prompt, tokens }: Pick<Give, 'prompt' | 'tokens'>, onText: (text: string) => void): Promise<{ readonly text: string; readonly tokensPerSecond: number; readonly fellBack?: string }> {
   let fellBack: string | undefined;
   const model = await openTextModel(source.language!, { context, device, onFallback: (reason) => { fellBack = reason; } });
   try {
@@ -46,7 +46,7 @@ export async function writeOn(give: Give, tell: Tell): Promise<Continuation[]> {
     }
   };
   const all = [await continued('float', opened().model)];
-  for (const { path, blob } of (desk.made?.files ?? []).filter((file) => file.path.endsWith('.gguf'))) {
+  for (const { path, blob } of give.made.files.filter((file) => file.path.endsWith('.gguf'))) {
     const source = await openBlobs([{ name: path, blob }]);
     all.push(await continued(path, source));
     await source.close();

@@ -10,7 +10,7 @@ import { troubleOf } from './trouble.ts';
 import { desk, fingerprintOf, folderOf, hubId, opened } from './worker-desk.ts';
 import { frontFor } from './worker-front.ts';
 import { compareMade, judgeMade } from './worker-judge.ts';
-import { planOpen, quantizeOpen } from './worker-run.ts';
+import { holdMade, planOpen, quantizeOpen } from './worker-run.ts';
 
 loadHighsFrom(new URL('../solver/highs.mjs', import.meta.url).href);
 
@@ -23,7 +23,6 @@ const handlers: Handlers = {
     const fingerprint = await fingerprintOf(folder);
     // What was open stays so until the next one is.
     await desk.open?.model.close();
-    [desk.made, desk.result, desk.verdicts] = [undefined, undefined, undefined];
     desk.open = { folder, origin, model, fingerprint };
     const layers = new Set(linearSites(model.graph).map(({ id }) => id));
     const tensors = model.language === undefined ? model.graph.weights : model.language.tensors;
@@ -57,6 +56,7 @@ const handlers: Handlers = {
 
   plan: planOpen,
   quantize: quantizeOpen,
+  hold: holdMade,
 
   judge: judgeMade,
   compare: compareMade,
