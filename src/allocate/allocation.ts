@@ -1,9 +1,19 @@
-/** Formats per layer under a budget of bits: the best choice, the whole front, and what single formats would do. */
+/** Formats per layer under budgets of size, bit operations and time: the best choice, the whole fronts, and what single formats would do. */
 import { defineErrors } from '../errors.ts';
 import { chooseOptions } from './choose.ts';
 import { paretoFront } from './pareto.ts';
 
-export interface FormatOption {
+/** Budgets beside size, and what layers take of them. */
+export interface LayerLimits {
+  /** 10⁹ bit operations for one sample. */
+  readonly bops?: number;
+  /** Time of the layers for one sample. */
+  readonly milliseconds?: number;
+}
+export const limitNames = ['bops', 'milliseconds'] as const satisfies readonly (keyof LayerLimits)[];
+export const limitUnits: Readonly<Record<keyof LayerLimits, string>> = { bops: '· 10⁹ bit operations', milliseconds: 'ms' };
+
+export interface FormatOption extends LayerLimits {
   readonly format: string;
   /** Bits of the whole layer as the file holds it. */
   readonly bits: number;
@@ -19,7 +29,7 @@ export interface LayerOptions {
 }
 
 /** A point of size against loss. */
-export interface AllocationPoint { readonly bitsPerWeight: number; readonly loss: number }
+export interface AllocationPoint extends LayerLimits { readonly bitsPerWeight: number; readonly loss: number }
 
 export interface Allocation {
   /** Bits per weight that were asked for, and those of the choice. */
@@ -35,12 +45,17 @@ export interface Allocation {
   readonly measured?: number;
   /** Every choice that no other beats in size and summed loss, by rising size; thinned. */
   readonly front: readonly AllocationPoint[];
+  /** Of budgets beside size, where they were given: what was asked for and reached, what the float layers take, and every choice that no other beats in it and summed loss. */
+  readonly limits?: readonly {
+    readonly name: keyof LayerLimits; readonly counted: string; readonly budget: number; readonly reached: number; readonly float: number;
+    readonly front: readonly { readonly use: number; readonly loss: number }[];
+  }[];
   /** The same format in every layer that takes it. */
   readonly uniform: readonly (AllocationPoint & { readonly format: string; readonly measured?: number })[];
   readonly layers: readonly { readonly id: string; readonly weights: number; readonly format: string; readonly bits: number; readonly loss: number }[];
 }
 
-export interface AllocationBudget {
+export interface AllocationBudget extends LayerLimits {
   /** Bits per weight of the file. */
   readonly bitsPerWeight: number;
   /** Weights of the model, and bits of everything that is not chosen here. */
@@ -49,6 +64,7 @@ export interface AllocationBudget {
 }
 
 const errors = defineErrors('allocation', {
+  tooLittle: (f: { budget: number; unit: string; least: string }) => [`${f.budget} ${f.unit} cannot be reached: the least that any choice takes is ${f.least}`, 'ask for more, or offer other formats with --candidates'] as const,
   tooFew: (f: { budget: number; least: string; rest: string }) =>
     [`${f.budget} bits per weight cannot be reached: the smallest choice takes ${f.least}, of which ${f.rest} are embeddings and what else is not chosen`, 'ask for more bits, or offer finer formats, as --candidates plain,trellis does for ONNX files'] as const,
 });
@@ -59,11 +75,23 @@ const shownPoints = 64;
 const frontStates = 2000;
 
 /** Index of the option per layer with the least summed loss within the budget. */
-export async function chooseFormats(layers: readonly LayerOptions[], { bitsPerWeight, weights, rest }: AllocationBudget): Promise<readonly number[]> {
+export async function chooseFormats(layers: readonly LayerOptions[], budget: AllocationBudget): Promise<readonly number[]> {
+  const { bitsPerWeight, weights, rest } = budget;
   const least = rest + layers.reduce((sum, { options }) => sum + Math.min(...options.map(({ bits }) => bits)), 0);
   if (least > bitsPerWeight * weights) throw errors.tooFew({ budget: bitsPerWeight, least: (least / weights).toFixed(2), rest: (rest / weights).toFixed(2) });
-  const groups = layers.map(({ options }) => options.map(({ bits, loss }) => ({ loss, uses: [bits] })));
-  return (await chooseOptions(groups, [bitsPerWeight * weights - rest])).choice;
+  const limits = limitNames.filter((name) => budget[name] !== undefined);
+  for (const name of limits) {
+    const reach = layers.reduce((sum, { options }) => sum + Math.min(...options.map((option) => option[name]!)), 0);
+    if (reach > budget[name]!) throw errors.tooLittle({ budget: budget[name]!, unit: limitUnits[name], least: reach.toPrecision(3) });
+  }
+  const groups = layers.map(({ options }) => options.map((option) => ({ loss: option.loss, uses: [option.bits, ...limits.map((name) => option[name]!)] })));
+  return (await chooseOptions(groups, [bitsPerWeight * weights - rest, ...limits.map((name) => budget[name]!)])).choice;
+}
+
+/** Whether a choice keeps all budgets. */
+export function isWithin(layers: readonly LayerOptions[], choice: readonly number[], budget: AllocationBudget): boolean {
+  const point = pointOf(layers, choice, budget);
+  return point.bitsPerWeight <= budget.bitsPerWeight && limitNames.every((name) => budget[name] === undefined || point[name]! <= budget[name]!);
 }
 
 /** The option of every layer that has this format; undefined where a layer lacks it. */
@@ -72,17 +100,27 @@ export function uniformChoice(layers: readonly LayerOptions[], format: string): 
   return choice.includes(-1) ? undefined : choice;
 }
 
-/** Size and summed loss of a choice. */
+/** Size, summed loss and what else options say of a choice. */
 export function pointOf(layers: readonly LayerOptions[], choice: readonly number[], { weights, rest }: Pick<AllocationBudget, 'weights' | 'rest'>): AllocationPoint {
   let bits = rest, loss = 0;
   layers.forEach(({ options }, i) => { bits += options[choice[i]].bits; loss += options[choice[i]].loss; });
-  return { bitsPerWeight: bits / weights, loss };
+  const uses = limitNames.filter((name) => layers.length > 0 && layers.every(({ options }) => options[0][name] !== undefined));
+  const taken = Object.fromEntries(uses.map((name) => [name, layers.reduce((sum, { options }, i) => sum + options[choice[i]][name]!, 0)]));
+  return { bitsPerWeight: bits / weights, loss, ...taken };
 }
 
 /** The front of size against summed loss. */
 export function frontOf(layers: readonly LayerOptions[], { weights, rest }: Pick<AllocationBudget, 'weights' | 'rest'>): AllocationPoint[] {
-  const all = paretoFront(layers.map(({ options }) => options.map(({ bits, loss }) => ({ cost: bits, loss }))), frontStates);
+  return front(layers, ({ bits }) => bits).map(({ cost, loss }) => ({ bitsPerWeight: (cost + rest) / weights, loss }));
+}
+
+/** The front of another use against summed loss. */
+export const frontOfUse = (layers: readonly LayerOptions[], name: keyof LayerLimits): { use: number; loss: number }[] =>
+  front(layers, (option) => option[name]!).map(({ cost, loss }) => ({ use: cost, loss }));
+
+function front(layers: readonly LayerOptions[], costOf: (option: FormatOption) => number): { readonly cost: number; readonly loss: number }[] {
+  const all = paretoFront(layers.map(({ options }) => options.map((option) => ({ cost: costOf(option), loss: option.loss }))), frontStates);
   const step = Math.max(1, (all.length - 1) / (shownPoints - 1));
   const kept = new Set(Array.from({ length: Math.min(all.length, shownPoints) }, (_, i) => Math.round(i * step)));
-  return all.filter((_, i) => kept.has(i)).map(({ cost, loss }) => ({ bitsPerWeight: (cost + rest) / weights, loss }));
+  return all.filter((_, i) => kept.has(i));
 }

@@ -11,6 +11,8 @@ export function quantizeOptions(command: Command): void {
     .option('--to <targets>', 'onnx, gguf, transformers.js, safetensors; several with commas', 'onnx')
     .option('--bits <list>', 'bits per weight, such as 8,4: each target has its format for them')
     .option('--candidates <list>', 'formats that --bits chooses among, layer by layer: names, or plain, trellis, vector; a fraction of bits alone means plain')
+    .option('--bops <n>', 'budget of bit operations for a sample, 10⁹: products with the bits of weights times those of inputs; instead of --bits or beside it')
+    .option('--latency <ms>', 'budget of milliseconds that the layers take for a sample, each timed here in every format; instead of --bits or beside it')
     .option('--weights <list>', 'formats by name instead, such as int4/g32, q4_k, q4f16')
     .option('--activations <how>', 'float, static, dynamic, or a format such as int8/token for what layers multiply')
     .option('--recipe <name>', 'how weights are rounded; see fewbit recipes')

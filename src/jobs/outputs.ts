@@ -18,6 +18,7 @@ const errors = defineErrors('plan', {
   noStateSpace: (f: { target: string; model: string; family: string }) => [`${f.model}: ${f.family} models are not written as ${f.target}`, 'choose --to onnx'] as const,
   lowBit: (f: { model: string; count: number; first: string }) =>
     [`${f.model} is low-bit already: ${f.count} tensors, among them ${f.first}`, 'quantizing again adds error; allow it with --allow-requantize'] as const,
+  limits: (_: Record<string, never>) => ['--bops and --latency ask what layers do for one sample, and there is none', 'give some with --data'] as const,
   candidates: (_: Record<string, never>) => ['--candidates are what a budget of bits chooses among', 'give the budget with --bits, such as --bits 2.5'] as const,
   saveImatrix: (_: Record<string, never>) => ['--save-imatrix measures a language model on --data, and one of the two is missing', 'give text with --data'] as const,
   duplicate: (f: { file: string }) => `two outputs would be called ${f.file}`,
@@ -39,6 +40,7 @@ export function outputSpecs(model: SourceModel, settings: QuantizeSettings): Out
     return { target, scheme, recipe, file: fileOf(model.name, target, asked.length > 1 && recipe !== undefined ? { ...scheme, label: `${scheme.label}-${recipe.name}` } : scheme, settings) };
   });
   if (settings.candidates !== undefined && specs.every(({ scheme }) => scheme.budget === undefined)) throw errors.candidates({});
+  if (specs.some(({ scheme, recipe }) => scheme.budget?.limits !== undefined && recipe !== undefined) && !hasData) throw errors.limits({});
   const seen = new Set<string>();
   for (const { file } of specs) {
     // Schemes that keep floats come once, whatever the number of recipes.
@@ -58,8 +60,9 @@ function wanted(settings: QuantizeSettings, kind: ModelKind): { readonly target:
     const [name, weights, activations = settings.activations] = text.split(':');
     const [, bits, sets] = /^(\d+(?:\.\d+)?)(?:\/(.+))?$/.exec(weights) ?? [];
     const candidates = sets?.split('+') ?? settings.candidates;
+    const { bops, latency } = settings;
     const request = {
-      to: settings.to, ...(bits === undefined ? { weights: [weights] } : { bits: [Number(bits)], ...(candidates === undefined ? {} : { candidates }) }),
+      to: settings.to, ...(bits !== undefined && bops !== undefined ? { bops } : {}), ...(bits !== undefined && latency !== undefined ? { latency } : {}), ...(bits === undefined ? { weights: [weights] } : { bits: [Number(bits)], ...(candidates === undefined ? {} : { candidates }) }),
       ...(activations === undefined ? {} : { activations }),
     };
     return requestedSchemes(request, kind).map((one) => ({ ...one, name: name === '' ? undefined : name }));
@@ -68,8 +71,8 @@ function wanted(settings: QuantizeSettings, kind: ModelKind): { readonly target:
 }
 
 /** A recipe where nothing says how many bits: with what it was made for, if it was made for something. */
-function madeFor(name: string | undefined, { bits, weights, activations }: QuantizeSettings): string | undefined {
-  if (name === undefined || name.includes(':') || bits !== undefined || weights !== undefined) return name;
+function madeFor(name: string | undefined, { bits, weights, activations, bops, latency }: QuantizeSettings): string | undefined {
+  if (name === undefined || name.includes(':') || [bits, weights, bops, latency].some((asked) => asked !== undefined)) return name;
   const point = findRecipe(name).formats.at(0);
   return point === undefined ? name : `${name}:${activations === undefined ? point : point.split(':')[0]}`;
 }
@@ -102,9 +105,9 @@ function defaultRecipe(bits: number, { activations }: Scheme, target: Target, ha
 }
 
 /** Formats are chosen by measurement once the network has its last shape, before anything is rounded. */
-function withFormats(recipe: Recipe, { bits, formats }: NonNullable<Scheme['budget']>): Recipe {
+function withFormats(recipe: Recipe, budget: NonNullable<Scheme['budget']>): Recipe {
   const at = recipe.steps.findIndex(({ step }) => stageOf(step) === 'round');
-  const steps: readonly Step[] = [...recipe.steps.slice(0, at), { step: 'allocate', bits, formats }, ...recipe.steps.slice(at)];
+  const steps: readonly Step[] = [...recipe.steps.slice(0, at), { step: 'allocate', ...budget }, ...recipe.steps.slice(at)];
   checkTogether(steps);
   return { ...recipe, steps };
 }

@@ -22,6 +22,7 @@ import { outputFiles, outputJournal, type OutputJournal } from './output-journal
 import { outputSpecs } from './outputs.ts';
 import { fileHash, planRun, type Planned } from './plan-node.ts';
 import { silentProgress, type Progress } from './progress.ts';
+import { layerTimes } from './layer-times.ts';
 import { recipeRunner } from './recipe-runner.ts';
 import type { LoaderSnippet, Output, QuantizePlan, QuantizeResult } from './result.ts';
 import { circumstances, verdictOf } from './run-result-node.ts';
@@ -100,7 +101,7 @@ async function carryOut({ model, data, planned, settings }: Prepared, hooks: Qua
   if (settings.saveImatrix !== undefined && existsSync(settings.saveImatrix) && !settings.overwrite && !settings.resume) throw errors.exists({ file: settings.saveImatrix });
   const pool = await poolNode(settings.threads);
   const apply = recipeRunner(model, settings, {
-    engine: ortNode, progress, storageOf: (scheme) => storageOf(model, scheme, settings.keep),
+    engine: ortNode, progress, storageOf: (scheme) => storageOf(model, scheme, settings.keep), layerTimes: layerTimes(ortNode, settings.threads),
     ...(data === undefined ? {} : { distance: data.task.name === 'lm' || data.task.name === 'classify' ? 'kl' as const : 'noise' as const }),
     measurements: measurementsNode({ model: plan.model.files.map(({ sha256 }) => sha256), location: plan.model.location, data: plan.calibration?.sha256, keep: settings.keep }),
     ...(data?.calibration === undefined ? {} : { batches: () => feedsOf(model, data.calibration!) }),

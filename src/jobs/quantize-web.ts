@@ -11,6 +11,7 @@ import { outputSpecs } from './outputs.ts';
 import { planOutputs, type PlannedPart } from './plan.ts';
 import { secondsOf } from './plan-time.ts';
 import { silentProgress, type Progress } from './progress.ts';
+import { layerTimes } from './layer-times.ts';
 import { modernModel, recipeRunner } from './recipe-runner.ts';
 import type { PlannedOutput } from './result.ts';
 import { parseSettings, type QuantizeRequest, type QuantizeSettings } from './settings.ts';
@@ -99,7 +100,7 @@ export async function quantizeFiles(given: readonly NamedBlob[] | Folder, reques
   }
   const batches = calibration === undefined ? undefined : () => feedsOf(model, calibration.set);
   const apply = recipeRunner(model, settings, {
-    engine, progress, storageOf: (scheme) => storageOf(model, scheme, settings.keep),
+    engine, progress, storageOf: (scheme) => storageOf(model, scheme, settings.keep), layerTimes: layerTimes(engine, 1),
     ...(batches === undefined ? {} : { batches }), ...(calibration?.distance === undefined ? {} : { distance: calibration.distance }),
   });
   let observed: Promise<ReadonlyMap<string, Float32Array>> | undefined;

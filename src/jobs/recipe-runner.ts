@@ -11,7 +11,7 @@ import { observeExtremes } from '../observe/extremes.ts';
 import type { Distance } from '../observe/output-distance.ts';
 import type { Batches } from '../observe/taps.ts';
 import { applyRecipe, untouched, type Applied } from '../recipes/apply.ts';
-import type { Measurements, StorageCost } from '../recipes/state.ts';
+import type { LayerTimes, Measurements, StorageCost } from '../recipes/state.ts';
 import { betterBiases } from './bias-choice.ts';
 import { floatEnds } from './float-ends.ts';
 import { isTooShort, keepsFloat } from './keep.ts';
@@ -38,13 +38,15 @@ export interface RecipeRunnerOptions {
   readonly progress?: Progress;
   /** What steps that choose formats go by: what files hold, how outputs are compared, what earlier runs measured. */
   storageOf?(scheme: Scheme): StorageCost;
+  /** How long layers take, where formats are chosen within a time. */
+  readonly layerTimes?: LayerTimes;
   readonly distance?: Distance;
   readonly measurements?: Measurements;
 }
 
 /** Recipes carried out once per recipe, format and treatment of activations, whatever the number of files. */
 export function recipeRunner(
-  model: Pick<SourceModel, 'graph'>, settings: Pick<QuantizeSettings, 'keep'> & Partial<Pick<QuantizeSettings, 'seed' | 'threads'>>, { engine, batches, progress = silentProgress, storageOf, distance, measurements }: RecipeRunnerOptions,
+  model: Pick<SourceModel, 'graph'>, settings: Pick<QuantizeSettings, 'keep'> & Partial<Pick<QuantizeSettings, 'seed' | 'threads'>>, { engine, batches, progress = silentProgress, storageOf, layerTimes, distance, measurements }: RecipeRunnerOptions,
 ): (spec: Pick<OutputSpec, 'scheme' | 'recipe'>) => Promise<Applied> {
   const done = new Map<string, Promise<Applied>>();
   const none: Applied = untouched(model.graph);
@@ -73,7 +75,7 @@ export function recipeRunner(
         activationOf: (site) => (inputs !== undefined && quantizesInput(site, inputs) ? inputs : undefined),
         ...(batches === undefined ? {} : { batches }),
         ...(settings.seed === undefined ? {} : { seed: settings.seed }), ...(settings.threads === undefined ? {} : { threads: settings.threads }),
-        ...(storageOf === undefined ? {} : { storage: storageOf(scheme) }), ...(distance === undefined ? {} : { distance }), ...(measurements === undefined ? {} : { measurements }),
+        ...(storageOf === undefined ? {} : { storage: storageOf(scheme) }), ...(layerTimes === undefined ? {} : { layerTimes }), ...(scheme.activations === 'static' || scheme.activations === 'dynamic' ? { inputBits: 8 } : {}), ...(distance === undefined ? {} : { distance }), ...(measurements === undefined ? {} : { measurements }),
         onLine: (line) => progress.line(line),
         onSite: (site, count, total) => progress.line(`[${String(count).padStart(4)}/${total}] ${site.id} [${site.rows}, ${site.cols}] ${site.weight.type} -> ${weightsText(scheme)}`),
       });

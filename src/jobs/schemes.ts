@@ -5,6 +5,7 @@
 import { defineErrors } from '../errors.ts';
 import { refuseInput } from '../export/onnx-activations.ts';
 import type { NumberFormat } from '../formats/format.ts';
+import type { LayerLimits } from '../allocate/allocation.ts';
 import { parseFormat } from '../formats/registry.ts';
 import { candidateFormats, candidatesLabel } from './candidates.ts';
 
@@ -28,8 +29,11 @@ export interface Scheme {
   /** Type of what stays float. */
   readonly compute: 'f32' | 'f16';
   /** Bits per weight of the whole file, for which every layer takes one of these formats by measurement; `weights` then names a typical one. */
-  readonly budget?: { readonly bits: number; readonly formats: readonly string[] };
+  readonly budget?: { readonly bits: number; readonly formats: readonly string[]; readonly limits?: LayerLimits };
 }
+
+/** Bits per weight of a float file: a budget of size that holds nothing back where only other budgets are given. */
+const noLimit = 32;
 
 const scheme = (label: string, weights: string, activations: Scheme['activations'] = 'float', compute: Scheme['compute'] = 'f32'): Scheme =>
   ({ label, weights, activations, compute });
@@ -97,6 +101,8 @@ const errors = defineErrors('scheme', {
     f.target === 'gguf' ? 'name a GGUF type such as q4_k, or another target' : 'name an integer or table format such as int4/g32, or the target gguf',
   ],
   oneFormat: (f: { bits: number; target: string; known: string }) => [`${f.target} files take one format for all layers, and none has ${f.bits} bits`, `bits with a default there: ${f.known}; or write ONNX or GGUF, where every layer has its own`] as const,
+  notTimed: (f: { target: string }) => [`layers of ${f.target} files are not timed: llama.cpp runs whole networks alone`, 'give the budget in bits, or write ONNX'] as const,
+  floatInputsTimed: (f: { activations: string }) => [`--latency is measured of layers with float inputs, not ${f.activations}`, 'leave out --activations, or give the budget as --bits or --bops'] as const,
   inputsNotForTarget: (f: { activations: string; target: string }) => [`${f.target} files cannot say that inputs are rounded to ${f.activations}`, 'write ONNX, where standard operators say it'],
   staticNeedsData: (f: { target: string }) => [
     `static activation ranges for ${f.target} need sample inputs`,
@@ -116,19 +122,27 @@ export function parseActivations(text: string, target: Target): Activations {
   return format.name;
 }
 
-/** With candidates a format per layer is measured for whole numbers too. */
-export function schemeForBits(bits: number, target: Target, kind: ModelKind, candidates?: readonly string[]): Scheme {
+/** With candidates or further limits a format per layer is measured for whole numbers too. */
+export function schemeForBits(bits: number, target: Target, kind: ModelKind, candidates?: readonly string[], limits?: LayerLimits): Scheme {
+  const measures = candidates !== undefined || limits !== undefined;
   const found = defaults[bits]?.[`${target}:${kind}`];
-  if (found !== undefined && candidates === undefined) return found;
+  if (found !== undefined && !measures) return found;
   const known = Object.keys(defaults).filter((key) => defaults[Number(key)][`${target}:${kind}`] !== undefined).join(', ');
-  if (Number.isInteger(bits) && candidates === undefined) throw errors.noDefault({ bits, target, kind, known: known === '' ? 'none' : known });
+  if (Number.isInteger(bits) && !measures) throw errors.noDefault({ bits, target, kind, known: known === '' ? 'none' : known });
   if (target === 'safetensors') throw errors.oneFormat({ bits, target, known });
   const typical = target === 'gguf' ? 'q4_k' : kind === 'lm' ? 'uint4/g128' : 'uint4/channel';
-  return { ...scheme(`${bits}bit${candidatesLabel(candidates ?? [])}`, typical), budget: { bits, formats: candidateFormats(candidates ?? ['plain'], target, kind) } };
+  if (target === 'gguf' && limits?.milliseconds !== undefined) throw errors.notTimed({ target });
+  const label = [...(bits === noLimit ? [] : [`${bits}bit`]), ...(limits?.bops === undefined ? [] : [`${limits.bops}gbops`]), ...(limits?.milliseconds === undefined ? [] : [`${limits.milliseconds}ms`])].join('-');
+  return { ...scheme(`${label}${candidatesLabel(candidates ?? [])}`, typical), budget: { bits, formats: candidateFormats(candidates ?? ['plain'], target, kind), ...(limits === undefined ? {} : { limits }) } };
 }
 
+/** `4.25 bits`, `2.5 ms`, `3 bits, 0.8 · 10⁹ bit operations`. */
+const budgetText = ({ bits, limits }: NonNullable<Scheme['budget']>): string => [
+  ...(bits === noLimit ? [] : [`${bits} bits`]), ...(limits?.bops === undefined ? [] : [`${limits.bops} · 10⁹ bit operations`]), ...(limits?.milliseconds === undefined ? [] : [`${limits.milliseconds} ms`]),
+].join(', ');
+
 /** How the weights of a scheme are called: the format, or how many bits where each layer has its own. */
-export const weightsText = ({ weights, budget }: Scheme): string => (budget === undefined ? weights : `${budget.bits} bits, a format per layer`);
+export const weightsText = ({ weights, budget }: Scheme): string => (budget === undefined ? weights : `${budgetText(budget)}, a format per layer`);
 
 /** A scheme from `--weights` and `--activations`, by a name such as `q4f16` or by a format; the label is the spelling itself. */
 export function schemeForFormat(weights: string, activations: Scheme['activations'] | undefined, target: Target, kind: ModelKind): Scheme {
@@ -145,14 +159,17 @@ export function schemeForFormat(weights: string, activations: Scheme['activation
 
 /** Every scheme that a request asks for, per target, in the order given; 8 and 4 bits where it asks for nothing. */
 export function requestedSchemes(
-  request: { readonly to: readonly string[]; readonly bits?: readonly number[]; readonly weights?: readonly string[]; readonly activations?: Scheme['activations']; readonly candidates?: readonly string[] },
+  request: { readonly to: readonly string[]; readonly bits?: readonly number[]; readonly weights?: readonly string[]; readonly activations?: Scheme['activations']; readonly candidates?: readonly string[]; readonly bops?: number; readonly latency?: number },
   kind: ModelKind,
 ): { target: Target; scheme: Scheme }[] {
-  const { bits = request.weights === undefined ? [8, 4] : [], weights = [], candidates } = request;
+  const { weights = [], candidates, bops, latency } = request;
+  const limits = bops === undefined && latency === undefined ? undefined : { ...(bops === undefined ? {} : { bops }), ...(latency === undefined ? {} : { milliseconds: latency }) };
+  const { bits = request.weights !== undefined ? [] : limits === undefined ? [8, 4] : [noLimit] } = request;
   return (request.to as Target[]).flatMap((target) => {
     const activations = request.activations === undefined ? undefined : parseActivations(request.activations, target);
+    if (latency !== undefined && activations !== undefined && activations !== 'float') throw errors.floatInputsTimed({ activations });
     return [
-      ...bits.map((count) => ({ target, scheme: withActivations(schemeForBits(count, target, kind, candidates), activations) })),
+      ...bits.map((count) => ({ target, scheme: withActivations(schemeForBits(count, target, kind, candidates, limits), activations) })),
       ...weights.filter((format) => holds(format, target, kind, request.to.length)).map((format) => ({ target, scheme: schemeForFormat(format, activations, target, kind) })),
     ];
   });

@@ -21,6 +21,10 @@ export const quantizeSettings = z.strictObject({
   bits: list(z.coerce.number()).optional(),
   /** Formats of which every layer takes one by measurement, for `bits`: names, or the words plain (the default of fractions), trellis, vector. */
   candidates: list(z.string()).optional(),
+  /** Most bit operations of one sample in the layers, 10⁹: products with the bits of weights times those of inputs. */
+  bops: z.coerce.number().positive().optional(),
+  /** Most milliseconds of the layers for one sample, by times measured on this machine. */
+  latency: z.coerce.number().positive().optional(),
   /** Formats by name instead of `bits`, such as `int4/g32` or `q4_k`. */
   weights: list(z.string()).optional(),
   /** How activations are treated: float, static, dynamic, or a format such as `int8/token` for what layers multiply. */

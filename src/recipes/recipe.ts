@@ -2,6 +2,7 @@
  * A recipe is a published method as a value: what it needs, the steps it takes, what it can be
  * written as. The runner interprets the steps; a recipe holds no code of its own.
  */
+import type { LayerLimits } from '../allocate/allocation.ts';
 
 /** What a recipe must be given besides the weights. */
 export type Need = 'sample inputs' | 'labels' | 'batch normalization' | 'training';
@@ -38,8 +39,8 @@ export type Step =
   | { readonly step: 'round-inputs'; readonly protect: number }
   /** Bits of weights by groups with measures of their own; the mean is that of the format asked for and so many more. */
   | { readonly step: 'allocate-decoupled'; readonly groups: readonly LayerGroup[]; readonly extraBits: number; readonly points: number }
-  /** A format per layer, chosen among these by measurement so that the file has so many bits per weight, everything counted. */
-  | { readonly step: 'allocate'; readonly bits: number; readonly formats: readonly string[] }
+  /** A format per layer, chosen among these by measurement so that the file has so many bits per weight, everything counted, and layers keep the other limits. */
+  | { readonly step: 'allocate'; readonly bits: number; readonly formats: readonly string[]; readonly limits?: LayerLimits }
   /** A format per layer from a palette, by its sensitivity to noise and what formats lose on normal weights; the mean is that of the format asked for. */
   | { readonly step: 'allocate-palette'; readonly formats: readonly string[] }
   /** A format per layer, of these by rising width, by an integer program over the traces of the Hessian; the budget is so large a share of what lies between all narrow and all wide. */

@@ -4,6 +4,7 @@ import type { Engine } from '../engine/session.ts';
 import type { NumberFormat } from '../formats/format.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { Linear } from '../graph/linear.ts';
+import type { LayerShapes } from '../observe/layer-work.ts';
 import type { Distance } from '../observe/output-distance.ts';
 import type { ObservedRange } from '../observe/ranges.ts';
 import type { Batches } from '../observe/taps.ts';
@@ -31,6 +32,10 @@ export interface ApplyOptions {
   readonly trialWeights?: number;
   /** Default: what formats say of themselves. */
   readonly storage?: StorageCost;
+  /** Bits of layers' inputs where no format says them: 8 where integers are multiplied. Default 32. */
+  readonly inputBits?: number;
+  /** Needed where formats are chosen within a time. */
+  readonly layerTimes?: LayerTimes;
   readonly measurements?: Measurements;
   onSite?(site: Linear, done: number, total: number): void;
   /** One line about what takes long. */
@@ -47,6 +52,14 @@ export interface StorageCost {
   bitsOf(site: Linear, format: NumberFormat): Promise<number>;
   /** Bits of everything else that the file of a graph holds. */
   rest(graph: Graph, without: ReadonlySet<string>): Promise<number>;
+}
+
+/** How long layers take on the engine that will load the file. */
+export interface LayerTimes {
+  /** What is measured, in words: engine, threads. */
+  readonly counted: string;
+  /** Milliseconds of a layer of the graph at these shapes: float, and in each format. */
+  of(graph: Graph, site: Linear, shapes: LayerShapes, formats: readonly NumberFormat[]): Promise<{ readonly float: number; readonly formats: readonly number[] }>;
 }
 
 /** Figures that earlier runs measured on the same model, data and settings, by what was measured. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { LayerLimits } from '../../src/allocate/allocation.ts';
 import { ortNode } from '../../src/engine/ort-node.ts';
 import { f32, type Tensor } from '../../src/engine/tensor.ts';
 import { parseFormat } from '../../src/formats/registry.ts';
@@ -8,6 +9,7 @@ import type { Graph } from '../../src/graph/graph.ts';
 import { normal } from '../../src/numeric/random.ts';
 import { applyRecipe, type ApplyOptions } from '../../src/recipes/apply.ts';
 import type { Recipe } from '../../src/recipes/recipe.ts';
+import type { LayerTimes } from '../../src/recipes/state.ts';
 import { floatTensor } from '../../src/tensor-ref.ts';
 
 const formats = ['int2/channel', 'int4/channel', 'int8/channel'];
@@ -93,4 +95,25 @@ test('gptq rounds trellises with feedback: the outputs are nearer than those of 
     return sum;
   };
   assert.ok(await errorOf('gptq') < 0.7 * await errorOf('nearest'));
+});
+
+test('bit operations and time are budgets too: the choice keeps every limit, and no single format that keeps them is nearer', async () => {
+  const steps = (bits: number, limits: LayerLimits): Recipe => ({ ...recipe, steps: [{ step: 'allocate', bits, formats, limits }, { step: 'round', rounder: 'nearest' }] });
+  const seconds: Readonly<Record<string, number>> = { 'int2/channel': 1, 'int4/channel': 2, 'int8/channel': 4 };
+  const layerTimes: LayerTimes = { counted: 'made up', of: async (_graph, _site, _shapes, timed) => ({ float: 5, formats: timed.map(({ name }) => seconds[name]) }) };
+  // Each layer takes 16 × 16 products of float inputs.
+  const byOperations = (await applyRecipe(steps(32, { bops: (6 * 2 * 256 * 32) / 1e9 }), uneven(), options())).allocation!;
+  assert.deepEqual(byOperations.layers.map(({ id, format }) => `${id} ${format}`), ['loud int8/channel', 'quiet int4/channel']);
+  assert.ok(Math.abs(byOperations.limits![0].reached - (6 * 2 * 256 * 32) / 1e9) < 1e-12);
+  assert.ok(Math.abs(byOperations.limits![0].float - (32 * 2 * 256 * 32) / 1e9) < 1e-12);
+  const byTime = (await applyRecipe(steps(32, { milliseconds: 5 }), uneven(), options({ layerTimes }))).allocation!;
+  assert.deepEqual(byTime.layers.map(({ id, format }) => `${id} ${format}`), ['loud int8/channel', 'quiet int2/channel']);
+  const [{ reached, float, front }] = byTime.limits!;
+  assert.deepEqual([reached, float], [5, 10]);
+  assert.equal(front.find(({ use, loss }) => use <= 5 && loss < byTime.loss * (1 - 1e-9)), undefined, 'the choice lies on the front of time');
+  for (const { milliseconds, measured } of byTime.uniform) if (milliseconds! <= 5) assert.ok(byTime.measured! <= measured!);
+  const both = (await applyRecipe(steps(4.7, { milliseconds: 5 }), uneven(), options({ layerTimes }))).allocation!;
+  assert.ok(both.bitsPerWeight <= 4.7 && both.limits![0].reached <= 5);
+  await assert.rejects(applyRecipe(steps(32, { milliseconds: 1 }), uneven(), options({ layerTimes })), /1 ms cannot be reached: the least that any choice takes is 2\.00/);
+  await assert.rejects(applyRecipe(steps(32, { milliseconds: 5 }), uneven(), options()), /no engine is at hand/);
 });

@@ -2,11 +2,10 @@
 import { chooseByTrace, omega, type TracedOptions } from '../../allocate/by-trace.ts';
 import type { Feeds } from '../../engine/session.ts';
 import { parseFormat } from '../../formats/registry.ts';
-import { bindToShapes } from '../../graph/bind.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { linearSites, type Linear } from '../../graph/linear.ts';
-import { viewOf } from '../../graph/traverse.ts';
 import { firstBatches } from '../../observe/few-batches.ts';
+import { productsOf, shapesOfOne } from '../../observe/layer-work.ts';
 import { encodeMatrix } from '../../round/encode-matrix.ts';
 import { ownTraces } from '../../train/own-traces.ts';
 import type { StepContext, StepRunner } from '../state.ts';
@@ -22,7 +21,7 @@ export const allocateByTrace: StepRunner<'allocate-by-trace'> = async (state, { 
   const batches = await firstBatches(context.batches(state, step)(), most);
   const sites = [...new Map(linearSites(state.graph).map((site) => [site.id, site])).values()].filter((site) => site.kind !== 'ConvTranspose' && context.formatOf(state, site) !== undefined);
   const traces = await tracesOf(state.graph, sites, batches, context);
-  const products = budget === 'bops' ? await productsOf(state.graph, sites, batches[0]) : undefined;
+  const shapes = budget === 'bops' ? await shapesOfOne(state.graph, batches[0]) : undefined;
   const layers: TracedOptions[] = [];
   for (const [i, site] of sites.entries()) {
     // The first and the last layer keep the widest format.
@@ -34,7 +33,7 @@ export const allocateByTrace: StepRunner<'allocate-by-trace'> = async (state, { 
       options: await Promise.all(allowed.map(async (name) => {
         const format = parseFormat(name);
         const bits = await storage?.bitsOf(site, format) ?? site.rows * site.cols * format.bitsPerWeight(site.rows, site.cols);
-        return { error: encodeMatrix(format, matrix, site.rows, site.cols, { name: site.id }).squaredError, uses: [products === undefined ? bits : products.get(site.id)! * format.bits * activationBits] };
+        return { error: encodeMatrix(format, matrix, site.rows, site.cols, { name: site.id }).squaredError, uses: [shapes === undefined ? bits : productsOf(site, shapes(site)) * format.bits * activationBits] };
       })),
     });
   }
@@ -60,14 +59,4 @@ async function tracesOf(graph: Graph, sites: readonly Linear[], batches: readonl
   const found = Object.fromEntries(traces.map(({ weight, trace }) => [weight, trace]));
   await options.measurements?.write(name, found);
   return new Map(Object.entries(found));
-}
-
-/** Products of each layer for one sample, by weight id. */
-async function productsOf(graph: Graph, sites: readonly Linear[], feeds: Feeds): Promise<ReadonlyMap<string, number>> {
-  const view = viewOf(await bindToShapes(graph, new Map(Object.entries(feeds).map(([name, { shape }]) => [name, shape]))));
-  return new Map(sites.map(({ id, kind, rows, cols, output }) => {
-    const shape = view.info(output)?.shape as readonly number[] | undefined;
-    const positions = (kind === 'Conv' ? shape?.slice(2) : shape?.slice(1, -1)) ?? [];
-    return [id, rows * cols * positions.reduce((product, dim) => product * dim, 1)];
-  }));
 }

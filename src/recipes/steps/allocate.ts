@@ -4,7 +4,7 @@
  * that is nearest to the float network with all layers low-bit is taken.
  */
 import {
-  chooseFormats, frontOf, pointOf, uniformChoice, type Allocation, type AllocationBudget, type FormatOption, type LayerOptions,
+  chooseFormats, frontOf, frontOfUse, isWithin, limitNames, limitUnits, pointOf, uniformChoice, type Allocation, type AllocationBudget, type FormatOption, type LayerLimits, type LayerOptions,
 } from '../../allocate/allocation.ts';
 import type { NumberFormat } from '../../formats/format.ts';
 import { parseFormat } from '../../formats/registry.ts';
@@ -12,6 +12,7 @@ import { linearSites, type Linear } from '../../graph/linear.ts';
 import { firstBatches } from '../../observe/few-batches.ts';
 import type { Distance } from '../../observe/output-distance.ts';
 import { weightTrials, type WeightTrials } from '../../observe/weight-trials.ts';
+import { layerUses } from './layer-uses.ts';
 import { encodeMatrix } from '../../round/encode-matrix.ts';
 import { sumOfSquares } from '../../round/quantized-matrix.ts';
 import type { RecipeState, StepContext, StepRunner, StorageCost } from '../state.ts';
@@ -27,22 +28,23 @@ const measures: Readonly<Record<Distance | 'weights', string>> = {
   kl: 'mean KL to the float model, nats', noise: 'power of the outputs\' error by that of the outputs', weights: 'squared error of the weights by their squares, summed over layers',
 };
 
-export const allocate: StepRunner<'allocate'> = async (state, { bits, formats }, context) => {
+export const allocate: StepRunner<'allocate'> = async (state, { bits, formats, limits = {} }, context) => {
   const { options } = context;
   const { onLine, storage = ownStorage(linearSites(state.graph)) } = options;
   const candidates = formats.map((name) => parseFormat(name));
   const sites = [...new Map(linearSites(state.graph).map((site) => [site.id, site])).values()]
     .filter((site) => context.formatOf(state, site) !== undefined && candidates.some((format) => format.refuses(site.rows, site.cols) === undefined));
   const losses = await formatLosses(state, sites, candidates, context);
+  const uses = await layerUses(state, candidates, limits, context);
   const layers: LayerOptions[] = [];
   for (const site of sites) {
     const own: FormatOption[] = [];
     for (const format of candidates) {
-      if (format.refuses(site.rows, site.cols) === undefined) own.push({ format: format.name, bits: await storage.bitsOf(site, format), loss: losses.values.get(key(site.id, format))! });
+      if (format.refuses(site.rows, site.cols) === undefined) own.push({ format: format.name, bits: await storage.bitsOf(site, format), loss: losses.values.get(key(site.id, format))!, ...await uses.of(site, format) });
     }
     layers.push({ id: site.id, weights: site.rows * site.cols, options: own });
   }
-  const budget: AllocationBudget = { bitsPerWeight: bits, weights: storage.weights, rest: await storage.rest(state.graph, new Set(sites.map(({ id }) => id))) };
+  const budget: AllocationBudget = { ...limits, bitsPerWeight: bits, weights: storage.weights, rest: await storage.rest(state.graph, new Set(sites.map(({ id }) => id))) };
   const uniform = candidates.flatMap((format) => {
     const same = uniformChoice(layers, format.name);
     return same === undefined ? [] : [{ format: format.name, choice: same, ...pointOf(layers, same, budget) }];
@@ -52,7 +54,7 @@ export const allocate: StepRunner<'allocate'> = async (state, { bits, formats },
   try {
     choice = await chooseFormats(layers, budget);
     if (losses.distance !== undefined) {
-      const rivals = uniform.filter(({ bitsPerWeight }) => bitsPerWeight <= bits);
+      const rivals = uniform.filter((one) => isWithin(layers, one.choice, budget));
       for (const one of [choice, ...rivals.map((rival) => rival.choice)]) together.set(one.join(), await losses.together(one, layers));
       for (const rival of rivals) if (together.get(rival.choice.join())! < together.get(choice.join())!) ({ choice } = rival);
     }
@@ -60,13 +62,17 @@ export const allocate: StepRunner<'allocate'> = async (state, { bits, formats },
     await losses.close();
   }
   const reached = pointOf(layers, choice, budget);
+  const limited = limitNames.filter((name) => limits[name] !== undefined).map((name) => ({
+    name, counted: uses.counted[name], budget: limits[name]!, reached: reached[name]!, float: uses.float()[name]!, front: frontOfUse(layers, name),
+  }));
   const allocation: Allocation = {
     budget: bits, bitsPerWeight: reached.bitsPerWeight, counted: storage.counted, measure: `${measures[losses.distance ?? 'weights']}${losses.extrapolates ? ' (measured in one format per layer, in others as the error of the weights)' : ''}`, loss: reached.loss,
     ...measuredOf(together, choice), front: frontOf(layers, budget),
+    ...(limited.length === 0 ? {} : { limits: limited }),
     uniform: uniform.map(({ choice: same, ...point }) => ({ ...point, ...measuredOf(together, same) })),
     layers: layers.map(({ id, weights, options: own }, i) => ({ id, weights, ...own[choice[i]] })),
   };
-  const note = `formats for ${bits} bits per weight chosen by ${losses.distance === undefined ? 'the error of the weights alone, because no data were given' : allocation.measure}: ${reached.bitsPerWeight.toFixed(3)} bits, ${spelled(allocation)}`;
+  const note = `formats for ${budgetText(bits, limits)} chosen by ${losses.distance === undefined ? 'the error of the weights alone, because no data were given' : allocation.measure}: ${reached.bitsPerWeight.toFixed(3)} bits, ${limited.map((one) => `${one.reached.toPrecision(3)} of ${one.budget} ${limitUnits[one.name]} (float: ${one.float.toPrecision(3)}), `).join('')}${spelled(allocation)}`;
   onLine?.(losses.measured === 0 ? `${note}; every figure was measured before` : note);
   const chosen = new Map(allocation.layers.map(({ id, format }) => [id, parseFormat(format)]));
   return { ...state, formats: new Map([...state.formats, ...chosen]), allocation, notes: [...state.notes, note] };
@@ -167,6 +173,10 @@ const ownStorage = (sites: readonly Linear[]): StorageCost => ({
   bitsOf: async ({ rows, cols }, format) => rows * cols * format.bitsPerWeight(rows, cols),
   rest: async () => 0,
 });
+
+/** `4.25 bits per weight, 2.5 ms`: a float file's bits hold nothing back. */
+const budgetText = (bits: number, limits: LayerLimits): string =>
+  [...(bits >= 32 ? [] : [`${bits} bits per weight`]), ...limitNames.flatMap((name) => (limits[name] === undefined ? [] : [`${limits[name]} ${limitUnits[name]}`]))].join(', ');
 
 /** `int8/channel in 2 layers, int4/g32 in 20`. */
 function spelled({ layers }: Allocation): string {
