@@ -27,7 +27,7 @@ export const untouched = (graph: Graph): RecipeState => ({
 
 export async function applyRecipe(recipe: Recipe, float: Graph, options: ApplyOptions): Promise<Applied> {
   const context: StepContext = {
-    recipe, options,
+    recipe, options, float,
     batches(state, step) {
       const found = state.batches ?? options.batches;
       if (found === undefined) throw errors.needsData({ recipe: recipe.name, step });

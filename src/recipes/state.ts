@@ -66,6 +66,8 @@ export interface LayerTimes {
 export interface Measurements {
   read(name: string): Promise<Readonly<Record<string, number>> | undefined>;
   write(name: string, values: Readonly<Record<string, number>>): Promise<void>;
+  /** Larger things, as bytes: moments of inputs, layers that were rounded. Absent where they are not kept. */
+  readonly large?: { read(name: string): Promise<Uint8Array | undefined>; write(name: string, bytes: Uint8Array): Promise<void> };
 }
 
 /** Every step takes a state and returns the next; none changes what it was given. */
@@ -95,6 +97,8 @@ export interface RecipeState {
 
 export interface StepContext {
   readonly recipe: Recipe;
+  /** The graph before any step. */
+  readonly float: Graph;
   readonly options: ApplyOptions;
   /** Sample inputs, made or given. Throws, naming the step, where there are none. */
   batches(state: RecipeState, step: string): () => Batches;

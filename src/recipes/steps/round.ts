@@ -4,7 +4,7 @@ import type { NumberFormat, Quantized } from '../../formats/format.ts';
 import { isRotated } from '../../formats/rotated.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { linearSites, type Linear } from '../../graph/linear.ts';
-import { momentKey, observable, observeMoments, type Moments } from '../../observe/moments.ts';
+import { momentKey, observable, type Moments } from '../../observe/moments.ts';
 import { awq } from '../../round/awq.ts';
 import { encodeMatrix } from '../../round/encode-matrix.ts';
 import { factorHessian, gptq, type HessianFactor } from '../../round/gptq.ts';
@@ -14,6 +14,7 @@ import { quantizedLazily, quantizedWhole, sumOfSquares, type QuantizedMatrix } f
 import type { Matrix } from '../../round/rounder.ts';
 import { exclusiveReaders } from '../../transform/fold-scale.ts';
 import { foldFactors } from '../../transform/smoothquant.ts';
+import { keptLayers, keptMoments, type KeptLayers } from '../kept.ts';
 import type { Rounder } from '../recipe.ts';
 import type { StepRunner } from '../state.ts';
 
@@ -55,27 +56,48 @@ export const round: StepRunner<'round'> = async (state, { rounder }, context) =>
   for (const { site, format } of plain) finish(site, quantizedLazily(site, format, { name: site.id, search: 'mse' }));
   const factors = new Map<string, Float32Array>();
   for (const pass of passes(work.filter((item) => !plain.includes(item)), need, options.momentBytes ?? defaultMomentBytes)) {
-    const moments = await observeMoments(graph, options.engine, batches(), pass.map(({ site }) => site), { hessian: need === 'hessian' });
+    const sites = pass.map(({ site }) => site);
+    const layers = keptLayers(state, context, rounder, sites);
+    const kept = new Map<string, NonNullable<Awaited<ReturnType<typeof layers.read>>>>();
+    for (const { site, format } of pass) {
+      const layer = await layers.read(site, format);
+      if (layer !== undefined) kept.set(site.id, layer);
+    }
+    // Sites that are observed together stay so, whatever is known of some: what one session sees, another may see in other last bits.
+    const moments = kept.size === pass.length ? undefined : await keptMoments(state, context, 'round', sites, { hessian: need === 'hessian' }, batches());
     const factored = new Map<string, HessianFactor>();
     for (const [key, group] of groupBy(pass, ({ site }) => momentKey(site))) {
-      const seen = moments.get(key)!;
-      for (const { site } of group) importance.set(site.id, seen.meanSquare);
-      if (rounder === 'awq' && (await findScales(graph, group, seen, factors))) continue;
+      if (rounder === 'awq' && moments !== undefined && (await findScales(graph, group, moments.get(key)!, layers, factors))) {
+        for (const { site } of group) importance.set(site.id, moments.get(key)!.meanSquare);
+        continue;
+      }
       for (const { site, format } of group) {
+        const known = kept.get(site.id);
+        if (known !== undefined) {
+          importance.set(site.id, known.meanSquare);
+          finish(site, known.matrix);
+          continue;
+        }
+        const seen = moments!.get(key)!;
+        importance.set(site.id, seen.meanSquare);
         const matrix = await matrixOf(site);
+        const made = async (codes: QuantizedMatrix): Promise<void> => {
+          await layers.write(site, format, codes, seen.meanSquare);
+          finish(site, codes);
+        };
         if (rounder === 'gptq' && !isBlockFormat(format) && !isRotated(format)) {
           let factor = factored.get(key);
           if (factor === undefined) factored.set(key, factor = factorHessian(seen.hessian!, site.cols));
-          finish(site, wholly(format, matrix, () => gptq(matrix, format, seen, { factor, search: 'mse' })));
+          await made(wholly(format, matrix, () => gptq(matrix, format, seen, { factor, search: 'mse' })));
         } else if (rounder === 'gptq' || rounder === 'ldlq') {
           // Codes that stand for many weights at once take the same feedback from block to block.
           const turned = `${key} ${isRotated(format)}`;
           const factor = factored.get(turned) ?? factorForLdlq(seen.hessian!, site.cols, format);
           factored.set(turned, factor);
-          finish(site, wholly(format, matrix, () => ldlq(matrix, format, seen, { factor })));
+          await made(wholly(format, matrix, () => ldlq(matrix, format, seen, { factor })));
         } else {
           const encode = rounder === 'importance' ? { importance: seen.meanSquare } : {};
-          finish(site, wholly(format, matrix, () => encodeMatrix(format, matrix.values, matrix.rows, matrix.cols, { name: site.id, search: 'mse', ...encode })));
+          await made(wholly(format, matrix, () => encodeMatrix(format, matrix.values, matrix.rows, matrix.cols, { name: site.id, search: 'mse', ...encode })));
         }
       }
     }
@@ -92,7 +114,7 @@ export const round: StepRunner<'round'> = async (state, { rounder }, context) =>
 
 /** AWQ's scales for the sites that share an input; false where they cannot be folded into what makes the input. */
 async function findScales(
-  graph: Graph, group: readonly { site: Linear; format: NumberFormat }[], seen: Moments, factors: Map<string, Float32Array>,
+  graph: Graph, group: readonly { site: Linear; format: NumberFormat }[], seen: Moments, layers: KeptLayers, factors: Map<string, Float32Array>,
 ): Promise<boolean> {
   const [{ site: first, format }] = group;
   const readers = exclusiveReaders(graph, first.input);
@@ -100,8 +122,7 @@ async function findScales(
   if (!alike || readers === undefined || readers.length !== group.length) return false;
   const ones = new Map([[first.input, new Float32Array(first.cols).fill(1)]]);
   if ((await foldFactors(graph, ones)).skipped.length > 0) return false;
-  const matrices = await Promise.all(group.map(({ site }) => matrixOf(site)));
-  factors.set(first.input, awq(matrices, format, seen, { search: 'mse' }).channelScales);
+  factors.set(first.input, await layers.vector(first.input, group.map((item) => item.format), async () => awq(await Promise.all(group.map(({ site }) => matrixOf(site))), format, seen, { search: 'mse' }).channelScales));
   return true;
 }
 

@@ -1,0 +1,100 @@
+/**
+ * What steps keep for later runs: moments of inputs, layers that were rounded, ranges. A name holds all that the kept thing
+ * depends on beside the model and its data: the network that was looked at, the sites together, formats. What is read back
+ * equals what would be measured again, bit for bit.
+ */
+import { packArrays, unpackArrays, type PackedArray } from '../files/arrays.ts';
+import type { NumberFormat } from '../formats/format.ts';
+import { linearSites, type Linear } from '../graph/linear.ts';
+import { momentKey, observeMoments, type MomentOptions, type Moments } from '../observe/moments.ts';
+import type { ObservedRange } from '../observe/ranges.ts';
+import { packQuantized, unpackQuantized } from '../round/quantized-arrays.ts';
+import type { QuantizedMatrix } from '../round/quantized-matrix.ts';
+import type { Step } from './recipe.ts';
+import type { RecipeState, StepContext } from './state.ts';
+
+/** Moments beyond this are not kept: they are read slower than they are worth. */
+const mostMomentBytes = 2 ** 28;
+
+/** Steps after which the network computes what it did, in float, on the same samples. */
+const leaveNetwork: ReadonlySet<Step['step']> = new Set(['allocate', 'allocate-palette', 'allocate-by-trace', 'allocate-decoupled', 'observe-ranges', 'reconstruct', 'protect', 'integer-only', 'search-splits', 'before-gelu']);
+/** Steps that change it alike whatever the formats are. */
+const ignoreFormats: ReadonlySet<Step['step']> = new Set(['fold-batchnorm', 'equalize', 'smooth', 'rotate', 'choose-samples', 'distil']);
+
+/** The network that a step of the recipe looks at. */
+export function networkName(state: RecipeState, { recipe, options, float, ...context }: StepContext, before: Step['step']): string {
+  if (state.graph === float && state.batches === undefined) return 'as it was read';
+  const steps = recipe.steps.slice(0, recipe.steps.findIndex(({ step }) => step === before))
+    .filter((one) => !leaveNetwork.has(one.step) && !(one.step === 'round' && one.rounder !== 'awq'));
+  const formats = steps.every(({ step }) => ignoreFormats.has(step)) ? [] : [...linearSites(float).map((site) => [site.id, options.formatOf(site)?.name, context.activationOf(state, site)?.name]), ...[...state.formats].map(([id, { name }]) => [id, name])];
+  return JSON.stringify([steps, formats, options.seed ?? 0, options.threads ?? 1]);
+}
+
+const vectors = ['mean', 'meanAbsolute', 'meanSquare', 'maxAbsolute', 'hessian'] as const;
+
+/** Moments of the inputs of sites: those of an earlier run, where it kept them. */
+export async function keptMoments(state: RecipeState, context: StepContext, step: Step['step'], sites: readonly Linear[], { hessian = true }: MomentOptions, batches: Parameters<typeof observeMoments>[2]): Promise<ReadonlyMap<string, Moments>> {
+  const { engine, measurements } = context.options;
+  const keys = [...new Map(sites.map((site) => [momentKey(site), site]))];
+  const bytes = keys.reduce((sum, [, { cols, groups }]) => sum + 8 * groups * cols + (hessian ? 8 * cols ** 2 : 0), 0);
+  const large = bytes > mostMomentBytes ? undefined : measurements?.large;
+  const name = JSON.stringify(['moments', hessian, networkName(state, context, step), keys.map(([key]) => key)]);
+  const known = await large?.read(name);
+  if (known !== undefined) return readMoments(known, keys.map(([key]) => key));
+  const seen = await observeMoments(state.graph, engine, batches, sites, { hessian });
+  await large?.write(name, await packArrays({
+    arrays: new Map(keys.flatMap(([key], i) => vectors.flatMap((vector) => { const values = seen.get(key)![vector]; return values === undefined ? [] : [[`${i} ${vector}`, values] as const]; }))),
+    words: new Map(keys.map(([key], i) => [`${i}`, String(seen.get(key)!.count)])),
+  }));
+  return seen;
+}
+
+async function readMoments(bytes: Uint8Array, keys: readonly string[]): Promise<Map<string, Moments>> {
+  const { arrays, words } = await unpackArrays(bytes);
+  return new Map(keys.map((key, i) => [key, { count: Number(words.get(`${i}`)), ...Object.fromEntries(vectors.flatMap((vector) => (arrays.has(`${i} ${vector}`) ? [[vector, arrays.get(`${i} ${vector}`)]] : []))) } as unknown as Moments]));
+}
+
+/** Ranges of values by name: those of an earlier run, where it kept them. */
+export async function keptRanges(state: RecipeState, context: StepContext, how: string, values: readonly string[], observe: () => Promise<ReadonlyMap<string, ObservedRange>>): Promise<ReadonlyMap<string, ObservedRange>> {
+  const { measurements } = context.options;
+  const name = JSON.stringify(['ranges', how, networkName(state, context, 'observe-ranges'), values]);
+  const known = await measurements?.read(name);
+  const parts = ['low', 'high', 'min', 'max', 'count'] as const;
+  if (known !== undefined) return new Map(values.map((value) => [value, Object.fromEntries(parts.map((part) => [part, known[`${value} ${part}`]])) as unknown as ObservedRange]));
+  const found = await observe();
+  await measurements?.write(name, Object.fromEntries([...found].flatMap(([value, range]) => parts.map((part) => [`${value} ${part}`, range[part]]))));
+  return found;
+}
+
+/** Layers that rounders made of the moments of sites which were observed together. */
+export interface KeptLayers {
+  read(site: Linear, format: NumberFormat): Promise<{ readonly matrix: QuantizedMatrix; readonly meanSquare: Float32Array } | undefined>;
+  write(site: Linear, format: NumberFormat, matrix: QuantizedMatrix, meanSquare: Float32Array): Promise<void>;
+  /** Vectors that were found for an input. */
+  vector(input: string, formats: readonly NumberFormat[], find: () => Promise<Float32Array>): Promise<Float32Array>;
+}
+
+export function keptLayers(state: RecipeState, context: StepContext, rounder: string, together: readonly Linear[]): KeptLayers {
+  const large = context.options.measurements?.large;
+  const common = [rounder, networkName(state, context, 'round'), [...new Set(together.map(momentKey))]];
+  const nameOf = ({ id, rows, cols }: Linear, format: NumberFormat): string => JSON.stringify(['layer', ...common, id, rows, cols, format.name]);
+  return {
+    async read(site, format) {
+      const bytes = await large?.read(nameOf(site, format));
+      if (bytes === undefined) return undefined;
+      const { matrix, beside } = await unpackQuantized(format, bytes);
+      return { matrix, meanSquare: beside.meanSquare as Float32Array };
+    },
+    async write(site, format, matrix, meanSquare) {
+      if (large !== undefined) await large.write(nameOf(site, format), await packQuantized(matrix, { meanSquare }));
+    },
+    async vector(input, formats, find) {
+      const name = JSON.stringify(['vector', ...common, input, formats.map((format) => format.name)]);
+      const known = await large?.read(name);
+      if (known !== undefined) return (await unpackArrays(known)).arrays.get('values') as Float32Array;
+      const values = await find();
+      await large?.write(name, await packArrays({ arrays: new Map<string, PackedArray>([['values', values]]), words: new Map() }));
+      return values;
+    },
+  };
+}
