@@ -17,6 +17,11 @@ export interface Paper {
   readonly runBy?: { readonly command: string; readonly option: string };
 }
 
+/** When a paper appeared: the day of its first version, or the month of its number at arXiv; empty where neither is known. */
+export function publishedOf({ published, arxiv }: Pick<Paper, 'published' | 'arxiv'>): string {
+  return published ?? (arxiv === null ? '' : `20${arxiv.slice(0, 2)}-${arxiv.slice(2, 4)}`);
+}
+
 export const papers: readonly Paper[] = [
   { name: 'gqir', area: 'vision', arxiv: '2602.20417', published: '2026-02-23',
     title: 'gQIR: Generative Quanta Image Reconstruction',

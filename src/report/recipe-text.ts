@@ -12,6 +12,9 @@ export interface RecipeEntry {
   readonly published?: string | null;
   readonly reproduced: boolean;
   readonly runBy?: { readonly command: string; readonly option: string };
+  readonly claim?: string;
+  /** Why nothing is measured. */
+  readonly reason?: string;
 }
 
 /** `smooth (alpha 0.5)` */
@@ -27,16 +30,17 @@ export function pointText(point: string): string {
 }
 
 export function recipeText(entry: RecipeEntry, recipe: Recipe | undefined, results: readonly (ReproductionReport & { readonly environment?: { readonly cpu: string; readonly node: string } })[], width?: number): string {
-  const { name, area, summary, title, arxiv, published, reproduced, runBy } = entry;
+  const { name, area, summary, title, arxiv, published, reproduced, runBy, claim, reason } = entry;
   const run = `fewbit reproduce ${name}`;
   return [
     `${name}  ${area}${published ? `, ${published.slice(0, 4)}` : ''}${arxiv ? `, arXiv:${arxiv}` : ''}`, ...(title === undefined ? [] : [title]), '', summary, '',
-    ...(recipe === undefined ? [`runs on your model: ${runBy === undefined ? 'not yet' : `fewbit ${runBy.command} MODEL ${runBy.option}`}`] : [
+    ...(recipe === undefined ? [`runs on your model: ${runBy === undefined ? 'no' : `fewbit ${runBy.command} MODEL ${runBy.option}`}`] : [
       `runs on your model: fewbit quantize MODEL --recipe ${name}${recipe.needs.includes('sample inputs') ? ' --data FOLDER' : ''}`,
       ...(recipe.formats.length === 0 ? [] : [`made for ${recipe.formats.map(pointText).join(', ')}; by itself ${recipe.formats.length > 1 ? 'the first, others as ' : 'that, others as '}--recipe ${name}:WEIGHTS:INPUTS`]),
       ...(recipe.steps.length === 0 ? [] : [`steps    ${recipe.steps.map(stepText).join(' → ')}`]),
       ...(recipe.needs.length === 0 ? [] : [`needs    ${recipe.needs.join(', ')}`]), `written  as ${recipe.exports.join(', ')}`,
     ]),
+    ...(reason === undefined ? [] : ['', `claims          ${claim}`, `not measured    ${reason}`]),
     ...results.flatMap((result) => [
       '', `What we measured (${result.full ? 'the full protocol' : 'the reduced protocol'}${result.environment === undefined ? '' : `, ${result.environment.cpu}, Node ${result.environment.node}`}); claims are the paper's:`, '',
       reproductionText(result, width),

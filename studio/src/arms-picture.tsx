@@ -15,12 +15,15 @@ export function ArmsPicture({ arms, recipe }: { readonly arms: readonly Arm[]; r
       // Figures that are no numbers lie in the files as words.
       return found === undefined || !Number.isFinite(found.mean) ? [] : [{ name, mean: found.mean, low: found.mean - found.spread, high: found.mean + found.spread }];
     });
+    const [least, most] = [Math.min(...points.map(({ mean }) => mean)), Math.max(...points.map(({ mean }) => mean))];
+    // Where one arm is far from the others, these would be one dot.
+    const wide = least > 0 && most > 30 * least;
     const longest = Math.max(1, ...points.map(({ name }) => name.length));
     return Plot.plot({
       width, height: 46 + points.length * 17, marginLeft: Math.min(width * 0.5, 14 + longest * 6.3), marginRight: 16, style: { background: 'transparent', fontSize: '11px' },
-      x: { label: metric, grid: true, ticks: 5 }, y: { domain: points.map(({ name }) => name), label: null, tickFormat: (name: string) => (name.length * 6.3 > width * 0.5 ? `${name.slice(0, Math.floor(width * 0.08))}…` : name) },
+      x: { label: metric, grid: true, ticks: 5, ...(wide ? { type: 'log' as const } : {}) }, y: { domain: points.map(({ name }) => name), label: null, tickFormat: (name: string) => (name.length * 6.3 > width * 0.5 ? `${name.slice(0, Math.floor(width * 0.08))}…` : name) },
       marks: [
-        Plot.ruleY(points, { y: 'name', x1: 'low', x2: 'high', stroke: 'var(--bar)', strokeWidth: 4 }),
+        Plot.ruleY(wide ? points.map((point) => ({ ...point, low: Math.max(point.low, least / 2) })) : points, { y: 'name', x1: 'low', x2: 'high', stroke: 'var(--bar)', strokeWidth: 4 }),
         Plot.dot(points, { x: 'mean', y: 'name', fill: 'var(--accent)', r: 3.5, title: ({ name, mean }: (typeof points)[number]) => `${name}: ${mean}` }),
       ],
     });
