@@ -31,6 +31,7 @@ const kernels = {
   scales: { what: 'scale searches of integer formats' },
   ssm: { what: 'steps of state-space models', options: ['--importMemory'] },
   trellis: { what: 'search of trellis codes' },
+  vidkv: { what: 'attention over keys and values in one to two bits', options: ['--importMemory'] },
 };
 
 const here = fileURLToPath(new URL('.', import.meta.url));
