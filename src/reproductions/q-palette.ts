@@ -5,22 +5,16 @@ import { fusedCandidates, separateCandidates, type Latency } from '../allocate/f
 import { gaussianError } from '../allocate/gaussian-error.ts';
 import { ortNode } from '../engine/ort-node.ts';
 import type { Feeds } from '../engine/session.ts';
-import { exportWeightOnly } from '../export/onnx-weight-only.ts';
-import type { Quantized } from '../formats/format.ts';
 import { parseFormat } from '../formats/registry.ts';
 import type { Graph } from '../graph/graph.ts';
-import { linearSites, type Linear } from '../graph/linear.ts';
 import { spearman } from '../numeric/statistics.ts';
 import { randomInteger } from '../numeric/random.ts';
-import { momentKey, observeMoments, type Moments } from '../observe/moments.ts';
+import { observeMoments, type Moments } from '../observe/moments.ts';
 import { codeLoss, noiseSensitivities, type NoiseSensitivity } from '../observe/noise-sensitivity.ts';
 import { weightTrials, type WeightTrials } from '../observe/weight-trials.ts';
 import { palette, qPalette } from '../recipes/q-palette.ts';
-import { encodeMatrix } from '../round/encode-matrix.ts';
-import { ldlq } from '../round/ldlq.ts';
-import { quantizedWhole, type QuantizedMatrix } from '../round/quantized-matrix.ts';
-import { foldFactors } from '../transform/smoothquant.ts';
-import { distances, logitsOf, openLlama, type JudgedWindow, type LlamaHost } from './data/llama.ts';
+import { openLlama, type JudgedWindow, type LlamaHost } from './data/llama.ts';
+import { adder, judgeOf, plantedTwin, threeBitArms, threeBitChecks, twinArm, twinChecks, widthArm, type Judge, type LanguageArm } from './palette-codes.ts';
 import { check, measured, notInPage, type Arm, type Check, type Outcome, type Reproduction, type ReproductionContext } from './reproduction.ts';
 import { distortionArm, distortionChecks, distortionsOf, kernelTime, searchChecks, searchTime } from './trellis-distortion.ts';
 
@@ -96,38 +90,11 @@ async function threeBitsAlone(host: LlamaHost, sizes: Sizes, seed: number, threa
   return { arms: arms.map(widthArm), checks: threeBitChecks(arms), notes: [`second moments from ${sizes['calibration windows']} windows of training text, seed ${seed}`] };
 }
 
-const widthArm = ({ name, bits, kl, nll }: LanguageArm): Arm => ({ name, metrics: { 'bits per weight': measured([bits]), KL: measured(kl), 'nats per token': measured(nll) } });
-const twinArm = ({ name, kl }: LanguageArm): Arm => ({ name, metrics: { KL: measured(kl) } });
-
-/** A network that arms are made of. */
-interface Judge {
-  readonly graph: Graph;
-  readonly sites: readonly Linear[];
-  readonly judged: readonly JudgedWindow[];
-  readonly float: readonly Float32Array[];
-  readonly threads: number;
-  /** Codes of a site in a format, made once. */
-  codes(site: Linear, format: string): Promise<Quantized>;
-}
-
 /** With what is known of its layers. */
 interface Study extends Judge {
   readonly sensitivities: readonly NoiseSensitivity[];
   readonly trials: WeightTrials;
   readonly moments: ReadonlyMap<string, Moments>;
-}
-
-async function judgeOf(graph: Graph, judged: readonly JudgedWindow[], threads: number): Promise<Judge> {
-  const made = new Map<string, Quantized>();
-  return {
-    graph, judged, threads, sites: linearSites(graph).filter(({ id }) => id.includes('.layers.')), float: await logitsOf(graph, judged, threads),
-    async codes(site, format) {
-      const key = `${site.id} ${format}`;
-      const found = made.get(key) ?? encodeMatrix(parseFormat(format), await site.weightMatrix(), site.rows, site.cols);
-      made.set(key, found);
-      return found;
-    },
-  };
 }
 
 async function studyOf(graph: Graph, calibration: readonly Feeds[], judged: readonly JudgedWindow[], seed: number, threads: number, say: (line: string) => void): Promise<Study> {
@@ -140,25 +107,6 @@ async function studyOf(graph: Graph, calibration: readonly Feeds[], judged: read
   return { ...judge, sensitivities, trials, moments: await observeMoments(graph, ortNode, calibration, sites) };
 }
 
-interface LanguageArm { readonly name: string; readonly bits: number; readonly kl: readonly number[]; readonly nll: readonly number[] }
-
-/** The written file of a choice of formats, run. */
-async function armOf(study: Judge, name: string, formatOf: (site: Linear, index: number) => string, moments?: Study['moments']): Promise<LanguageArm> {
-  const weights = new Map<string, QuantizedMatrix>();
-  let [bits, count] = [0, 0];
-  for (const [i, site] of study.sites.entries()) {
-    const format = parseFormat(formatOf(site, i));
-    const codes = moments === undefined
-      ? await study.codes(site, format.name)
-      : ldlq({ values: await site.weightMatrix(), rows: site.rows, cols: site.cols, name: site.id }, format, moments.get(momentKey(site)));
-    weights.set(site.id, quantizedWhole(format, codes));
-    bits += format.bitsPerWeight(site.rows, site.cols) * site.rows * site.cols;
-    count += site.rows * site.cols;
-  }
-  const { graph } = await exportWeightOnly(study.graph, weights, { accuracyLevel: 0 });
-  return { name, bits: bits / count, ...distances(study.float, await logitsOf(graph, study.judged, study.threads), study.judged) };
-}
-
 /** `paper`: sensitivity to noise times the error, without what shrinking costs. */
 const layersOf = ({ sites, sensitivities }: Pick<Study, 'sites' | 'sensitivities'>, formats: readonly string[], paper = false): LayerOptions[] => sites.map((site, i) => ({
   id: site.id, weights: site.rows * site.cols,
@@ -167,25 +115,6 @@ const layersOf = ({ sites, sensitivities }: Pick<Study, 'sites' | 'sensitivities
     return { format: name, bits: format.bitsPerWeight(site.rows, site.cols) * site.rows * site.cols, loss: paper ? sensitivities[i].slope * gaussianError(format) : codeLoss(sensitivities[i], gaussianError(format)) };
   }),
 }));
-
-/** Adds arms to a list as they are judged. */
-const adder = (judge: Judge, arms: LanguageArm[], say: (line: string) => void) => async (name: string, formatOf: Parameters<typeof armOf>[2], moments?: Study['moments']): Promise<void> => {
-  const arm = await armOf(judge, name, formatOf, moments);
-  arms.push(arm);
-  say(`${name}: ${arm.bits.toFixed(3)} bits, KL ${measured(arm.kl).mean.toFixed(5)}`);
-};
-
-async function threeBitArms(judge: Judge, moments: Study['moments'], say: (line: string) => void): Promise<LanguageArm[]> {
-  const arms: LanguageArm[] = [];
-  const add = adder(judge, arms, say);
-  await add('3 bits to nearest, no rotation', () => 'int3/channel');
-  await add('3 bits scalar, rotated', () => 'lloydmax3/channel+had');
-  await add('3 bits vector, rotated', () => 'vq3+had');
-  await add('3 bits trellis, no rotation', () => 'tcq3');
-  await add('3 bits trellis, rotated', () => 'tcq3+had');
-  await add('3 bits trellis, rotated, error feedback', () => 'tcq3+had', moments);
-  return arms;
-}
 
 async function mixedArms(study: Study, say: (line: string) => void): Promise<LanguageArm[]> {
   const arms: LanguageArm[] = [];
@@ -225,24 +154,6 @@ async function randomAssignments(study: Study, count: number, seed: number): Pro
   return found;
 }
 
-/** The same float function with a few columns of each input's readers eight times as large, undone in the norm before. */
-async function plantedTwin(graph: Graph, judged: readonly JudgedWindow[], seed: number, threads: number, say: (line: string) => void): Promise<LanguageArm[]> {
-  const factors = new Map<string, Float32Array>();
-  for (const site of linearSites(graph)) {
-    if (!site.id.includes('.layers.') || factors.has(site.input)) continue;
-    const planted = new Float32Array(site.cols).fill(1);
-    for (let k = 0; k < 4; k++) planted[randomInteger(seed, 3 + factors.size, k, site.cols)] = 8;
-    factors.set(site.input, planted);
-  }
-  const { graph: twin, factors: done } = await foldFactors(graph, factors);
-  say(`planted outlier twin: columns of ${done.size} inputs`);
-  const judge = await judgeOf(twin, judged, threads);
-  return [
-    await armOf(judge, 'planted outliers: 3 bits trellis, no rotation', () => 'tcq3'),
-    await armOf(judge, 'planted outliers: 3 bits trellis, rotated', () => 'tcq3+had'),
-  ];
-}
-
 /** The program over fused groups with the times of our own reader of packed codes, against the same program without fusion. */
 async function latencyProgram(study: Study): Promise<{ readonly checks: Check[]; readonly note: string }> {
   const formats = drawn;
@@ -279,29 +190,6 @@ function fileNote({ sites }: Study): string {
   const codes = sites.reduce((sum, { rows, cols }) => sum + parseFormat('tcq3.25+had').bitsPerWeight(rows, cols) * rows * cols, 0);
   return `${weights} weights in tcq3.25+had take ${(codes / 8 / 1024).toFixed(0)} KiB in the ONNX file, and small tables once; the runtime unpacks them to ${(weights * 4 / 1024).toFixed(0)} KiB of float when it loads the file`;
 }
-
-/** Why rotation gains little where whole columns stand out. */
-const spread = 'columns eight times as large raise the scale of every row that holds them, rotated or not, and so double the error; rotation spreads them but takes none of their energy away, and trellises without it clip little at this size';
-
-/** Paired over windows: mean difference and its standard error. */
-const ordered = (arms: readonly LanguageArm[]) => (better: string, worse: string, finding?: string): Check => {
-  const [first, second] = [better, worse].map((name) => arms.find((arm) => arm.name === name)!);
-  const differences = measured(second.kl.map((kl, w) => kl - first.kl[w]));
-  const error = differences.spread / Math.sqrt(differences.runs);
-  return check(`${better}, then ${worse}`, 'a lower KL, the paired difference above two standard errors', `${measured(first.kl).mean.toFixed(5)} against ${measured(second.kl).mean.toFixed(5)}, difference ${differences.mean.toFixed(5)} ± ${error.toFixed(5)}`, differences.mean > 2 * error, finding);
-};
-
-function threeBitChecks(arms: readonly LanguageArm[]): Check[] {
-  const order = ordered(arms);
-  return [
-    order('3 bits scalar, rotated', '3 bits to nearest, no rotation'),
-    order('3 bits vector, rotated', '3 bits scalar, rotated'),
-    order('3 bits trellis, rotated', '3 bits vector, rotated'),
-    order('3 bits trellis, rotated, error feedback', '3 bits trellis, rotated'),
-  ];
-}
-
-const twinChecks = (twin: readonly LanguageArm[]): Check[] => [ordered(twin)('planted outliers: 3 bits trellis, rotated', 'planted outliers: 3 bits trellis, no rotation', spread)];
 
 function mixedChecks(arms: readonly LanguageArm[], predictions: readonly Prediction[]): Check[] {
   const of = (name: string): LanguageArm => arms.find((arm) => arm.name === name)!;
