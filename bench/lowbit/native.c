@@ -19,6 +19,10 @@ static inline __m128i plus(__m128i to, __m128i codes, __m128i x) {
   return _mm_add_epi32(to, _mm_madd_epi16(codes, x));
 }
 
+static inline __m128i plus_words(__m128i to, __m128i codes, __m128i x) {
+  return _mm_add_epi16(to, _mm_mullo_epi16(codes, x));
+}
+
 static inline __m128 added(__m128 to, __m128i sum, const char *scales, const char *inputs) {
   __m128 value = _mm_mul_ps(_mm_cvtepi32_ps(sum), _mm_loadu_ps((const float *)scales));
   return _mm_add_ps(to, _mm_mul_ps(value, _mm_load1_ps((const float *)(inputs + 128))));
@@ -29,34 +33,32 @@ static inline __m128i gathered(__m128i ends, __m128i by16, __m128i by256) {
 }
 
 static inline __attribute__((always_inline)) void panels4(const char *w, const char *scales, int groups, const char *x, float *out, int panels, int narrow) {
-  const __m128i n0 = _mm_set1_epi16(0xf), n1 = _mm_set1_epi16(0xf0), n2 = _mm_set1_epi16(0xf00), zero = _mm_setzero_si128();
+  const __m128i n0 = _mm_set1_epi16(0xf), n1 = _mm_set1_epi16(0xf0), n2 = _mm_set1_epi16(0xf00), ones = _mm_set1_epi16(1), zero = _mm_setzero_si128();
   for (int p = 0; p < panels; p++) {
     const char *at = w + (size_t)p * groups * group_bytes, *s = scales + (size_t)p * groups * 32;
     __m128 left = _mm_setzero_ps(), right = left;
     for (const char *inputs = x, *end = x + (size_t)groups * input_bytes; inputs < end; inputs += input_bytes, s += 32) {
-      __m128i a = splat(inputs + 136);
-      if (narrow) a = _mm_slli_epi32(a, 8);
-      __m128i b = a, a1 = zero, b1 = zero, a2 = zero, b2 = zero;
+      __m128i a = splat(inputs + 136), b = a, a1 = zero, b1 = zero, a2 = zero, b2 = zero;
       const char *from = narrow ? inputs + 64 : inputs;
       for (const char *stop = at + group_bytes; at < stop; at += 32, from += 16) {
         const __m128i u = _mm_loadu_si128((const __m128i *)at), v = _mm_loadu_si128((const __m128i *)(at + 16));
         const __m128i x0 = splat(from), x1 = splat(from + 4), x2 = splat(from + 8), x3 = splat(from + 12);
-        a = plus(a, _mm_and_si128(u, n0), x0);
-        b = plus(b, _mm_and_si128(v, n0), x0);
         if (narrow) {
-          a = plus(plus(a, _mm_and_si128(u, n1), x1), _mm_and_si128(u, n2), x2);
-          b = plus(plus(b, _mm_and_si128(v, n1), x1), _mm_and_si128(v, n2), x2);
+          a = plus_words(plus_words(a, u, x0), _mm_srli_epi16(u, 4), x1);
+          b = plus_words(plus_words(b, v, x0), _mm_srli_epi16(v, 4), x1);
+          a = plus_words(plus_words(a, _mm_srli_epi16(u, 8), x2), _mm_srli_epi16(u, 12), x3);
+          b = plus_words(plus_words(b, _mm_srli_epi16(v, 8), x2), _mm_srli_epi16(v, 12), x3);
         } else {
+          a = plus(plus(a, _mm_and_si128(u, n0), x0), _mm_srli_epi16(u, 12), x3);
+          b = plus(plus(b, _mm_and_si128(v, n0), x0), _mm_srli_epi16(v, 12), x3);
           a1 = plus(a1, _mm_and_si128(u, n1), x1);
           b1 = plus(b1, _mm_and_si128(v, n1), x1);
           a2 = plus(a2, _mm_and_si128(u, n2), x2);
           b2 = plus(b2, _mm_and_si128(v, n2), x2);
         }
-        a = plus(a, _mm_srli_epi16(u, 12), x3);
-        b = plus(b, _mm_srli_epi16(v, 12), x3);
       }
-      a = narrow ? _mm_srai_epi32(a, 8) : gathered(a, a1, a2);
-      b = narrow ? _mm_srai_epi32(b, 8) : gathered(b, b1, b2);
+      a = narrow ? _mm_madd_epi16(a, ones) : gathered(a, a1, a2);
+      b = narrow ? _mm_madd_epi16(b, ones) : gathered(b, b1, b2);
       left = added(left, a, s, inputs);
       right = added(right, b, s + 16, inputs);
     }

@@ -29,12 +29,12 @@ export { productPacked } from './packed';
 export function product4(w: usize, scales: usize, mins: usize, groups: i32, x: usize, narrow: bool, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize): void {
   if (mins !== 0) {
     const done = tiles(4, w, scales, mins, groups, x, narrow, tokens, out, stride, first, last, scratch, true, false);
-    if (narrow) panels4(w, scales, mins, groups, x, out, stride, done, tokens, first, last, true, true);
-    else panels4(w, scales, mins, groups, x, out, stride, done, tokens, first, last, true, false);
+    if (narrow) panels4(w, scales, mins, groups, x, out, stride, done, tokens, first, last, scratch, true, true);
+    else panels4(w, scales, mins, groups, x, out, stride, done, tokens, first, last, scratch, true, false);
   } else {
     const done = tiles(4, w, scales, 0, groups, x, narrow, tokens, out, stride, first, last, scratch, false, false);
-    if (narrow) panels4(w, scales, 0, groups, x, out, stride, done, tokens, first, last, false, true);
-    else panels4(w, scales, 0, groups, x, out, stride, done, tokens, first, last, false, false);
+    if (narrow) panels4(w, scales, 0, groups, x, out, stride, done, tokens, first, last, scratch, false, true);
+    else panels4(w, scales, 0, groups, x, out, stride, done, tokens, first, last, scratch, false, false);
   }
 }
 

@@ -5,9 +5,11 @@ import { highest, whole } from './vector';
  * Bytes of a group of inputs:
  *   0     codes of 16 bits;
  *   64    what products with four bits multiply: where dot products of bytes can be had, the low and then the high bytes
- *         of the codes, eight columns at a time as `order` says; else narrow codes times 256, 16, 1, 256, … by pairs;
+ *         of the codes, eight columns at a time as `order` says; else narrow codes less 16 times those two columns before
+ *         among eight, for words that are not masked;
  *   128   the scale, and the sum of the codes as a float;
- *   136   −8 times that sum as an integer, and the sum of the first 16 codes as a float.
+ *   136   −8 times that sum as an integer, or where words are multiplied −8 times the sums over even and over odd columns
+ *         in 16 bits each; and the sum of the first 16 codes as a float.
  */
 // @ts-ignore: decorator
 @inline
@@ -37,7 +39,7 @@ export function roundInputs(x: usize, count: i32, to: usize, top: i32): void {
       if (i === 16) first = total;
       const codes = i16x8.narrow_i32x4_s(a, b);
       v128.store(to + i, codes);
-      if (!ASC_FEATURE_RELAXED_SIMD) v128.store(to + i, i16x8.mul(codes, i16x8(256, 256, 16, 16, 1, 1, 256, 256)), 64);
+      if (!ASC_FEATURE_RELAXED_SIMD) v128.store(to + i, i16x8.sub(codes, i16x8.shl(v128.shuffle<i16>(codes, i16x8.splat(0), 8, 8, 0, 1, 2, 3, 4, 5), 4)), 64);
     }
     if (ASC_FEATURE_RELAXED_SIMD) {
       for (let i: usize = 0; i < 32; i += 16) {
@@ -51,7 +53,8 @@ export function roundInputs(x: usize, count: i32, to: usize, top: i32): void {
     const sum = whole(total);
     store<f32>(to, scale, sides);
     store<f32>(to, <f32>sum, sides + 4);
-    store<i32>(to, -8 * sum, sides + 8);
+    const even = i32x4.extract_lane(total, 0) + i32x4.extract_lane(total, 2);
+    store<i32>(to, !ASC_FEATURE_RELAXED_SIMD && top === 127 ? (-8 * even & 0xffff) | (-8 * (sum - even) << 16) : -8 * sum, sides + 8);
     store<f32>(to, <f32>whole(first), sides + 12);
     x += 128;
     to += inputBytes;

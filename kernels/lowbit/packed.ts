@@ -7,7 +7,8 @@
  * the lowest bits up; three bits 32 bytes more with the third bit of all 32 columns; four bits as in four.ts.
  */
 import { inputBytes } from './inputs';
-import { blockGroups, fourTokens, fourTokensHalves, nowhere, oneToken } from './tile';
+import { blockGroups, fourTokens, fourTokensCentred, fourTokensHalves, nowhere, oneToken } from './tile';
+import { held } from './vector';
 
 /** Where scales and minima of a block are worked out, behind its codes. */
 const scalesAt: usize = 4096;
@@ -16,7 +17,7 @@ const minsAt: usize = 4608;
 // @ts-ignore: decorator
 @inline
 function unpack2(at: usize, to: usize, third: bool, less: v128): void {
-  const two = i16x8.splat(3), one = i16x8.splat(1);
+  const two = held(i16x8.splat(3), to), one = held(i16x8.splat(1), to);
   let hu = third ? v128.load(at, 64) : less, hv = third ? v128.load(at, 80) : less;
   const end = to + 512;
   for (; to < end; at += 32) {
@@ -53,7 +54,7 @@ function lookedWide(low: v128, high: v128, codes: v128): v128 {
 // @ts-ignore: decorator
 @inline
 function unpackWide(at: usize, to: usize, left: v128, right: v128): void {
-  const low = i16x8.splat(15);
+  const low = held(i16x8.splat(15), to);
   const end = at + 128;
   for (; at < end; at += 32) {
     let u = v128.load(at), v = v128.load(at, 16);
@@ -70,7 +71,7 @@ function unpackWide(at: usize, to: usize, left: v128, right: v128): void {
 // @ts-ignore: decorator
 @inline
 function unpackTable(at: usize, to: usize, table: v128): void {
-  const low = i16x8.splat(15);
+  const low = held(i16x8.splat(15), to);
   const end = at + 128;
   for (; at < end; at += 32) {
     let u = v128.load(at), v = v128.load(at, 16);
@@ -144,7 +145,8 @@ export function productPacked(bits: i32, less: i32, table: usize, wide: bool, fi
         }
         if (some === 1) oneToken(scratch, stop, s, m, inputs, left, right, minima, halves);
         else if (halves) fourTokensHalves(scratch, stop, s, m, inputs, row, left, outRow, right, rightRow, minima);
-        else fourTokens(scratch, stop, s, m, inputs, row, left, outRow, right, rightRow, minima);
+        else if (minima) fourTokens(scratch, stop, s, m, inputs, row, left, outRow, right, rightRow);
+        else fourTokensCentred(scratch, stop, s, inputs, row, left, outRow, right, rightRow);
         t += some;
       }
     }

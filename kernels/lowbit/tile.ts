@@ -4,6 +4,7 @@
  */
 import { inputBytes, sides } from './inputs';
 import { added, addedHalves } from './outputs';
+import { held } from './vector';
 
 /** Groups that are unpacked together, 512 bytes each. */
 export const blockGroups: i32 = 8;
@@ -14,7 +15,7 @@ export const nowhere: usize = 5120;
 // @ts-ignore: decorator
 @inline
 function unpack4(at: usize, to: usize, stop: usize, minima: bool): void {
-  const low = i16x8.splat(15);
+  const low = held(i16x8.splat(15), to);
   const less = i16x8.splat(minima ? 0 : 8);
   while (to < stop) {
     const u = v128.load(at), v = v128.load(at, 16);
@@ -35,7 +36,7 @@ function unpack4(at: usize, to: usize, stop: usize, minima: bool): void {
 // @ts-ignore: decorator
 @inline
 function unpack4Bytes(at: usize, to: usize, stop: usize): void {
-  const low = i8x16.splat(15);
+  const low = held(i8x16.splat(15), to);
   while (to < stop) {
     const u = v128.load(at), v = v128.load(at, 16);
     v128.store(to, v128.and(u, low));
@@ -141,14 +142,19 @@ function times4(codes: usize, stop: usize, s: usize, m: usize, inputs: usize, ro
 }
 
 /** The same for each case by itself: in one function with all of them the compiler keeps fewer sums in registers. */
-export function fourTokens(codes: usize, stop: usize, s: usize, m: usize, inputs: usize, row: usize, left: usize, outRow: usize, right: usize, rightRow: usize, minima: bool): void {
-  times4(codes, stop, s, m, inputs, row, left, outRow, right, rightRow, false, false, minima, false);
+export function fourTokens(codes: usize, stop: usize, s: usize, m: usize, inputs: usize, row: usize, left: usize, outRow: usize, right: usize, rightRow: usize): void {
+  times4(codes, stop, s, m, inputs, row, left, outRow, right, rightRow, false, false, true, false);
+}
+export function fourTokensCentred(codes: usize, stop: usize, s: usize, inputs: usize, row: usize, left: usize, outRow: usize, right: usize, rightRow: usize): void {
+  times4(codes, stop, s, 0, inputs, row, left, outRow, right, rightRow, false, false, false, false);
 }
 export function fourTokensHalves(codes: usize, stop: usize, s: usize, m: usize, inputs: usize, row: usize, left: usize, outRow: usize, right: usize, rightRow: usize, minima: bool): void {
   times4(codes, stop, s, m, inputs, row, left, outRow, right, rightRow, false, false, minima, true);
 }
 function fourTokensBytes(codes: usize, stop: usize, s: usize, m: usize, inputs: usize, row: usize, left: usize, outRow: usize, right: usize, rightRow: usize, minima: bool, narrow: bool): void {
-  times4(codes, stop, s, m, inputs, row, left, outRow, right, rightRow, true, narrow, minima, false);
+  if (minima) times4(codes, stop, s, m, inputs, row, left, outRow, right, rightRow, true, narrow, true, false);
+  else if (narrow) times4(codes, stop, s, 0, inputs, row, left, outRow, right, rightRow, true, true, false, false);
+  else times4(codes, stop, s, 0, inputs, row, left, outRow, right, rightRow, true, false, false, false);
 }
 
 /** One token times unpacked groups, added to its outputs. */
@@ -215,7 +221,8 @@ export function tiles(bits: i32, w: usize, scales: usize, mins: usize, groups: i
         }
         if (byBytes) fourTokensBytes(scratch, stop, s, m, inputs, row, left, outRow, right, rightRow, minima, narrow);
         else if (halves) fourTokensHalves(scratch, stop, s, m, inputs, row, left, outRow, right, rightRow, minima);
-        else fourTokens(scratch, stop, s, m, inputs, row, left, outRow, right, rightRow, minima);
+        else if (minima) fourTokens(scratch, stop, s, m, inputs, row, left, outRow, right, rightRow);
+        else fourTokensCentred(scratch, stop, s, inputs, row, left, outRow, right, rightRow);
       }
     }
   }

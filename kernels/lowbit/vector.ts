@@ -1,5 +1,13 @@
 /** Vectors of four: their sum, their largest, and their exponentials, the same in every kernel. */
 
+/** A constant that a loop needs in a register: engines make those they know anew at every use, in three instructions. */
+// @ts-ignore: decorator
+@inline
+export function held(constant: v128, scratch: usize): v128 {
+  v128.store(scratch, constant);
+  return v128.load(scratch);
+}
+
 /** Σ over lanes as (0 + 2) + (1 + 3). */
 // @ts-ignore: decorator
 @inline

@@ -36,8 +36,9 @@ export function plainLowBit(memory: WebAssembly.Memory): LowBitKernels {
   const sideAt = (address: number, side: number, row: number): number => floats()[address / 4 + side * panelRows + row];
 
   const kernels: LowBitKernels = {
+    /** Without what the kernels keep beside codes, scales and sums for their own instructions. */
     roundInputs(x, groups, { at, bits }) {
-      const [F, S, I] = [floats(), shorts(), new Int32Array(memory.buffer)];
+      const [F, S] = [floats(), shorts()];
       for (let g = 0; g < groups; g++) {
         let most = 0;
         for (let i = 0; i < groupSize; i++) most = Math.max(most, Math.abs(F[x / 4 + g * groupSize + i]));
@@ -49,12 +50,10 @@ export function plainLowBit(memory: WebAssembly.Memory): LowBitKernels {
           if (i === 16) first = total;
           const code = rne(f(F[x / 4 + g * groupSize + i] / (scale > 0 ? scale : 1)));
           S[to / 2 + i] = code;
-          S[to / 2 + 32 + i] = code * [256, 16, 1, 256][(i >> 1) & 3];
           total += code;
         }
         F[to / 4 + 32] = scale;
         F[to / 4 + 33] = total;
-        I[to / 4 + 34] = -8 * total;
         F[to / 4 + 35] = first;
       }
     },
