@@ -44,8 +44,7 @@ for (let w = 0; w < windows; w++) {
   cacheFormats.forEach((_, f) => perWindow[f].push(mean(Array.from({ length: 256 - 63 }, (_, i) => klDivergence(row(logits[0], 63 + i), row(logits[f], 63 + i))))));
 }
 cacheFormats.forEach((format, f) => console.log(`${format.padEnd(6)} ${mean(perWindow[f]).toExponential(2)} nats a token, windows ${sorted(perWindow[f])[0].toExponential(1)}–${sorted(perWindow[f]).at(-1)!.toExponential(1)}; cache ${(decoders[f].cacheBytes / 1e6).toFixed(2)} MB at a context of 256`));
-const worse = perWindow[2].filter((kl, w) => kl > perWindow[1][w]).length;
-console.log(`int4 above int8 in ${worse} of ${windows} windows`);
+for (let f = 2; f < cacheFormats.length; f++) console.log(`${cacheFormats[f]} above ${cacheFormats[f - 1]} in ${perWindow[f].filter((kl, w) => kl > perWindow[f - 1][w]).length} of ${windows} windows`);
 await host.close();
 
 console.log(`\n# attention of one token, 16 heads of 64 on 8 of keys and values, one layer; ${runs} runs, microseconds; ${fastestBuild()}`);

@@ -13,7 +13,8 @@
  * ascending order, each operation rounded once: plain twins in src/engine/kernels/kvcache-plain.ts give the same bits.
  */
 import { fromHalf, toHalf } from '../ggml/half';
-import { exp4, highest, total, whole } from '../lowbit/vector';
+import { total, whole } from '../lowbit/vector';
+import { mixRows, round16, rowScores, softened } from './rows';
 
 // @ts-ignore: decorator
 @inline
@@ -92,20 +93,6 @@ function halves4(at: usize): v128 {
   const h = i32x4.extend_low_i16x8_u(v128.load64_zero(at));
   const magnitude = f32x4.mul(i32x4.shl(v128.and(h, i32x4.splat(0x7fff)), 13), i32x4.splat(0x77800000));
   return v128.or(magnitude, i32x4.shl(v128.and(h, i32x4.splat(0x8000)), 16));
-}
-
-/** Rounds `count` floats (a multiple of eight) to 16 bits in place of the codes; gives their scale. */
-// @ts-ignore: decorator
-@inline
-function round16(x: usize, count: usize, top: v128, codes: usize): f32 {
-  const amax = highest(top);
-  const by = f32x4.splat(amax > 0 ? <f32>32767 / amax : 0);
-  for (let i: usize = 0; i < count; i += 8) {
-    const a = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(x + 4 * i), by)));
-    const b = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(x + 4 * i, 16), by)));
-    v128.store(codes + 2 * i, i16x8.narrow_i32x4_s(a, b));
-  }
-  return amax / <f32>32767;
 }
 
 /** One of the four nibbles of each of eight words. */
@@ -209,25 +196,8 @@ function attend(query: usize, width: usize, scale: f32, blockAt: usize, blockStr
       top = max(top, score);
     }
   }
-  const range = last - first;
-  const rest = range + more;
-  for (let r = 0; r < rest; r++) {
-    const key = keys + <usize>(r < range ? first + r : load<i32>(listed + (<usize>(r - range) << 2))) * stride;
-    let sum = f32x4.splat(0);
-    for (let i: usize = 0; i < bytes; i += 16) sum = f32x4.add(sum, f32x4.mul(v128.load(query + i), v128.load(key + i)));
-    const score = total(sum) * scale;
-    store<f32>(scores + ((held + <usize>r) << 2), score);
-    top = max(top, score);
-  }
-  const count = held + <usize>rest;
-  const filled = (count + 3) & ~3;
-  for (let p = count; p < filled; p++) store<f32>(scores + (p << 2), -Infinity);
-  let norm = f32x4.splat(0);
-  for (let i: usize = 0; i < filled << 2; i += 16) {
-    const e = exp4(f32x4.max(f32x4.sub(v128.load(scores + i), f32x4.splat(top)), f32x4.splat(-100)));
-    v128.store(scores + i, e);
-    norm = f32x4.add(norm, e);
-  }
+  top = rowScores(query, bytes, scale, keys, stride, first, last, listed, more, scores + (held << 2), top);
+  const sum = f32x4.splat(total(softened(scores, held + <usize>(last - first + more), top)));
   memory.fill(mixed, 0, 4 * padded);
   let minima = f32x4.splat(0);
   for (let b: usize = 0; b < blocks; b++) {
@@ -243,15 +213,7 @@ function attend(query: usize, width: usize, scale: f32, blockAt: usize, blockStr
     const by = round16(scratch, positions, most, words);
     mixBlock(block, words, padded, by, mixed, four);
   }
-  const minimum = f32x4.splat(total(minima));
-  const sum = f32x4.splat(total(norm));
-  const weights = scores + (held << 2);
-  for (let i: usize = 0; i < bytes; i += 16) {
-    let acc = v128.load(mixed + i);
-    for (let r = 0; r < range; r++) acc = f32x4.add(acc, f32x4.mul(v128.load32_splat(weights + (<usize>r << 2)), v128.load(values + <usize>(first + r) * stride + i)));
-    for (let r = range; r < rest; r++) acc = f32x4.add(acc, f32x4.mul(v128.load32_splat(weights + (<usize>r << 2)), v128.load(values + <usize>load<i32>(listed + (<usize>(r - range) << 2)) * stride + i)));
-    v128.store(out + i, f32x4.div(f32x4.add(acc, minimum), sum));
-  }
+  mixRows(mixed, bytes, scores + (held << 2), values, stride, first, last, listed, more, f32x4.splat(total(minima)), sum, out);
 }
 
 export function attend4(query: usize, width: i32, scale: f32, blockAt: usize, blockStride: usize, blocks: i32, from: i32, keys: usize, values: usize, stride: usize, first: i32, last: i32, listed: usize, more: i32, scores: usize, scratch: usize, out: usize): void {

@@ -8,7 +8,7 @@ import { openSource } from '../../src/jobs/source-node.ts';
 import type { LlamaConfig } from '../../src/models/llama-config.ts';
 import { openTokenizer } from '../../src/models/tokenizer.ts';
 import { klDivergence, logSoftmax } from '../../src/numeric/distribution.ts';
-import type { CacheFormat } from '../../src/runtime/kv-caches.ts';
+import { cacheFormats, type CacheFormat } from '../../src/runtime/kv-caches.ts';
 import { LlamaDecoder, type DecoderOptions } from '../../src/runtime/llama-decoder.ts';
 import { PrefixCache } from '../../src/runtime/prefix-cache.ts';
 
@@ -41,7 +41,7 @@ function divergence(found: Float32Array): number {
   return sum / (tokens.length - 63);
 }
 
-for (const [cache, bound] of [['int8', 1e-4], ['int4', 2e-2]] as const) {
+for (const [cache, bound] of [['int8', 1e-4], ['int4', 2e-2], ['vidkv', 5e-2]] as const) {
   test(`${cache}: ${tokens.length} tokens of Shakespeare within ${bound} nats of the float cache; token by token, and on threads, the same bits`, async () => {
     const decoder = await open(cache);
     const found = decoder.feed(tokens, { all: true });
@@ -74,12 +74,15 @@ test('a prompt that shares too little with the last one is read from the beginni
 });
 
 test('run holds keys and values as it is told, and counts them', async () => {
-  const bytes = await Promise.all((['float', 'int8', 'int4'] as const).map(async (cache) => (await run({ model: location, prompt: scene, maxTokens: 3, threads: 1, cache })).bytes));
-  const [whole, eight, four] = bytes.map(({ cache }) => cache);
+  const bytes = await Promise.all(cacheFormats.map(async (cache) => (await run({ model: location, prompt: scene, maxTokens: 3, threads: 1, cache })).bytes));
+  const [whole, eight, four, vid] = bytes.map(({ cache }) => cache);
   // Six layers of two heads of 32; all 256 positions in float, or the newest 128 and seven blocks of 32.
   assert.equal(whole, 6 * 2 * 256 * 64 * 4);
   assert.equal(eight, 6 * (2 * 128 * 64 * 4 + 7 * 2 * (2 * 32 * 32 + 4 * 32 + 4 * 32)));
   assert.equal(four, 6 * (2 * 128 * 64 * 4 + 7 * 2 * (32 * 32 + 4 * 32 + 4 * 32)));
+  // Keys: marks, 16 loud channels with two numbers and 64 bits, 16 quiet ones with one and 32; values: 32 numbers, and trits, five to a byte.
+  const block = 4 + 16 * (4 + 8) + 16 * (2 + 4) + 32 * 2 + Math.ceil((32 * 32) / 5);
+  assert.equal(vid, 6 * (2 * 128 * 64 * 4 + 7 * 2 * block + 16 * 16 * 4 + 256 * 8));
   assert.ok(bytes.every(({ cache, memory }) => cache < memory));
-  await assert.rejects(run({ model: location, prompt: scene, cache: 'int3' as 'int4' }), /"float"\|"int8"\|"int4"/);
+  await assert.rejects(run({ model: location, prompt: scene, cache: 'int3' as 'int4' }), /"float"\|"int8"\|"int4"\|"vidkv"/);
 });

@@ -2,12 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { plainKvCache } from '../../src/engine/kernels/kvcache-plain.ts';
+import { plainVidAttention } from '../../src/engine/kernels/vidkv-plain.ts';
 import { lowBitKernels } from '../../src/engine/kernels/lowbit.ts';
 import { normal } from '../../src/numeric/random.ts';
 import { Arena } from '../../src/runtime/arena.ts';
 import type { KvCache } from '../../src/runtime/kv-cache.ts';
-import { blockCache } from '../../src/runtime/kv-cache-blocks.ts';
-import { openCache, type CacheFormat } from '../../src/runtime/kv-caches.ts';
+import { blockCache, integerBlocks } from '../../src/runtime/kv-cache-blocks.ts';
+import { vidBlocks } from '../../src/runtime/kv-cache-vid.ts';
+import { cacheFormats, openCache, type CacheFormat } from '../../src/runtime/kv-caches.ts';
 
 const [heads, kvHeads, headDim, context, chunk] = [4, 2, 32, 320, 32];
 const width = kvHeads * headDim;
@@ -58,7 +60,7 @@ function bench(open: (arena: Arena, shape: Parameters<typeof openCache>[3]) => K
 
 const opened = (format: CacheFormat): Bench => bench((arena, shape) => openCache(format, arena, lowBitKernels(arena.memory), shape));
 
-for (const format of ['float', 'int8', 'int4'] as const) {
+for (const format of cacheFormats) {
   test(`${format}: the same bits for chunks of any size`, () => {
     const single = opened(format).feed(0, tokens, 1);
     for (const size of [32, 7]) assert.deepEqual(opened(format).feed(0, tokens, size), single);
@@ -123,8 +125,10 @@ test('few bits: going back further than floats are held forgets everything, and 
 });
 
 test('few bits: the bits of the plain kernels', () => {
-  const plain = bench((arena, shape) => blockCache(4, arena, shape, plainKvCache(arena.memory)));
+  const plain = bench((arena, shape) => blockCache(integerBlocks(4, arena, headDim, plainKvCache(arena.memory)), arena, shape));
   assert.deepEqual(plain.feed(0, 140, 32).slice(120), opened('int4').feed(0, 140, 32).slice(120));
+  const vid = bench((arena, shape) => blockCache(vidBlocks(arena, headDim, plainVidAttention(arena.memory)), arena, shape));
+  assert.deepEqual(vid.feed(0, 140, 32, 77).slice(90), opened('vidkv').feed(0, 140, 32, 77).slice(90));
 });
 
 test('bytes: a quarter and a seventh of the float cache, with scales, minima and the newest tokens', () => {

@@ -14,7 +14,7 @@ export const serveCommand: CliCommand = {
       .option('--port <n>', '0 takes any that is free', '8080')
       .option('--context <n>', 'positions to keep memory for (default: as many as the model was made for, at most 4096)')
       .option('--weights <type>', 'load float weights as q4_0, q4_k, q6_k, q8_0, …')
-      .option('--cache <format>', 'hold keys and values as float, or those of older tokens as int8 or int4', 'float')
+      .option('--cache <format>', 'hold keys and values as float, or those of older tokens as int8, int4 or vidkv (1.5 and 1.58 bits)', 'float')
       .option('--threads <n>', 'threads that multiply', '2');
     draftOptions(command)
       .option('--allow-origin <origin>', 'pages of this origin may read answers; * for all')

@@ -2,7 +2,7 @@
 import { f16ToF32, f32ToF16 } from '../../numeric/half.ts';
 import { rne } from '../../numeric/rounding.ts';
 import { exponential, lanes } from './exponential.ts';
-import { blockBytes, blockPositions, type BlockBits, type KvCacheKernels } from './kvcache.ts';
+import { blockBytes, blockPositions, type BlockAttention, type BlockBits, type KvCacheKernels } from './kvcache.ts';
 
 const f = Math.fround;
 const finiteHalf = (x: number): number => f32ToF16(Math.min(Math.max(x, -65504), 65504));
@@ -32,6 +32,47 @@ function codePlace(kind: 'keys' | 'values', bits: BlockBits, padded: number, pos
   return { at: 2 * word + (n >> 1), shift: 4 * (n & 1) };
 }
 
+/** Codes of 16 bits, and their scale. */
+export function round16(x: readonly number[]): { readonly codes: number[]; readonly scale: number } {
+  const top = Math.max(...x.map(Math.abs));
+  const by = top > 0 ? f(32767 / top) : 0;
+  return { codes: x.map((v) => Math.min(rne(f(v * by)), 32767)), scale: f(top / 32767) };
+}
+
+/** The rows of floats that follow the blocks: [first, last), then the listed ones. */
+export function rowsOf(memory: WebAssembly.Memory, { first, last, listed, more }: BlockAttention): number[] {
+  const others = new Uint32Array(memory.buffer, listed, more);
+  return Array.from({ length: last - first + more }, (_, r) => (r < last - first ? first + r : others[r - last + first]));
+}
+
+/** Scores of float rows behind those of `held` positions, then all of them softened; gives the lanes of their sum. */
+export function softenWithRows(memory: WebAssembly.Memory, { query, width, scale, keys, stride, scores }: BlockAttention, held: number, rows: readonly number[]): number[] {
+  const F = new Float32Array(memory.buffer);
+  const S = F.subarray(scores / 4);
+  rows.forEach((row, r) => {
+    const sum = [0, 0, 0, 0];
+    for (let c = 0; c < width; c++) sum[c % 4] = f(sum[c % 4] + f(F[query / 4 + c] * F[(keys + row * stride) / 4 + c]));
+    S[held + r] = f(lanes(sum) * f(scale));
+  });
+  const count = held + rows.length;
+  const top = S.subarray(0, count).reduce((most, score) => Math.max(most, score), -Infinity);
+  const norm = [0, 0, 0, 0];
+  for (let p = 0; p < count; p++) {
+    S[p] = exponential(Math.max(f(S[p] - top), -100));
+    norm[p % 4] = f(norm[p % 4] + S[p]);
+  }
+  return norm;
+}
+
+/** out = (mixed + Σ weights · float rows of values + minimum) / norm. */
+export function mixRows(memory: WebAssembly.Memory, { width, values, stride, scores, out }: BlockAttention, held: number, rows: readonly number[], mixed: readonly number[], minimum: number, norm: readonly number[]): void {
+  const F = new Float32Array(memory.buffer);
+  for (let c = 0; c < width; c++) {
+    const sum = rows.reduce((total, row, r) => f(total + f(F[scores / 4 + held + r] * F[(values + row * stride) / 4 + c])), mixed[c]);
+    F[out / 4 + c] = f(f(sum + minimum) / lanes(norm));
+  }
+}
+
 export function plainKvCache(memory: WebAssembly.Memory): KvCacheKernels {
   const floats = (): Float32Array => new Float32Array(memory.buffer);
   const halfAt = (at: number): number => f16ToF32(new Uint16Array(memory.buffer, at, 1)[0]);
@@ -40,13 +81,6 @@ export function plainKvCache(memory: WebAssembly.Memory): KvCacheKernels {
     const { at, shift } = codePlace(kind, bits, padded, position, channel);
     return (new Uint8Array(memory.buffer, codes + at, 1)[0] >> shift) & (2 ** bits - 1);
   };
-  /** Codes of 16 bits, and their scale. */
-  const round16 = (x: readonly number[]): { readonly codes: number[]; readonly scale: number } => {
-    const top = Math.max(...x.map(Math.abs));
-    const by = top > 0 ? f(32767 / top) : 0;
-    return { codes: x.map((v) => Math.min(rne(f(v * by)), 32767)), scale: f(top / 32767) };
-  };
-
   return {
     encode(bits, keys, values, stride, width, block) {
       const F = floats();
@@ -69,10 +103,10 @@ export function plainKvCache(memory: WebAssembly.Memory): KvCacheKernels {
       for (let c = 0; c < width; c++) round('keys', c, Array.from({ length: blockPositions }, (_, p) => [p, c] as const));
       for (let p = 0; p < blockPositions; p++) round('values', p, Array.from({ length: width }, (_, c) => [p, c] as const));
     },
-    attend(bits, { query, width, scale, block, blockStride, blocks, from, keys, values, stride, first, last, listed, more, scores, out }) {
+    attend(bits, a) {
+      const { query, width, scale, block, blockStride, blocks, from, scores } = a;
       const F = floats();
-      const others = new Uint32Array(memory.buffer, listed, more);
-      const rows = Array.from({ length: last - first + more }, (_, r) => (r < last - first ? first + r : others[r - last + first]));
+      const rows = rowsOf(memory, a);
       const held = blocks * blockPositions;
       const S = F.subarray(scores / 4);
       S.fill(-Infinity, 0, from);
@@ -89,18 +123,7 @@ export function plainKvCache(memory: WebAssembly.Memory): KvCacheKernels {
           S[b * blockPositions + p] = f(f(f(f(dot) * rounded.scale) + lanes(less)) * f(scale));
         }
       }
-      rows.forEach((row, r) => {
-        const sum = [0, 0, 0, 0];
-        for (let c = 0; c < width; c++) sum[c % 4] = f(sum[c % 4] + f(F[query / 4 + c] * F[(keys + row * stride) / 4 + c]));
-        S[held + r] = f(lanes(sum) * f(scale));
-      });
-      const count = held + rows.length;
-      const top = S.subarray(0, count).reduce((most, score) => Math.max(most, score), -Infinity);
-      const norm = [0, 0, 0, 0];
-      for (let p = 0; p < count; p++) {
-        S[p] = exponential(Math.max(f(S[p] - top), -100));
-        norm[p % 4] = f(norm[p % 4] + S[p]);
-      }
+      const norm = softenWithRows(memory, a, held, rows);
       const mixed = Array.from({ length: width }, () => 0);
       const minima = [0, 0, 0, 0];
       for (let b = 0; b < blocks; b++) {
@@ -114,10 +137,7 @@ export function plainKvCache(memory: WebAssembly.Memory): KvCacheKernels {
           mixed[c] = f(mixed[c] + f(f(sum) * rounded.scale));
         }
       }
-      for (let c = 0; c < width; c++) {
-        const sum = rows.reduce((total, row, r) => f(total + f(S[held + r] * F[(values + row * stride) / 4 + c])), mixed[c]);
-        F[out / 4 + c] = f(f(sum + lanes(minima)) / lanes(norm));
-      }
+      mixRows(memory, a, held, rows, mixed, lanes(minima), norm);
     },
   };
 }
