@@ -26,6 +26,8 @@ export interface LayerOptions {
   /** Values of the weight. */
   readonly weights: number;
   readonly options: readonly FormatOption[];
+  /** There is nothing to choose: the layer was given its only option, whatever others take. */
+  readonly fixed?: boolean;
 }
 
 /** A point of size against loss. */
@@ -94,9 +96,9 @@ export function isWithin(layers: readonly LayerOptions[], choice: readonly numbe
   return point.bitsPerWeight <= budget.bitsPerWeight && limitNames.every((name) => budget[name] === undefined || point[name]! <= budget[name]!);
 }
 
-/** The option of every layer that has this format; undefined where a layer lacks it. */
+/** The option of every layer that has this format, layers whose option is fixed aside; undefined where a layer lacks it. */
 export function uniformChoice(layers: readonly LayerOptions[], format: string): number[] | undefined {
-  const choice = layers.map(({ options }) => options.findIndex((option) => option.format === format));
+  const choice = layers.map(({ options, fixed }) => (fixed === true ? 0 : options.findIndex((option) => option.format === format)));
   return choice.includes(-1) ? undefined : choice;
 }
 

@@ -18,6 +18,7 @@ export function quantizeOptions(command: Command): void {
     .option('--recipe <name>', 'how weights are rounded; see fewbit recipes')
     .option('--layout <name>', 'of safetensors: compressed-tensors, gptq, awq')
     .option('--keep <patterns>', 'layers left float, by name; * stands for anything; may be given again', joined)
+    .option('--layer <name=format>', 'the format of one layer, or of all that a pattern names, whatever the others take; may be given again', joined)
     .option('--imatrix <file>', 'importance matrix of llama.cpp to weigh columns with')
     .option('--save-imatrix <file>', 'keep the importance matrix measured on --data, for llama.cpp and --imatrix; .dat for the older form')
     .option('--allow-fallback', 'let tensors that cannot take the format take the nearest that fits')

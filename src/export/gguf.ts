@@ -87,13 +87,12 @@ export function ggufTensorTypes({ tensors }: Pick<GgufParts, 'tensors'>, type: T
   return tensors.map(({ tensor, weight }) => {
     if (tensor.shape.length < 2 || weight === undefined) return { tensor, weight, target: 'f32' };
     if (keeps(weight, tensor.name)) return { tensor, weight, target: tensor.type };
-    const own = chosen.get(weight);
-    if (own !== undefined) return { tensor, weight, target: own };
+    const asked = chosen.get(weight) ?? type;
     const width = tensor.shape.at(-1)!;
-    const why = isBlockType(type) ? refusesWidth(type, width) : undefined;
-    if (why === undefined) return { tensor, weight, target: type };
-    if (!allowFallback) return { tensor, weight, target: type, refusal: why };
-    const next = narrower[type];
+    const why = isBlockType(asked) ? refusesWidth(asked, width) : undefined;
+    if (why === undefined) return { tensor, weight, target: asked };
+    if (!allowFallback) return { tensor, weight, target: asked, refusal: why };
+    const next = narrower[asked];
     return { tensor, weight, target: next !== undefined && refusesWidth(next, width) === undefined ? next : 'f16', fallback: why };
   });
 }

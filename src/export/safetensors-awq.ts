@@ -7,6 +7,7 @@ import { groupsOf, groupSize, refusesColumns } from './safetensors-gptq.ts';
 export const awqLayout: Layout = {
   refuses: (format, activations, rows, cols) =>
     (activations === 'float' ? refusesColumns('awq', [4], format, rows, cols) : 'awq files hold weights only: activations stay float'),
+  refusesOwn: () => 'awq folders have one format for all layers',
   tensors(name, matrix) {
     const { format, rows, cols } = matrix;
     const groups = groupsOf(format, cols);

@@ -1,4 +1,4 @@
-/** compressed-tensors: packed integers, plain int8 and FP8, NVFP4 and MXFP4, each under the configuration group of its preset. */
+/** compressed-tensors: packed integers, plain int8 and FP8, NVFP4 and MXFP4, each format under a configuration group of its own. */
 import type { TensorOut } from '../tensor-ref.ts';
 import type { NumberFormat, Quantized } from '../formats/format.ts';
 import { tilingOf } from '../formats/granularity.ts';
@@ -129,6 +129,7 @@ export const compressedLayout: Layout = {
     if (granularity?.kind === 'group' && cols % granularity.size !== 0) return `compressed-tensors needs an input width divisible by the group of ${granularity.size}, got ${cols}`;
     return undefined;
   },
+  refusesOwn: () => undefined,
   tensors(name, matrix, activations) {
     const kind = kindOrThrow(matrix.format, activations);
     switch (kind) {
@@ -138,17 +139,20 @@ export const compressedLayout: Layout = {
       default: return fp4(name, matrix, kind);
     }
   },
-  config(format, activations, left) {
-    const kind = kindOrThrow(format, activations);
+  config(format, activations, left, own) {
+    const others = new Map<string, { readonly format: NumberFormat; readonly targets: string[] }>();
+    for (const [layer, one] of own) (others.get(one.name) ?? others.set(one.name, { format: one, targets: [] }).get(one.name)!).targets.push(layer);
+    // Loaders look for a layer's own name before its class.
+    const groups = [{ format, targets: ['Linear'] }, ...others.values()].map((group) => ({ ...group, kind: kindOrThrow(group.format, activations) }));
+    const mixed = groups.some(({ kind }) => kind !== groups[0].kind);
     return {
-      quant_method: 'compressed-tensors', format: kind, quantization_status: 'compressed', global_compression_ratio: null, kv_cache_scheme: null,
+      quant_method: 'compressed-tensors', format: mixed ? 'mixed-precision' : groups[0].kind, quantization_status: 'compressed', global_compression_ratio: null, kv_cache_scheme: null,
       ignore: ['lm_head', ...left],
-      config_groups: {
-        group_0: {
-          targets: ['Linear'], weights: weightArguments(format, kind), output_activations: null,
-          input_activations: activations === 'dynamic' ? dynamicTokens(kind === 'float-quantized' ? 'float' : 'int') : null,
-        },
-      },
+      config_groups: Object.fromEntries(groups.map(({ format: one, targets, kind }, i) => [`group_${i}`, {
+        targets, weights: weightArguments(one, kind), output_activations: null,
+        input_activations: activations === 'dynamic' ? dynamicTokens(kind === 'float-quantized' ? 'float' : 'int') : null,
+        ...(mixed ? { format: kind } : {}),
+      }])),
     };
   },
 };

@@ -29,12 +29,16 @@ export function refusesColumns(layout: string, known: readonly number[], format:
   return undefined;
 }
 
+/** A regular expression that is one layer's name. */
+const exactly = (layer: string): string => `^${layer.replaceAll('.', '\\.')}$`;
+
 export const gptqLayout: Layout = {
   refuses: (format, activations, rows, cols) => {
     if (activations !== 'float') return 'gptq files hold weights only: activations stay float';
     const step = format.bits === 3 ? 32 : 32 / format.bits;
     return refusesColumns('gptq', [2, 3, 4, 8], format, rows, cols) ?? (cols % step === 0 ? undefined : `gptq needs an input width divisible by ${step}, got ${cols}`);
   },
+  refusesOwn: (format, own) => (isAsymmetric(format) === isAsymmetric(own) ? undefined : `gptq folders have zero points of one version: beside ${format.name} a layer takes ${isAsymmetric(format) ? 'uint' : 'int'} formats`),
   tensors(name, matrix) {
     const { format, rows, cols } = matrix;
     const { bits } = format;
@@ -50,10 +54,15 @@ export const gptqLayout: Layout = {
       tensorOut(`${name}.g_idx`, 'i32', [cols], () => bytesOf(Int32Array.from({ length: cols }, (_, k) => Math.floor(k / width)))),
     ];
   },
-  config: (format, _activations, left) => ({
+  config: (format, _activations, left, own) => ({
     quant_method: 'gptq', bits: format.bits, group_size: groupSize(format), desc_act: false, sym: !isAsymmetric(format), true_sequential: true,
     lm_head: false, checkpoint_format: isAsymmetric(format) ? 'gptq_v2' : 'gptq',
-    // Patterns of layers, with a minus for those that are not quantized.
-    ...(left.length === 0 ? {} : { dynamic: Object.fromEntries(left.map((layer) => [`-:^${layer.replaceAll('.', '\\.')}$`, {}])) }),
+    // Patterns of layers, with a minus for those that are not quantized, with a plus for those that are quantized otherwise.
+    ...(left.length === 0 && own.size === 0 ? {} : {
+      dynamic: Object.fromEntries([
+        ...left.map((layer) => [`-:${exactly(layer)}`, {}]),
+        ...[...own].map(([layer, one]) => [`+:${exactly(layer)}`, { bits: one.bits, group_size: groupSize(one) }]),
+      ]),
+    }),
   }),
 };

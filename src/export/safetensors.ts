@@ -11,10 +11,12 @@ export type Activations = 'float' | 'static' | 'dynamic';
 export interface Layout {
   /** Why a matrix [rows, cols] of this format cannot be laid out so, or undefined when it can. */
   refuses(format: NumberFormat, activations: Activations, rows: number, cols: number): string | undefined;
+  /** Why a layer cannot take `own` in a folder whose other layers take `format`; both are formats that the layout holds. */
+  refusesOwn(format: NumberFormat, own: NumberFormat): string | undefined;
   /** The tensors that stand for the weight of a layer; `name` is the layer's, without `.weight`. */
   tensors(name: string, matrix: QuantizedMatrix, activations: Activations): readonly TensorOut[];
-  /** `quantization_config` of config.json; `left` are the linear layers inside of blocks that keep their floats. */
-  config(format: NumberFormat, activations: Activations, left: readonly string[]): Readonly<Record<string, unknown>>;
+  /** `quantization_config` of config.json; `left` are the linear layers inside of blocks that keep their floats, `own` those with a format of their own. */
+  config(format: NumberFormat, activations: Activations, left: readonly string[], own: ReadonlyMap<string, NumberFormat>): Readonly<Record<string, unknown>>;
 }
 
 export const layouts = {

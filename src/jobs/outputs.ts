@@ -2,10 +2,11 @@
 import { defineErrors } from '../errors.ts';
 import { parseFormat } from '../formats/registry.ts';
 import { findRecipe } from '../recipes/registry.ts';
-import { checkTogether, stageOf } from '../recipes/join.ts';
+import { checkTogether, refusesOwnFormat, stageOf } from '../recipes/join.ts';
 import type { Recipe, Step } from '../recipes/recipe.ts';
 import { isStateSpace } from '../models/language-model.ts';
 import { imageShape } from '../train/statistics-loss.ts';
+import { layerFormats } from './layer-formats.ts';
 import { requestedSchemes, requireData, type ModelKind, type Scheme, type Target } from './schemes.ts';
 import type { QuantizeSettings } from './settings.ts';
 import type { SourceModel } from './source.ts';
@@ -21,6 +22,7 @@ const errors = defineErrors('plan', {
   limits: (_: Record<string, never>) => ['--bops and --latency ask what layers do for one sample, and there is none', 'give some with --data'] as const,
   candidates: (_: Record<string, never>) => ['--candidates are what a budget of bits chooses among', 'give the budget with --bits, such as --bits 2.5'] as const,
   saveImatrix: (_: Record<string, never>) => ['--save-imatrix measures a language model on --data, and one of the two is missing', 'give text with --data'] as const,
+  ownFormat: (f: { recipe: string; weight: string; format: string; reason: string }) => [`recipe ${f.recipe} cannot give ${f.weight} ${f.format} by itself: ${f.reason}`, 'leave out --layer, or choose a recipe that takes the formats it is given, such as rtn, scale-search or gptq'] as const,
   duplicate: (f: { file: string }) => `two outputs would be called ${f.file}`,
 });
 
@@ -32,7 +34,10 @@ export function outputSpecs(model: SourceModel, settings: QuantizeSettings): Out
   for (const target of settings.to) if (target !== 'onnx' && config !== undefined && isStateSpace(config)) throw errors.noStateSpace({ target, model: model.name, family: config.family });
   if (settings.saveImatrix !== undefined && !(hasData && model.kind === 'lm')) throw errors.saveImatrix({});
   const asked = settings.recipe ?? [undefined];
-  const specs = wanted(settings, model.kind).map(({ target, scheme, name }): OutputSpec => {
+  const own = layerFormats(model, settings);
+  const specs = wanted(settings, model.kind).map(({ target, scheme: whole, name }): OutputSpec => {
+    const layers = own.get(target) ?? [];
+    const scheme: Scheme = layers.length === 0 ? whole : { ...whole, layers };
     const makesData = name !== undefined && findRecipe(name).steps.some(({ step }) => step === 'distil');
     if (makesData) imageShape(model.graph);
     requireData(scheme, target, hasData || makesData);
@@ -79,9 +84,14 @@ function madeFor(name: string | undefined, { bits, weights, activations, bops, l
 
 /** The recipe asked for, or the best of what the data allows; where weights keep their values, what it does besides. */
 export function recipeFor(name: string | undefined, scheme: Scheme, target: Target, hasData: boolean): Recipe | undefined {
-  const format = parseFormat(scheme.weights);
-  const recipe = format.family === 'float' ? besidesWeights(name) : findRecipe(name ?? defaultRecipe(format.bits, scheme, target, hasData));
+  const own = (scheme.layers ?? []).map(({ weight, format }) => ({ weight, format: parseFormat(format) }));
+  const low = [parseFormat(scheme.weights), ...own.map(({ format }) => format)].filter(({ family }) => family !== 'float');
+  const recipe = low.length === 0 ? besidesWeights(name) : findRecipe(name ?? defaultRecipe(Math.min(...low.map(({ bits }) => bits)), scheme, target, hasData));
   if (recipe === undefined) return undefined;
+  for (const { weight, format } of own) {
+    const reason = refusesOwnFormat(recipe.steps, format);
+    if (reason !== undefined) throw errors.ownFormat({ recipe: recipe.name, weight, format: format.name, reason });
+  }
   if (!recipe.exports.includes(target)) throw errors.notExported({ recipe: recipe.name, target, exports: recipe.exports.join(', ') });
   if (recipe.needs.includes('sample inputs') && !hasData) throw errors.needsData({ recipe: recipe.name });
   const fitting = scheme.budget === undefined ? recipe : withFormats(recipe, scheme.budget);

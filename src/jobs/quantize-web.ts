@@ -23,7 +23,7 @@ import { targetWriters } from './targets.ts';
 import { blobStore, type WebStore } from './web-store.ts';
 
 /** What a run in a page may be asked for; the names mean what they mean in Node. */
-export type WebRequest = Pick<QuantizeRequest, 'to' | 'bits' | 'weights' | 'activations' | 'recipe' | 'layout' | 'keep' | 'seed' | 'allowFallback' | 'allowRequantize'>;
+export type WebRequest = Pick<QuantizeRequest, 'to' | 'bits' | 'weights' | 'activations' | 'recipe' | 'layout' | 'keep' | 'layer' | 'seed' | 'allowFallback' | 'allowRequantize'>;
 
 export interface WebPlan {
   readonly model: { readonly name: string; readonly origin: 'onnx' | 'huggingface' | 'gguf'; readonly parameters: number; readonly bytes: number };

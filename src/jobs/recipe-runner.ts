@@ -15,6 +15,7 @@ import type { LayerTimes, Measurements, StorageCost } from '../recipes/state.ts'
 import { betterBiases } from './bias-choice.ts';
 import { floatEnds } from './float-ends.ts';
 import { isTooShort, keepsFloat } from './keep.ts';
+import { ownFormat } from './layer-formats.ts';
 import { floatLoudest } from './loud-activations.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import { betterRanges } from './range-choice.ts';
@@ -61,7 +62,7 @@ export function recipeRunner(
   };
   const run = ({ scheme, recipe }: Pick<OutputSpec, 'scheme' | 'recipe'>): Promise<Applied> => {
     if (recipe === undefined) return Promise.resolve(none);
-    const key = JSON.stringify([recipe, scheme.weights, scheme.activations]);
+    const key = JSON.stringify([recipe, scheme.weights, scheme.activations, scheme.layers]);
     let applied = done.get(key);
     if (applied === undefined) {
       const format = parseFormat(scheme.weights);
@@ -71,13 +72,18 @@ export function recipeRunner(
         // An activation without a range stays float.
         activationValues: (graph) => (recipe.steps.some(({ step }) => step === 'integer-only') ? integerValues : activationValues)(graph).filter((value) => !keepsFloat(value, '', settings.keep)),
         // Asked of the transformed graph, whose weights may have new names; refusals have stopped the plan or been allowed.
-        formatOf: (site) => (site.kind === 'Gather' || isTooShort(site, format) || keepsFloat(site.id, site.node.name, settings.keep) || format.refuses(site.rows, site.cols) !== undefined ? undefined : format),
+        formatOf: (site) => {
+          const own = ownFormat(scheme, site);
+          const asked = own ?? (format.family === 'float' || isTooShort(site, format) ? undefined : format);
+          return site.kind === 'Gather' || keepsFloat(site.id, site.node.name, settings.keep) || asked?.refuses(site.rows, site.cols) !== undefined ? undefined : asked;
+        },
+        ownFormat: (site) => ownFormat(scheme, site),
         activationOf: (site) => (inputs !== undefined && quantizesInput(site, inputs) ? inputs : undefined),
         ...(batches === undefined ? {} : { batches }),
         ...(settings.seed === undefined ? {} : { seed: settings.seed }), ...(settings.threads === undefined ? {} : { threads: settings.threads }),
         ...(storageOf === undefined ? {} : { storage: storageOf(scheme) }), ...(layerTimes === undefined ? {} : { layerTimes }), ...(scheme.activations === 'static' || scheme.activations === 'dynamic' ? { inputBits: 8 } : {}), ...(distance === undefined ? {} : { distance }), ...(measurements === undefined ? {} : { measurements }),
         onLine: (line) => progress.line(line),
-        onSite: (site, count, total) => progress.line(`[${String(count).padStart(4)}/${total}] ${site.id} [${site.rows}, ${site.cols}] ${site.weight.type} -> ${weightsText(scheme)}`),
+        onSite: (site, count, total) => progress.line(`[${String(count).padStart(4)}/${total}] ${site.id} [${site.rows}, ${site.cols}] ${site.weight.type} -> ${ownFormat(scheme, site)?.name ?? weightsText({ ...scheme, layers: [] })}`),
       });
       applied = scheme.activations !== 'static' ? reshaped : reshaped.then(async (made) => {
         const samples = made.batches ?? batches;

@@ -20,6 +20,8 @@ export interface TensorLine {
   readonly sha256?: string;
   /** Why the tensor did not take the format that was asked for. */
   readonly fallback?: string;
+  /** The format was given to this layer by itself. */
+  readonly asked?: true;
 }
 
 /** A weight's values binned, with the levels that its codes can take, for the report. */

@@ -8,6 +8,7 @@ import type { NumberFormat } from '../formats/format.ts';
 import type { LayerLimits } from '../allocate/allocation.ts';
 import { parseFormat } from '../formats/registry.ts';
 import { candidateFormats, candidatesLabel } from './candidates.ts';
+import type { LayerFormat } from './layer-formats.ts';
 
 export type Target = 'onnx' | 'gguf' | 'transformers.js' | 'safetensors';
 export const targets: readonly Target[] = ['onnx', 'gguf', 'transformers.js', 'safetensors'];
@@ -30,6 +31,8 @@ export interface Scheme {
   readonly compute: 'f32' | 'f16';
   /** Bits per weight of the whole file, for which every layer takes one of these formats by measurement; `weights` then names a typical one. */
   readonly budget?: { readonly bits: number; readonly formats: readonly string[]; readonly limits?: LayerLimits };
+  /** Layers that take a format of their own, whatever `weights` and `budget` say. */
+  readonly layers?: readonly LayerFormat[];
 }
 
 /** Bits per weight of a float file: a budget of size that holds nothing back where only other budgets are given. */
@@ -141,8 +144,11 @@ const budgetText = ({ bits, limits }: NonNullable<Scheme['budget']>): string => 
   ...(bits === noLimit ? [] : [`${bits} bits`]), ...(limits?.bops === undefined ? [] : [`${limits.bops} · 10⁹ bit operations`]), ...(limits?.milliseconds === undefined ? [] : [`${limits.milliseconds} ms`]),
 ].join(', ');
 
-/** How the weights of a scheme are called: the format, or how many bits where each layer has its own. */
-export const weightsText = ({ weights, budget }: Scheme): string => (budget === undefined ? weights : `${budgetText(budget)}, a format per layer`);
+/** How the weights of a scheme are called: the format, or how many bits where each layer has its own; and how many layers were given another. */
+export function weightsText({ weights, budget, layers = [] }: Scheme): string {
+  const whole = budget === undefined ? weights : `${budgetText(budget)}, a format per layer`;
+  return layers.length === 0 ? whole : `${whole}, ${layers.length} ${layers.length === 1 ? 'layer' : 'layers'} as asked`;
+}
 
 /** A scheme from `--weights` and `--activations`, by a name such as `q4f16` or by a format; the label is the spelling itself. */
 export function schemeForFormat(weights: string, activations: Scheme['activations'] | undefined, target: Target, kind: ModelKind): Scheme {

@@ -47,6 +47,8 @@ export const quantizeSettings = z.strictObject({
   layout: z.enum(['compressed-tensors', 'gptq', 'awq']).default('compressed-tensors'),
   /** Layers left float, by name or `*` pattern. */
   keep: list(z.string()).default([]),
+  /** Formats of single layers, `NAME=FORMAT` each, by name or `*` pattern; whatever the others take. */
+  layer: list(z.string().regex(/^[^=].*=[^=]+$/s, 'must look like NAME=FORMAT, such as conv1.weight=int8/channel')).default([]),
   /** llama.cpp importance matrix to weigh columns with, instead of measuring one. */
   imatrix: z.string().optional(),
   /** File for the importance matrix that is measured on the calibration data. */
@@ -84,7 +86,8 @@ export function checkSettings<S extends z.ZodType>(schema: S, request: z.input<S
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   let value: unknown = request;
-  for (const key of issue.path) value = (value as Record<PropertyKey, unknown> | undefined)?.[key];
+  // A list that was written as one text is told as it was written.
+  for (const key of issue.path) value = typeof value === 'string' ? value : (value as Record<PropertyKey, unknown> | undefined)?.[key];
   const problem = issue.message.charAt(0).toLowerCase() + issue.message.slice(1);
   throw errors.invalid({ path: String(issue.path[0] ?? ''), problem, value });
 }

@@ -11,6 +11,7 @@ import { byteLengthOf, type TensorType } from '../tensor-ref.ts';
 import { keepsFloat } from './keep.ts';
 import type { Scheme } from './schemes.ts';
 import type { SourceModel } from './source.ts';
+import { ownTypes } from './targets/gguf.ts';
 import { tensorBits } from './targets/onnx.ts';
 import { lowBitTables, roundedTables, withLowBitTables } from './targets/onnx-tables.ts';
 
@@ -46,7 +47,7 @@ function ggufStorage(model: Pick<SourceModel, 'parameters' | 'language'>, scheme
     weights: model.parameters, counted: 'every tensor of the file: blocks, embeddings, and what stays float; by the weights of the model',
     bitsOf: async ({ rows, cols, id }, format) => 8 * byteLengthOf(format.name.replace(/^ggml-/, '') as TensorType, [rows, cols], id),
     async rest(_graph, without) {
-      const types = ggufTensorTypes(ggufParts(model.language!), scheme.weights as TensorType, { allowFallback: true, keeps: (weight, name) => keepsFloat(weight, name, keep) });
+      const types = ggufTensorTypes(ggufParts(model.language!), scheme.weights as TensorType, { allowFallback: true, chosen: ownTypes(scheme), keeps: (weight, name) => keepsFloat(weight, name, keep) });
       return types.reduce((sum, { tensor, weight, target }) => (weight !== undefined && without.has(weight) ? sum : sum + 8 * byteLengthOf(target, tensor.shape, tensor.name)), 0);
     },
   };

@@ -33,7 +33,7 @@ export async function applyRecipe(recipe: Recipe, float: Graph, options: ApplyOp
       if (found === undefined) throw errors.needsData({ recipe: recipe.name, step });
       return found;
     },
-    formatOf: (state, site) => (state.kept.has(site.id) || options.formatOf(site) === undefined ? undefined : state.formats.get(site.id) ?? options.formatOf(site)),
+    formatOf: (state, site) => (state.kept.has(site.id) || options.formatOf(site) === undefined ? undefined : options.ownFormat?.(site) ?? state.formats.get(site.id) ?? options.formatOf(site)),
     activationOf: (state, site) => state.activations.get(site.output) ?? options.activationOf?.(site),
   };
   let state: RecipeState = untouched(float);

@@ -4,6 +4,7 @@
  * together is refused with the reason.
  */
 import { defineErrors } from '../errors.ts';
+import type { NumberFormat } from '../formats/format.ts';
 import type { Need, Recipe, Step } from './recipe.ts';
 import { steps, type Stage, type StepRow } from './steps.ts';
 
@@ -76,6 +77,15 @@ export function checkTogether(all: readonly Step[]): void {
     const reason = row.precedes?.[other];
     if (reason !== undefined && follows) throw errors.misplaced({ one, other, reason });
   }
+}
+
+/** Why a layer cannot be given this format by itself; undefined where all steps take the formats they are given. */
+export function refusesOwnFormat(all: readonly Step[], format: NumberFormat): string | undefined {
+  for (const step of all) {
+    const reason = rowOf(step).refusesOwn?.(step as never, format);
+    if (reason !== undefined) return reason;
+  }
+  return undefined;
 }
 
 /** What the steps need together; sample inputs that a step makes need not be given. */

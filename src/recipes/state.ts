@@ -14,6 +14,8 @@ import type { Recipe, Step } from './recipe.ts';
 export interface ApplyOptions {
   /** Format of each site's weight; undefined leaves it float. */
   formatOf(site: Linear): NumberFormat | undefined;
+  /** Format that a site's weight was given by itself: no step chooses another. */
+  ownFormat?(site: Linear): NumberFormat | undefined;
   /** Format that a site's input takes as it is multiplied; undefined leaves it float. */
   activationOf?(site: Linear): NumberFormat | undefined;
   readonly engine: Engine;
@@ -102,7 +104,7 @@ export interface StepContext {
   readonly options: ApplyOptions;
   /** Sample inputs, made or given. Throws, naming the step, where there are none. */
   batches(state: RecipeState, step: string): () => Batches;
-  /** The format of a site's weight: what an allocator chose, else what was asked for. */
+  /** The format of a site's weight: its own where it was given one, what an allocator chose, else what was asked for. */
   formatOf(state: RecipeState, site: Linear): NumberFormat | undefined;
   /** The format of a site's input: what a step chose, else what was asked for. */
   activationOf(state: RecipeState, site: Linear): NumberFormat | undefined;

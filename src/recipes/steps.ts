@@ -1,4 +1,6 @@
 /** What carries out each step of a recipe. Adding a step touches its own file, its type in `recipe.ts`, and one row here. */
+import type { NumberFormat } from '../formats/format.ts';
+import { isScaled } from '../formats/scaled.ts';
 import { equalizeLayers } from '../transform/cross-layer-equalization.ts';
 import { foldBatchNorm } from '../transform/fold-batchnorm.ts';
 import type { Need, Step } from './recipe.ts';
@@ -40,11 +42,15 @@ export interface StepRow<K extends Step['step'] = Step['step']> {
   readonly excludes?: Partial<Record<Step['step'], string>>;
   /** Steps that it must come before where both are there, each with the reason. */
   readonly precedes?: Partial<Record<Step['step'], string>>;
+  /** Why a layer cannot be given this format by itself beside the others. */
+  readonly refusesOwn?: (step: Extract<Step, { step: K }>, format: NumberFormat) => string | undefined;
   /** Its settings where it is named by itself, as in `rotate+gptq`; absent where it cannot be. */
   readonly alone?: Extract<Step, { step: K }>;
 }
 
 const samples = (): readonly Need[] => ['sample inputs'];
+const choosesAll = (): string => 'it chooses the formats of all layers itself';
+const perRow = (format: NumberFormat): boolean => isScaled(format) && format.integer?.asymmetric === false && format.granularity.kind === 'channel';
 
 export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   'fold-batchnorm': { run: async (state) => ({ ...state, graph: foldBatchNorm(state.graph) }), stage: 'transform', alone: { step: 'fold-batchnorm' } },
@@ -72,7 +78,7 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   protect: { run: protect, stage: 'transform' },
   balance: { run: balance, stage: 'transform', needs: samples, alone: { step: 'balance', alphas: [0.1, 0.2, 0.3, 0.5, 0.7] } },
   'round-inputs': { run: roundInputs, stage: 'observe', needs: samples },
-  'allocate-decoupled': { run: allocateDecoupled, stage: 'allocate', needs: samples },
+  'allocate-decoupled': { run: allocateDecoupled, stage: 'allocate', needs: samples, refusesOwn: choosesAll },
   allocate: {
     run: allocate, stage: 'allocate',
     excludes: {
@@ -80,22 +86,24 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
       decompose: 'it chooses the formats of layers itself', 'search-splits': 'it searches floating-point formats, not bits', 'learn-balance': 'it learns one format for all layers',
     },
   },
-  'allocate-palette': { run: allocatePalette, stage: 'allocate', needs: samples },
-  'allocate-by-trace': { run: allocateByTrace, stage: 'allocate', needs: samples, excludes: { allocate: 'both choose the formats of layers' } },
+  'allocate-palette': { run: allocatePalette, stage: 'allocate', needs: samples, refusesOwn: choosesAll },
+  'allocate-by-trace': { run: allocateByTrace, stage: 'allocate', needs: samples, excludes: { allocate: 'both choose the formats of layers' }, refusesOwn: choosesAll },
   decompose: {
     run: decomposeWeights, stage: 'allocate', needs: ({ sequences }) => (sequences > 0 ? ['sample inputs'] : []),
     excludes: { 'low-rank': 'both put a branch beside every layer', reconstruct: 'its blocks do not see the branches' },
+    refusesOwn: ({ formats }) => (formats.length > 0 ? choosesAll() : undefined),
     alone: { step: 'decompose', rank: 8, rounds: 100, sequences: 0, formats: [] },
   },
   'observe-ranges': { run: observeActivationRanges, stage: 'observe', needs: samples, alone: { step: 'observe-ranges', method: 'minmax' } },
   'integer-only': {
     run: async (state) => ({ ...state, integerOnly: true }), stage: 'observe', needs: samples, alone: { step: 'integer-only' },
     excludes: { rotate: 'rotations between layers have no integer form', 'round-inputs': 'inputs have grids of their own', 'fix-float-inputs': 'inputs are integers' },
+    refusesOwn: (_, format) => (perRow(format) ? undefined : 'its layers multiply integers with one scale per row, such as int4/channel'),
   },
   distil: { run: distil, stage: 'data', needs: () => ['batch normalization'] },
   'choose-samples': { run: chooseSamples, stage: 'data', needs: samples, alone: { step: 'choose-samples', clusters: 5, perCluster: 4 } },
   'before-gelu': { run: beforeGelu, stage: 'allocate', alone: { step: 'before-gelu', element: 'e3m0' } },
-  'search-splits': { run: searchSplits, stage: 'allocate', alone: { step: 'search-splits' } },
+  'search-splits': { run: searchSplits, stage: 'allocate', refusesOwn: () => 'it searches the floating-point formats of all layers itself', alone: { step: 'search-splits' } },
   'fix-float-inputs': { run: fixInputs, stage: 'observe', needs: samples, alone: { step: 'fix-float-inputs', bits: 8 } },
   round: { run: round, stage: 'round', needs: ({ rounder }) => (rounder === 'gptq' || rounder === 'ldlq' || rounder === 'awq' || rounder === 'importance' ? ['sample inputs'] : []) },
   reconstruct: { run: reconstruct, stage: 'round', needs: samples },
@@ -109,7 +117,10 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   'rotate-step': { run: rotateSteps, stage: 'transform', needs: samples, alone: { step: 'rotate-step' } },
   'rotate-scan': { run: rotateScan, stage: 'transform', needs: samples, alone: { step: 'rotate-scan', smooth: true } },
   'ssm-scales': { run: ssmScales, stage: 'observe', needs: samples, alone: { step: 'ssm-scales', bits: 8, clip: 'largest', channels: 'cluster', groups: 'group' } },
-  'learn-balance': { run: learnBalance, stage: 'round', needs: samples },
+  'learn-balance': {
+    run: learnBalance, stage: 'round', needs: samples,
+    refusesOwn: (_, format) => (perRow(format) ? undefined : 'it learns the ranges of integers with one scale per row, such as int4/channel'),
+  },
   'low-bit-attention': {
     run: lowBitAttention, stage: 'restore', needs: samples, alone: { step: 'low-bit-attention', bits: 4, least: 0.99 },
     excludes: { 'integer-only': 'attention has no integer form', 'correct-bias': 'it compares with the float network' },

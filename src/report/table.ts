@@ -54,18 +54,18 @@ function outputLines(output: PlannedOutput, options: TextOptions): string[] {
 
 const tensorColumns: readonly TextColumn[] = [
   { title: '', align: 'left' }, { title: 'tensor', align: 'left' }, { title: 'shape', align: 'left' }, { title: 'type', align: 'left' },
-  { title: 'MB', align: 'right' }, { title: 'fallback', align: 'left' },
+  { title: 'MB', align: 'right' }, { title: 'why', align: 'left' },
 ];
 
-/** One line per tensor; of long lists the beginning, the end, and every tensor that did not take its format. */
+/** One line per tensor; of long lists the beginning, the end, and every tensor that did not take its format or was given one by itself. */
 function tensorLines(tensors: readonly TensorLine[], { width, all = false }: TextOptions): string[] {
   const total = String(tensors.length);
   const row = (line: TensorLine, at: number): string[] => [
     `[${String(at + 1).padStart(total.length)}/${total}]`, line.name, shape(line.shape), `${line.source} -> ${line.target}`,
-    `${megabytes(line.bytesBefore)} -> ${megabytes(line.bytesAfter)}`, line.fallback === undefined ? '' : `fallback: ${line.fallback}`,
+    `${megabytes(line.bytesBefore)} -> ${megabytes(line.bytesAfter)}`, line.fallback !== undefined ? `fallback: ${line.fallback}` : line.asked === true ? 'as asked' : '',
   ];
   const shown = (line: TensorLine, at: number): boolean =>
-    all || tensors.length <= wholeList || at < shownHead || at >= tensors.length - shownTail || line.fallback !== undefined;
+    all || tensors.length <= wholeList || at < shownHead || at >= tensors.length - shownTail || line.fallback !== undefined || line.asked === true;
   const kept = tensors.flatMap((line, at) => (shown(line, at) ? [{ at, cells: row(line, at) }] : []));
   const lines = textTable(tensorColumns, kept.map(({ cells }) => cells), { width, header: false });
   // Narrow terminals get blocks, which have no line per tensor to put gaps between.

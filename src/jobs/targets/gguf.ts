@@ -1,4 +1,4 @@
-/** GGUF files: one type for all matrices, as llama.cpp loads it. Columns are weighed by an importance matrix or by what was observed. */
+/** GGUF files: one type for all matrices but those that were given their own, as llama.cpp loads it. Columns are weighed by an importance matrix or by what was observed. */
 import { ggufFileType, ggufParts, ggufTensorTypes, type GgufTensorType } from '../../export/gguf.ts';
 import { writeGguf } from '../../files/gguf-write.ts';
 import type { GgufValue } from '../../files/gguf.ts';
@@ -8,6 +8,7 @@ import { linearSites } from '../../graph/linear.ts';
 import { i32, text } from '../../models/gguf-values.ts';
 import { encodeTensor } from '../../round/encode-tensor.ts';
 import { keepsFloat } from '../keep.ts';
+import { ownWeights } from '../layer-formats.ts';
 import type { TensorLine } from '../result.ts';
 import type { Scheme } from '../schemes.ts';
 import type { QuantizeSettings } from '../settings.ts';
@@ -18,7 +19,7 @@ import { committed, type TargetWriter, type WriteContext } from '../target.ts';
 export const ggufTarget: TargetWriter = {
   plan: async (model, { scheme }, settings) => {
     const { types } = described(model, scheme, settings);
-    const tensors = types.map(lineOf);
+    const tensors = types.map((type) => lineOf(type, scheme));
     return { tensors: scheme.budget === undefined ? tensors : withinBudget(tensors, openWeights(model, types, scheme), scheme.budget.bits * model.parameters), refusals: types.flatMap(({ tensor, refusal }) => (refusal === undefined ? [] : [`${tensor.name}: ${refusal}`])) };
   },
   async write(context) {
@@ -26,7 +27,7 @@ export const ggufTarget: TargetWriter = {
     const allocation = spec.scheme.budget === undefined ? undefined : (await context.apply()).allocation;
     const { parts, types } = described(model, spec.scheme, settings, new Map(allocation?.layers.map(({ id, format }) => [id, typeNamed(format)])));
     const weighed = await importanceOf(context, types);
-    const lines = new Map(types.map((type) => [type.tensor.name, lineOf(type)]));
+    const lines = new Map(types.map((type) => [type.tensor.name, lineOf(type, spec.scheme)]));
     let done = 0;
     const outs = types.map(({ tensor, target, fallback }, index): TensorOut => {
       const finished = (stats: { squaredError?: number; sumOfSquares?: number }): void => {
@@ -46,24 +47,30 @@ export const ggufTarget: TargetWriter = {
   },
 };
 
+/** Types of weights that were given one by themselves, by their names in the model. */
+export const ownTypes = ({ layers = [] }: Pick<Scheme, 'layers'>): Map<string, TensorType> => new Map(layers.map(({ weight, format }) => [weight, typeNamed(format)]));
+
 /** Two types share a name with other formats and are spelled with their family there. */
 const typeNamed = (format: string): TensorType => format.replace(/^ggml-/, '') as TensorType;
 
 /** Names of tensors whose types are chosen by measurement. */
-const openWeights = (model: SourceModel, types: readonly GgufTensorType[], { budget }: Scheme): Set<string> => {
+const openWeights = (model: SourceModel, types: readonly GgufTensorType[], scheme: Scheme): Set<string> => {
+  const { budget } = scheme;
+  const own = ownWeights(scheme);
   const sites = new Set(linearSites(model.graph).filter(({ rows, cols }) => budget!.formats.some((name) => parseFormat(name, 'ggml').refuses(rows, cols) === undefined)).map(({ id }) => id));
-  return new Set(types.flatMap(({ tensor, weight, target }) => (weight !== undefined && sites.has(weight) && isBlockType(target) ? [tensor.name] : [])));
+  return new Set(types.flatMap(({ tensor, weight, target }) => (weight !== undefined && sites.has(weight) && !own.has(weight) && isBlockType(target) ? [tensor.name] : [])));
 };
 
 function described(model: SourceModel, scheme: Scheme, { keep, allowFallback }: Pick<QuantizeSettings, 'keep' | 'allowFallback'>, chosen: ReadonlyMap<string, TensorType> = new Map()) {
   const parts = ggufParts(model.language!);
   const type = typeNamed(parseFormat(scheme.weights, 'ggml').name);
-  return { parts, types: ggufTensorTypes(parts, type, { chosen, allowFallback, keeps: (weight, name) => keepsFloat(weight, name, keep) }) };
+  return { parts, types: ggufTensorTypes(parts, type, { chosen: new Map([...ownTypes(scheme), ...chosen]), allowFallback, keeps: (weight, name) => keepsFloat(weight, name, keep) }) };
 }
 
-const lineOf = ({ tensor, target, fallback, refusal }: GgufTensorType): TensorLine => ({
+const lineOf = ({ tensor, weight, target, fallback, refusal }: GgufTensorType, scheme: Scheme): TensorLine => ({
   name: tensor.name, shape: tensor.shape, source: tensor.type, target, bytesBefore: tensor.byteLength,
   bytesAfter: refusal === undefined ? byteLengthOf(target, tensor.shape, tensor.name) : tensor.byteLength, ...(fallback === undefined ? {} : { fallback }),
+  ...(weight !== undefined && fallback === undefined && refusal === undefined && ownWeights(scheme).has(weight) ? { asked: true } : {}),
 });
 
 interface Weighed { of(name: string): Float32Array | undefined; readonly metadata: readonly [string, GgufValue][]; readonly notes: readonly string[] }

@@ -4,6 +4,7 @@ import { elementTypes, isBlockType, type TensorRef } from '../../tensor-ref.ts';
 import { linearSites, type Linear } from '../../graph/linear.ts';
 import { isFloatType } from '../../graph/values.ts';
 import { isTooShort, keepsFloat } from '../keep.ts';
+import { ownFormat, ownWeights } from '../layer-formats.ts';
 import type { TensorLine } from '../result.ts';
 import type { Scheme } from '../schemes.ts';
 import type { SourceModel } from '../source.ts';
@@ -14,12 +15,13 @@ export interface Choice { readonly site: Linear; readonly format: string; readon
 
 /** Every weight of a layer that becomes low-bit, by weight id. */
 export function choices(model: SourceModel, scheme: Scheme, settings: { readonly keep: readonly string[]; readonly allowFallback: boolean }): { chosen: Map<string, Choice>; refusals: string[] } {
-  const format = parseFormat(scheme.weights);
+  const whole = parseFormat(scheme.weights);
   const chosen = new Map<string, Choice>();
   const refusals: string[] = [];
-  if (format.family === 'float') return { chosen, refusals };
   for (const site of linearSites(model.graph)) {
-    if (chosen.has(site.id) || isTooShort(site, format) || keepsFloat(site.id, site.node.name, settings.keep)) continue;
+    const own = ownFormat(scheme, site);
+    const format = own ?? whole;
+    if (format.family === 'float' || chosen.has(site.id) || (own === undefined && isTooShort(site, format)) || keepsFloat(site.id, site.node.name, settings.keep)) continue;
     const why = format.refuses(site.rows, site.cols);
     if (why === undefined) chosen.set(site.id, { site, format: format.name });
     else if (settings.allowFallback) chosen.set(site.id, { site, format: scheme.compute, fallback: why });
@@ -30,20 +32,24 @@ export function choices(model: SourceModel, scheme: Scheme, settings: { readonly
 
 export function planGraph(model: SourceModel, scheme: Scheme, settings: { readonly keep: readonly string[]; readonly allowFallback: boolean }): TargetPlan {
   const { chosen, refusals } = choices(model, scheme, settings);
-  const all = new Map<string, Choice>([...chosen, ...lowBitTables(model, scheme, settings.keep)]);
+  const own = ownWeights(scheme);
+  const tables = lowBitTables(model, scheme, settings.keep);
+  const all = new Map<string, Choice>([...chosen, ...tables]);
   const tensors: TensorLine[] = [];
   for (const [id, tensor] of model.graph.weights) {
     if (isBlockType(tensor.type) || !isFloatType(tensor.type)) continue;
     const choice = all.get(id);
     const target = choice === undefined ? scheme.compute : choice.format;
     const count = tensor.shape.reduce((product, dim) => product * dim, 1);
-    const bits = choice === undefined || choice.fallback !== undefined ? elementTypes[scheme.compute].bits : parseFormat(target).bitsPerWeight(choice.site.rows, choice.site.cols);
+    const bits = choice === undefined || target === scheme.compute ? elementTypes[scheme.compute].bits : parseFormat(target).bitsPerWeight(choice.site.rows, choice.site.cols);
     tensors.push({
       name: id, shape: shapeOf(tensor), source: tensor.type, target, bytesBefore: tensor.byteLength, bytesAfter: Math.ceil((count * bits) / 8),
-      ...(choice?.fallback === undefined ? {} : { fallback: choice.fallback }),
+      ...(choice?.fallback === undefined ? {} : { fallback: choice.fallback }), ...(choice !== undefined && choice.fallback === undefined && own.has(id) ? { asked: true } : {}),
     });
   }
-  return { tensors: scheme.budget === undefined ? tensors : withinBudget(tensors, new Set(chosen.keys()), scheme.budget.bits * model.parameters), refusals };
+  const refused = settings.allowFallback ? [] : [...tables].flatMap(([id, { fallback }]) => (fallback === undefined ? [] : [`${id}: ${fallback}`]));
+  const open = new Set([...chosen.keys()].filter((id) => !own.has(id)));
+  return { tensors: scheme.budget === undefined ? tensors : withinBudget(tensors, open, scheme.budget.bits * model.parameters), refusals: [...refusals, ...refused] };
 }
 
 /** Layers whose formats are still to be chosen share what the others leave of the budget. */

@@ -4,7 +4,7 @@ import { exportDynamicInt8 } from '../../export/onnx-dynamic.ts';
 import { exportHalf } from '../../export/onnx-half.ts';
 import { exportIntegerOnly } from '../../export/onnx-integer.ts';
 import { exportStaticInt8 } from '../../export/onnx-static.ts';
-import { exportWeightOnly } from '../../export/onnx-weight-only.ts';
+import { exportWeightOnly, type WeightOnlyResult } from '../../export/onnx-weight-only.ts';
 import { writeOnnx } from '../../files/onnx.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { linearSites } from '../../graph/linear.ts';
@@ -13,7 +13,9 @@ import type { Applied } from '../../recipes/apply.ts';
 import { elementTypes } from '../../tensor-ref.ts';
 import { histograms } from '../histogram.ts';
 import type { TensorLine } from '../result.ts';
+import type { Scheme } from '../schemes.ts';
 import { committed, type TargetWriter, type WriteContext, type Written } from '../target.ts';
+import { ownWeights } from '../layer-formats.ts';
 import { planGraph } from './onnx-plan.ts';
 import { lowBitTables, roundedTables, tableNotes, withLowBitTables } from './onnx-tables.ts';
 
@@ -46,8 +48,8 @@ export async function schemeGraph({ model, spec: { scheme }, settings, apply }: 
   const all = new Map([...weights, ...rounded]);
   const low = weights.size === 0 ? { graph, notes: [] }
     : rest.integerOnly === true ? await exportIntegerOnly(graph, { weights, ranges })
-    : scheme.activations === 'static' ? await exportStaticInt8(graph, { weights, ranges })
-    : scheme.activations === 'dynamic' ? await exportDynamicInt8(graph, weights)
+    : scheme.activations === 'static' ? await besideOwn(weights, scheme, (others) => exportStaticInt8(graph, { weights: others, ranges }))
+    : scheme.activations === 'dynamic' ? await besideOwn(weights, scheme, (others) => exportDynamicInt8(graph, others))
     : activations.size === 0 ? await exportWeightOnly(graph, weights)
     : await exportWithInputs(graph, weights, activations);
   const looked = await withLowBitTables(low.graph, rounded);
@@ -57,6 +59,19 @@ export async function schemeGraph({ model, spec: { scheme }, settings, apply }: 
     graph: half?.graph ?? looked, applied: { graph, weights: all, ranges, activations, ...rest },
     notes: () => [...rest.notes, ...low.notes.map(({ text }) => text), ...tableNotes(tables), ...(half?.notes ?? []).map(({ text }) => text), ...unseen],
   };
+}
+
+/**
+ * Integer arithmetic for all layers but those that were given a format it has no kernels for: these keep their packed
+ * codes beside float inputs. Narrow integers are among them, which the kernels would hold in 8 bits.
+ */
+async function besideOwn(weights: Applied['weights'], scheme: Scheme, integers: (others: Applied['weights']) => Promise<WeightOnlyResult>): Promise<WeightOnlyResult> {
+  const own = ownWeights(scheme);
+  if (own.size === 0) return integers(weights);
+  const made = await integers(new Map([...weights].filter(([id, { format }]) => !own.has(id) || format.bits === 8)));
+  const left = new Set(linearSites(made.graph).map(({ id }) => id));
+  const packed = await exportWeightOnly(made.graph, new Map([...weights].filter(([id]) => own.has(id) && left.has(id))));
+  return { graph: packed.graph, notes: [...made.notes.filter(({ kind, name }) => kind !== 'float' || !own.has(name)), ...packed.notes] };
 }
 
 /** Bits of all tensors of a graph. */

@@ -1,6 +1,6 @@
 /** Hugging Face folders: low-bit weights in the layout asked for, everything else as it was, and the files beside them. */
 import { defineErrors } from '../../errors.ts';
-import { layouts, type Activations } from '../../export/safetensors.ts';
+import { layouts, type Activations, type Layout } from '../../export/safetensors.ts';
 import { shardIndex, shardsOf } from '../../export/safetensors-shards.ts';
 import { writeSafetensors } from '../../files/safetensors.ts';
 import type { ByteSink } from '../../files/source.ts';
@@ -17,6 +17,7 @@ import type { TensorLine } from '../result.ts';
 import { committed, type OutputSpec, type TargetPlan, type TargetWriter } from '../target.ts';
 import type { QuantizeSettings } from '../settings.ts';
 import type { SourceModel } from '../source.ts';
+import { ownFormat, ownWeights } from '../layer-formats.ts';
 import { choices } from './onnx-plan.ts';
 import { described } from './onnx.ts';
 import { jsonBytes, sideFiles, writeSideFiles } from './side-files.ts';
@@ -38,8 +39,8 @@ const wholeType = ({ family, name }: NumberFormat): Float | undefined => (family
 const keptType = ({ type }: TensorRef, whole?: Float): Float => whole ?? (isBlockType(type) || !isFloatType(type) ? 'f32' : type);
 
 interface Decided {
-  /** Weights that take the layout. */
-  readonly taken: ReadonlySet<string>;
+  /** Weights that take the layout, in their formats. */
+  readonly taken: ReadonlyMap<string, NumberFormat>;
   /** Why a weight stays float although it was asked for. */
   readonly fallbacks: ReadonlyMap<string, string>;
   readonly refusals: readonly string[];
@@ -48,33 +49,42 @@ interface Decided {
 function decide(model: SourceModel, { scheme }: Pick<OutputSpec, 'scheme'>, settings: QuantizeSettings): Decided {
   const { chosen, refusals } = choices(model, scheme, settings);
   const format = parseFormat(scheme.weights);
-  const layout = layouts[settings.layout];
-  const taken = new Set<string>();
+  const layout: Layout = layouts[settings.layout];
+  const taken = new Map<string, NumberFormat>();
   const fallbacks = new Map<string, string>();
   const refused = [...refusals];
+  const refuse = (id: string, why: string): void => {
+    if (settings.allowFallback) fallbacks.set(id, why);
+    else refused.push(`${id}: ${why}`);
+  };
   for (const [id, { site, fallback }] of chosen) {
     // Loaders of these layouts expect a float head.
     if (id === head) continue;
-    const why = fallback ?? layout.refuses(format, scheme.activations as Activations, site.rows, site.cols);
-    if (why === undefined) taken.add(id);
-    else if (settings.allowFallback) fallbacks.set(id, why);
-    else refused.push(`${id}: ${why}`);
+    const own = ownFormat(scheme, site);
+    const why = fallback ?? layout.refuses(own ?? format, scheme.activations as Activations, site.rows, site.cols) ?? (own === undefined ? undefined : refusesBeside(layout, format, own));
+    if (why === undefined) taken.set(id, own ?? format);
+    else refuse(id, why);
   }
+  for (const id of ownWeights(scheme)) if (id === head || !model.language!.linears.includes(id)) refuse(id, 'loaders of these folders expect floats there');
   return { taken, fallbacks, refusals: refused };
 }
 
+const refusesBeside = (layout: Layout, format: NumberFormat, own: NumberFormat): string | undefined =>
+  (wholeType(format) !== undefined ? `a folder of ${format.name} has that type for all layers` : own.name === format.name ? undefined : layout.refusesOwn(format, own));
+
 function plan(model: SourceModel, spec: Pick<OutputSpec, 'scheme'>, settings: QuantizeSettings): TargetPlan {
   const { taken, fallbacks, refusals } = decide(model, spec, settings);
+  const own = ownWeights(spec.scheme);
   const format = parseFormat(spec.scheme.weights);
   const tensors = [...model.language!.tensors.values()].map((tensor): TensorLine => {
     const { name, shape, type, byteLength } = tensor;
-    const low = taken.has(name);
+    const low = taken.get(name);
     const kept = keptType(tensor, wholeType(format));
     const fallback = fallbacks.get(name);
     return {
-      name, shape, source: type, target: low ? format.name : kept, bytesBefore: byteLength,
-      bytesAfter: low ? Math.ceil((sizeOf(tensor) * format.bitsPerWeight(shape[0], shape[1])) / 8) : (sizeOf(tensor) * elementTypes[kept].bits) / 8,
-      ...(fallback === undefined ? {} : { fallback }),
+      name, shape, source: type, target: low?.name ?? kept, bytesBefore: byteLength,
+      bytesAfter: low !== undefined ? Math.ceil((sizeOf(tensor) * low.bitsPerWeight(shape[0], shape[1])) / 8) : (sizeOf(tensor) * elementTypes[kept].bits) / 8,
+      ...(fallback === undefined ? {} : { fallback }), ...(low !== undefined && own.has(name) ? { asked: true } : {}),
     };
   });
   return { tensors, refusals };
@@ -111,7 +121,7 @@ function floatTensor(tensor: TensorRef, before: Graph, after: Graph, sites: Read
 }
 
 /** Every tensor of the folder, in order of use. */
-function tensorsOf(model: SourceModel, { graph, weights }: Applied, { scheme }: OutputSpec, settings: QuantizeSettings, taken: ReadonlySet<string>): TensorOut[] {
+function tensorsOf(model: SourceModel, { graph, weights }: Applied, { scheme }: OutputSpec, settings: QuantizeSettings, taken: Decided['taken']): TensorOut[] {
   const sites = new Map(linearSites(graph).map((site) => [site.id, site]));
   const layout = layouts[settings.layout];
   const format = parseFormat(scheme.weights);
@@ -132,7 +142,7 @@ function refuseAdded({ language, graph: before }: SourceModel, { graph: after }:
 }
 
 /** The linear layers of a model inside of its blocks that keep their floats, without `.weight`. */
-const leftFloat = ({ linears }: LanguageModel, taken: ReadonlySet<string>): string[] =>
+const leftFloat = ({ linears }: LanguageModel, taken: Decided['taken']): string[] =>
   linears.filter((name) => name !== head && !taken.has(name)).map(layerOf);
 
 const typeName: Readonly<Record<Float, string>> = { f32: 'float32', f16: 'float16', bf16: 'bfloat16', f64: 'float64' };
@@ -152,7 +162,8 @@ export const safetensorsTarget: TargetWriter = {
     const folder = spec.file.slice(0, spec.file.lastIndexOf('/'));
     const shards = shardsOf(tensorsOf(model, applied, spec, settings, taken));
     const whole = wholeType(format);
-    const extra = whole !== undefined ? typeNames(language, whole) : taken.size === 0 ? {} : { quantization_config: layouts[settings.layout].config(format, spec.scheme.activations as Activations, leftFloat(language, taken)) };
+    const own = new Map([...taken].flatMap(([name, one]) => (one.name === format.name ? [] : [[layerOf(name), one] as const])));
+    const extra = whole !== undefined ? typeNames(language, whole) : taken.size === 0 ? {} : { quantization_config: layouts[settings.layout].config(format, spec.scheme.activations as Activations, leftFloat(language, taken), own) };
     const files = shards.map(({ file }) => `${folder}/${file}`);
     const sinks: ByteSink[] = [];
     for (const file of files) sinks.push(await context.open(file));

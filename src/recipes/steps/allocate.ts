@@ -32,17 +32,20 @@ export const allocate: StepRunner<'allocate'> = async (state, { bits, formats, l
   const { options } = context;
   const { onLine, storage = ownStorage(linearSites(state.graph)) } = options;
   const candidates = formats.map((name) => parseFormat(name));
+  const fixed = (site: Linear): NumberFormat | undefined => options.ownFormat?.(site);
+  // A layer that was given a format has that one to choose from: it counts in the budget like all others.
+  const candidatesOf = (site: Linear): readonly NumberFormat[] => { const own = fixed(site); return own === undefined ? candidates : [own]; };
   const sites = [...new Map(linearSites(state.graph).map((site) => [site.id, site])).values()]
-    .filter((site) => context.formatOf(state, site) !== undefined && candidates.some((format) => format.refuses(site.rows, site.cols) === undefined));
-  const losses = await formatLosses(state, sites, candidates, context);
+    .filter((site) => context.formatOf(state, site) !== undefined && candidatesOf(site).some((format) => format.refuses(site.rows, site.cols) === undefined));
+  const losses = await formatLosses(state, sites, { all: candidates, of: candidatesOf }, context);
   const uses = await layerUses(state, candidates, limits, context);
   const layers: LayerOptions[] = [];
   for (const site of sites) {
     const own: FormatOption[] = [];
-    for (const format of candidates) {
+    for (const format of candidatesOf(site)) {
       if (format.refuses(site.rows, site.cols) === undefined) own.push({ format: format.name, bits: await storage.bitsOf(site, format), loss: losses.values.get(key(site.id, format))!, ...await uses.of(site, format) });
     }
-    layers.push({ id: site.id, weights: site.rows * site.cols, options: own });
+    layers.push({ id: site.id, weights: site.rows * site.cols, options: own, ...(fixed(site) === undefined ? {} : { fixed: true }) });
   }
   const budget: AllocationBudget = { ...limits, bitsPerWeight: bits, weights: storage.weights, rest: await storage.rest(state.graph, new Set(sites.map(({ id }) => id))) };
   const uniform = candidates.flatMap((format) => {
@@ -72,7 +75,8 @@ export const allocate: StepRunner<'allocate'> = async (state, { bits, formats, l
     uniform: uniform.map(({ choice: same, ...point }) => ({ ...point, ...measuredOf(together, same) })),
     layers: layers.map(({ id, weights, options: own }, i) => ({ id, weights, ...own[choice[i]] })),
   };
-  const note = `formats for ${budgetText(bits, limits)} chosen by ${losses.distance === undefined ? 'the error of the weights alone, because no data were given' : allocation.measure}: ${reached.bitsPerWeight.toFixed(3)} bits, ${limited.map((one) => `${one.reached.toPrecision(3)} of ${one.budget} ${limitUnits[one.name]} (float: ${one.float.toPrecision(3)}), `).join('')}${spelled(allocation)}`;
+  const given = layers.filter((layer) => layer.fixed).length;
+  const note = `formats for ${budgetText(bits, limits)} chosen by ${losses.distance === undefined ? 'the error of the weights alone, because no data were given' : allocation.measure}: ${reached.bitsPerWeight.toFixed(3)} bits, ${limited.map((one) => `${one.reached.toPrecision(3)} of ${one.budget} ${limitUnits[one.name]} (float: ${one.float.toPrecision(3)}), `).join('')}${spelled(allocation)}${given === 0 ? '' : `; ${given} of them as asked`}`;
   onLine?.(losses.measured === 0 ? `${note}; every figure was measured before` : note);
   const chosen = new Map(allocation.layers.map(({ id, format }) => [id, parseFormat(format)]));
   return { ...state, formats: new Map([...state.formats, ...chosen]), allocation, notes: [...state.notes, note] };
@@ -100,15 +104,15 @@ interface Losses {
 }
 
 /** What every site loses at every format. What an earlier run measured on the same network and data is taken from it. */
-async function formatLosses(state: RecipeState, sites: readonly Linear[], candidates: readonly NumberFormat[], context: StepContext): Promise<Losses> {
+async function formatLosses(state: RecipeState, sites: readonly Linear[], candidates: { readonly all: readonly NumberFormat[]; of(site: Linear): readonly NumberFormat[] }, context: StepContext): Promise<Losses> {
   const { engine, threads, measurements, onLine, distance: asked = 'noise', trialWeights = mostTrialWeights } = context.options;
   const batches = state.batches ?? context.options.batches;
   const distance = batches === undefined ? undefined : asked;
   const before = context.recipe.steps.slice(0, context.recipe.steps.findIndex(({ step }) => step === 'allocate'));
   const all = sites.reduce((sum, { rows, cols }) => sum + rows * cols, 0);
   // Losses go with the squared error of the weights (HIGGS, arXiv:2411.17525): one format per layer stands for all.
-  const extrapolates = distance !== undefined && all * sites.length * candidates.length > trialWeights;
-  const name = JSON.stringify(['losses of formats', before, distance ?? 'weights', most, extrapolates ? candidates.map((format) => format.name) : [], spelledSites(sites)]);
+  const extrapolates = distance !== undefined && all * sites.length * candidates.all.length > trialWeights;
+  const name = JSON.stringify(['losses of formats', before, distance ?? 'weights', most, extrapolates ? candidates.all.map((format) => format.name) : [], spelledSites(sites)]);
   const values = new Map(Object.entries(await measurements?.read(name) ?? {}));
   const known = values.size;
   const decoded = async (site: Linear, format: NumberFormat): Promise<{ matrix: Float32Array; error: number }> => {
@@ -130,7 +134,7 @@ async function formatLosses(state: RecipeState, sites: readonly Linear[], candid
   const byId = new Map(sites.map((site) => [site.id, site]));
   try {
     for (const [at, site] of sites.entries()) {
-      const missing = candidates.filter((format) => !values.has(key(site.id, format)) && format.refuses(site.rows, site.cols) === undefined);
+      const missing = candidates.of(site).filter((format) => !values.has(key(site.id, format)) && format.refuses(site.rows, site.cols) === undefined);
       let perError: number | undefined;
       if (extrapolates && missing.length > 0) {
         const { matrix, error } = await decoded(site, missing[Math.floor(missing.length / 2)]);
