@@ -19,6 +19,8 @@ export interface Bench {
   readonly products: ReadonlyMap<object, LaidProducts>;
   /** Codes or floats of a value, where they are asked for. */
   stored(name: string): Stored;
+  /** Lays floats of the interpreter into memory. */
+  floats(name: string): void;
   /** Reads a value as the interpreter holds it, as it is when this operator has its turn. */
   reading(name: string): () => Value64;
   /** Its kind, without laying it down. */

@@ -9,8 +9,11 @@ import { stale, type Bench } from './bench.ts';
 /** Gives the names of what it made. */
 export async function prepareOther(node: Node, bench: Bench): Promise<readonly string[]> {
   const [first, second] = node.inputs;
-  const floats = (name: string | undefined): boolean => name !== undefined && name !== '' && bench.kind(name) === 'floats';
-  if (floats(first) && node.outputs.length > 0 && movesElements(node, constantZero(node.inputs[2], bench))) return move(node, node.inputs, node.outputs, 0, bench);
+  const floats = (name: string | undefined): boolean => name !== undefined && name !== '' && isFloats(name, bench);
+  if (floats(first) && node.outputs.length > 0 && movesElements(node, constantZero(node.inputs[2], bench))) {
+    bench.floats(first);
+    return move(node, node.inputs, node.outputs, 0, bench);
+  }
   if (node.op === 'Concat' && node.inputs.every(floats)) {
     concatenate(node, node.inputs.map((name) => bench.stored(name)), node.outputs[0], bench, (from, rows, width, to, stride) => bench.kernels.scatter(from, rows, width, to, stride));
     return node.outputs;
@@ -25,6 +28,9 @@ export async function prepareOther(node: Node, bench: Bench): Promise<readonly s
   return interpreted(node, bench);
 }
 
+/** Floats that lie in memory, or that can: what the interpreter made of inputs. */
+const isFloats = (name: string, bench: Bench): boolean => bench.kind(name) === 'floats' || (bench.kind(name) === 'held' && !bench.network.constants.has(name) && bench.reading(name)().type === 'f32');
+
 /** Operators on floats that have a kernel. */
 function kernelOf(node: Node, bench: Bench): ((x: Stored, y: Stored | undefined) => void) | undefined {
   const { kernels, network: { constants }, then } = bench;
@@ -38,8 +44,8 @@ function kernelOf(node: Node, bench: Bench): ((x: Stored, y: Stored | undefined)
     const bounds = [1, 2].map((i) => ((node.inputs[i] ?? '') === '' ? (i === 1 ? -Infinity : Infinity) : constants.get(node.inputs[i])?.data[0]));
     return bounds.every((bound) => bound !== undefined) && bounds[0]! <= bounds[1]! ? clamp(bounds[0]!, bounds[1]!) : undefined;
   }
-  const [a, b] = node.inputs.map((name) => bench.shapeOf(name));
-  if (node.op === 'Add' && bench.kind(node.inputs[1]) === 'floats' && String(a) === String(b)) {
+  const [a, b] = node.inputs.map((name) => (name === '' ? [] : bench.shapeOf(name)));
+  if (node.op === 'Add' && isFloats(node.inputs[1], bench) && String(a) === String(b)) {
     return (x, y) => {
       const out = bench.make(output, 'floats', x.shape);
       then(() => kernels.addFloats(x.block.at, y!.block.at, sizeOf(x.shape), out.block.at));

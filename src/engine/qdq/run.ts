@@ -153,6 +153,7 @@ export class QdqRunner {
         if (value === undefined) throw errors.fed({ name, why: 'nothing makes it' });
         return value;
       },
+      floats: (name) => { if (values.get(name)?.kind === 'held') bench.stored(name); },
       reading: (name) => {
         // Later operators may lay it elsewhere.
         const value = values.get(name);
