@@ -52,14 +52,14 @@ export async function commonContenders(web: Engine, start: Team['start']): Promi
   ];
 }
 
-/** Products that take less than this, in ms, are carried out twice, and timed the second time: threads are awake then, and caches as in a decoder. */
-const short = 10;
+/** A run is as many products as take this long, in ms, and its time their mean; the first one, for which other engines emptied the caches, is told beside it. */
+const runLength = 10;
 
 /** Lines of a table: medians (least–most) of runs that alternate, ratios of runs next to each other. */
 export async function race(contenders: readonly Contender[], runs: number, baseline: { readonly nbits: number; readonly float: number }): Promise<string[]> {
   const lines: string[] = [];
   for (const rows of rowCounts) {
-    const times = contenders.map((): number[] => []);
+    const times = contenders.map((): number[] => []), first = contenders.map((): number[] => []);
     const reference = (await contenders[baseline.float].run(rows)).slice();
     const scale = Math.sqrt(reference.reduce((sum, v) => sum + v * v, 0) / reference.length);
     const far: number[] = [];
@@ -71,15 +71,17 @@ export async function race(contenders: readonly Contender[], runs: number, basel
     };
     for (let run = 0; run < runs; run++) {
       for (const [i, contender] of contenders.entries()) {
-        const once = await timed(contender);
-        times[i].push(once < short ? await timed(contender) : once);
+        first[i].push(await timed(contender));
+        let [all, count] = [0, 0];
+        for (; all < runLength; count++) all += await timed(contender);
+        times[i].push(all / count);
       }
     }
     lines.push('', `${rows} row${rows === 1 ? '' : 's'}`);
     contenders.forEach(({ name }, i) => {
       const ratio = (to: number): number => median(times[to].map((time, run) => time / times[i][run]));
       const { min, max } = minMax(times[i]);
-      lines.push(`${name.padEnd(38)} ${median(times[i]).toFixed(2)} ms (${min.toFixed(2)}–${max.toFixed(2)}), ${ratio(baseline.nbits).toFixed(1)} times as fast as web MatMulNBits, ${ratio(baseline.float).toFixed(2)} as web f32; farthest value ${far[i].toExponential(1)} of the rms`);
+      lines.push(`${name.padEnd(38)} ${median(times[i]).toFixed(2)} ms (${min.toFixed(2)}–${max.toFixed(2)}), ${ratio(baseline.nbits).toFixed(1)} times as fast as web MatMulNBits, ${ratio(baseline.float).toFixed(2)} as web f32; first product ${median(first[i]).toFixed(2)} ms; farthest value ${far[i].toExponential(1)} of the rms`);
     });
     const pairs = [[0, 3], [1, 4]] as const;
     lines.push(`two threads against one, next to each other: ${pairs.map(([one, two]) => median(times[one].map((time, run) => time / times[two][run])).toFixed(2)).join(' with inputs of int8, ')} with float ones`);
