@@ -50,6 +50,13 @@ export async function openStudio(): Promise<Studio> {
   };
 }
 
+/** What axe finds serious or worse in the page as it stands, a line each. */
+export async function seriousFindings(page: Page): Promise<string[]> {
+  await page.addScriptTag({ path: join(root, 'node_modules/axe-core/axe.min.js') });
+  const { violations } = await page.evaluate(() => (globalThis as unknown as { axe: { run(): Promise<{ violations: { id: string; impact: string; nodes: { target: string[]; failureSummary: string }[] }[] }> } }).axe.run());
+  return violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id, nodes }) => `${id} at ${nodes[0].target.join(' ')}: ${nodes[0].failureSummary}`);
+}
+
 /** The bytes that a click on a row's Save button brings. */
 export async function saved(page: Page, row: string | RegExp): Promise<Buffer> {
   const waiting = page.waitForEvent('download');

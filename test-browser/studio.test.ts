@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { quantize } from '../src/jobs/quantize-node.ts';
 import { root } from './bundle.ts';
-import { openStudio, saved, type Studio } from './studio-page.ts';
+import { openStudio, saved, seriousFindings, type Studio } from './studio-page.ts';
 
 let studio: Studio;
 let folder: string;
@@ -151,12 +151,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
     const context = await studio.browser.newContext({ colorScheme });
     const page = await context.newPage();
     await page.goto(studio.url);
-    const check = async (what: string): Promise<void> => {
-      await page.addScriptTag({ path: join(root, 'node_modules/axe-core/axe.min.js') });
-      const { violations } = await page.evaluate(() => (globalThis as unknown as { axe: { run(): Promise<{ violations: { id: string; impact: string; nodes: { target: string[]; failureSummary: string }[] }[] }> } }).axe.run());
-      const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-      assert.deepEqual(serious.map(({ id, nodes }) => `${what}: ${id} at ${nodes[0].target.join(' ')}: ${nodes[0].failureSummary}`), []);
-    };
+    const check = async (what: string): Promise<void> => assert.deepEqual((await seriousFindings(page)).map((finding) => `${what}: ${finding}`), []);
     await check('empty page');
     await page.getByRole('button', { name: 'Keyword spotting' }).click();
     await page.locator('details.tensors summary').click();

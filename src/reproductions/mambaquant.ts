@@ -27,6 +27,8 @@ const findings = {
 /** Tokens. */
 const protocols = { reduced: { calibration: 2048, judged: 2048 }, full: { calibration: 65_536, judged: 24_576 } };
 const settings: readonly (readonly [weights: number, activations: number])[] = [[8, 8], [4, 8], [6, 6]];
+/** Where rotations show most. */
+const shortSettings = settings.slice(-1);
 
 /** Float rewrites of each arm. */
 const rewrites: Readonly<Record<string, readonly Step[]>> = {
@@ -53,7 +55,7 @@ async function run({ asset, seeds, threads, full, page, say }: ReproductionConte
   for (const each of [first, ...second, ...twins]) {
     const setting: MambaRun = { host: each, calibration: (seed) => each.calibration(protocol.calibration / each.window, seed), judged: each.judged(protocol.judged / each.window), threads, say };
     const own = twins.includes(each) ? seeds.slice(0, 1) : seeds;
-    for (const pair of settings) {
+    for (const pair of page ? shortSettings : settings) {
       const rungs = armsAt(pair);
       const lost = await runArms(setting, rungs, own);
       arms.push(...armsOf(each.name, lost));
@@ -70,7 +72,7 @@ async function run({ asset, seeds, threads, full, page, say }: ReproductionConte
     arms, checks,
     protocol: { 'calibration tokens': protocol.calibration, 'judged tokens': protocol.judged, seeds: seeds.length },
     notApplicable: [
-      ...(page ? [notInPage('the Mamba-2 and its twin with planted outliers', 'its weights do not come with it')] : []),
+      ...(page ? [notInPage('the Mamba-2 and its twin with planted outliers', 'its weights do not come with it'), notInPage('W8A8 and W4A8', 'twelve more networks take minutes')] : []),
       { arm: 'rotation between x_proj and dt_proj (R5) on Mamba-2', reason: 'it projects its step sizes directly; the Mamba-1 arms have it' },
       { arm: 'SiLU with the factor inside (S-SiLU) on Mamba-2', reason: 'a norm stands between gate and output projection, and division before it would change its root mean square: factors are divided behind it; the Mamba-1 arms have it' },
       { arm: 'planted outliers in Mamba-1', reason: 'its B, C and step sizes are made of x, so a gain of x and its inverse at y change the function' },

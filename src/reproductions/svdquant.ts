@@ -50,20 +50,25 @@ async function arm(from: Prepared, steps: readonly Step[], called: (id: string) 
 }
 
 /** All arms of one host in one format: the steps that they share are carried out once. */
-async function armsOf(graph: Graph, called: (id: string) => boolean, points: Feeds, format: string, protocol: Protocol, only?: readonly string[]): Promise<Map<string, Applied>> {
+async function armsOf(graph: Graph, called: (id: string) => boolean, points: Feeds, format: string, protocol: Protocol, say: (line: string) => void, only?: readonly string[]): Promise<Map<string, Applied>> {
   const { shift, plainSearch, search, single, iterated } = stepsOf(protocol);
   const found = new Map<string, Applied>();
   const wants = (name: string): boolean => only === undefined || only.includes(name);
   const add = async (name: string, from: Prepared, steps: readonly Step[], weights = format, inputs: string | undefined = format): Promise<void> => {
-    if (wants(name)) found.set(name, await arm(from, steps, called, points, weights, inputs));
+    if (!wants(name)) return;
+    say(`${format}, ${name}: rounding`);
+    found.set(name, await arm(from, steps, called, points, weights, inputs));
   };
   const start: Prepared = { graph, inputs: new Map() };
   await add('nearest', start, [nearest]);
+  say(`${format}: searching factors`);
   const smooth = wants('smooth') || wants('5-bit weights, smooth') ? prepared(await arm(start, [shift, plainSearch], called, points, format, format), start) : start;
   await add('smooth', smooth, [nearest]);
   await add('low rank', start, [single, nearest]);
+  say(`${format}: searching factors for a branch`);
   const ready = prepared(await arm(start, [shift, search], called, points, format, format), start);
   await add('SVDQuant, one decomposition', ready, [single, nearest]);
+  say(`${format}: splitting off branches`);
   const split = await arm(ready, [iterated], called, points, format, format);
   const rest = async (name: string, step: Step): Promise<void> => {
     if (!wants(name)) return;
@@ -170,12 +175,12 @@ async function onLanguage(products: Products, protocol: Protocol, threads: numbe
       }
     };
     const twin = await plantOutliers(host.graph, isLlamaLayer);
-    await judge('planted twin INT4: ', twin, await armsOf(twin, isLlamaLayer, points, 'int4/g64', protocol, ['nearest', 'smooth', 'SVDQuant']));
+    await judge('planted twin INT4: ', twin, await armsOf(twin, isLlamaLayer, points, 'int4/g64', protocol, say, ['nearest', 'smooth', 'SVDQuant']));
     const onTwin = (name: string): string => `planted twin INT4: ${name}`;
     const twinChecks = [arms.layersErrLess(onTwin('smooth'), onTwin('nearest')), arms.layersErrLess(onTwin('SVDQuant'), onTwin('smooth')), arms.nearer(onTwin('SVDQuant'), onTwin('nearest'))];
     if (twinAlone) return { arms: arms.arms, checks: twinChecks };
-    await judge('language INT4: ', host.graph, await armsOf(host.graph, isLlamaLayer, points, 'int4/g64', protocol));
-    await judge('language NVFP4: ', host.graph, await armsOf(host.graph, isLlamaLayer, points, 'nvfp4', protocol, ['nearest', 'SVDQuant']));
+    await judge('language INT4: ', host.graph, await armsOf(host.graph, isLlamaLayer, points, 'int4/g64', protocol, say));
+    await judge('language NVFP4: ', host.graph, await armsOf(host.graph, isLlamaLayer, points, 'nvfp4', protocol, say, ['nearest', 'SVDQuant']));
     const [of, fp] = [(name: string) => `language INT4: ${name}`, (name: string) => `language NVFP4: ${name}`];
     const few = 'channel maxima of this host are 1.3 to 4 times the median: there is little to smooth';
     return {
@@ -207,8 +212,8 @@ async function onDiffusion(products: Products, protocol: Protocol, asset: (path:
     const heldout = await host.points(16, 200);
     const energies = await layerEnergies(products, host.graph, heldout, isDitLayer);
     const names = ['nearest', 'smooth', 'low rank', 'SVDQuant, one decomposition', 'SVDQuant', '5-bit weights, smooth', '4-bit weights, float inputs'];
-    const made = new Map([...await armsOf(host.graph, isDitLayer, points, 'int4/g64', protocol, names)].map(([name, applied]) => [`diffusion INT4: ${name}`, applied]));
-    for (const [name, applied] of await armsOf(host.graph, isDitLayer, points, 'nvfp4', protocol, ['nearest', 'SVDQuant'])) made.set(`diffusion NVFP4: ${name}`, applied);
+    const made = new Map([...await armsOf(host.graph, isDitLayer, points, 'int4/g64', protocol, say, names)].map(([name, applied]) => [`diffusion INT4: ${name}`, applied]));
+    for (const [name, applied] of await armsOf(host.graph, isDitLayer, points, 'nvfp4', protocol, say, ['nearest', 'SVDQuant'])) made.set(`diffusion NVFP4: ${name}`, applied);
     const counts = weightCounts(host.graph);
     const layers = new Map<string, ReadonlyMap<string, number>>();
     for (const [name, applied] of made) layers.set(name, await layerErrors(products, applied.graph, applied, energies, heldout));
