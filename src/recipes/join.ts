@@ -61,9 +61,11 @@ export function joined(parts: readonly Recipe[]): Recipe {
   // Sorting keeps the order given within a stage.
   const all = taken.map(({ step }) => step).sort((a, b) => order.indexOf(rowOf(a).stage) - order.indexOf(rowOf(b).stage));
   checkTogether(all);
+  // A rounder that takes any format leaves what the others were made for.
+  const madeFor = [rounder, ...parts.toReversed()].find(({ formats, steps: own }) => formats.length > 0 && own.some(rounds));
   const exports = rounder.exports.filter((target) => parts.every((part) => part.exports.includes(target)));
   if (exports.length === 0) throw errors.noExport({ name, parts: parts.map((part) => `${part.name} as ${part.exports.join(' or ')}`).join(', ') });
-  return { name, summary: parts.map(({ summary }) => summary).join(' '), needs: needsOf(all), steps: all, formats: rounder.formats, exports };
+  return { name, summary: parts.map(({ summary }) => summary).join(' '), needs: needsOf(all), steps: all, formats: madeFor?.formats ?? [], exports };
 }
 
 /** Throws where a step excludes another one, or must come before one that it follows. */

@@ -48,6 +48,8 @@ export interface StepRow<K extends Step['step'] = Step['step']> {
   readonly alone?: Extract<Step, { step: K }>;
 }
 
+const bothChoose = 'both choose the formats of layers', oneFormat = 'it learns one format for all layers', integers = 'it chooses widths of integers', bothRound = 'both choose what inputs are rounded to';
+
 const samples = (): readonly Need[] => ['sample inputs'];
 const choosesAll = (): string => 'it chooses the formats of all layers itself';
 const perRow = (format: NumberFormat): boolean => isScaled(format) && format.integer?.asymmetric === false && format.granularity.kind === 'channel';
@@ -64,7 +66,7 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   },
   'mix-blocks': {
     run: mixBlocks, stage: 'allocate', needs: samples, alone: { step: 'mix-blocks', wide: 'rule', most: 0.15, sort: true },
-    excludes: { 'residual-channels': 'residuals are of the channels that 8 bits already hold', 'round-inputs': 'both choose what inputs are rounded to', 'learn-balance': 'it needs one scale for each token' },
+    excludes: { 'residual-channels': 'residuals are of the channels that 8 bits already hold', 'round-inputs': bothRound, 'fix-float-inputs': bothRound, 'learn-balance': 'it needs one scale for each token' },
   },
   'smooth-search': { run: smoothSearch, stage: 'transform', needs: samples, excludes: { smooth: 'both divide the same inputs' }, alone: { step: 'smooth-search', grid: 20, rank: 0, samples: 256 } },
   'low-rank': {
@@ -78,33 +80,49 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   protect: { run: protect, stage: 'transform' },
   balance: { run: balance, stage: 'transform', needs: samples, alone: { step: 'balance', alphas: [0.1, 0.2, 0.3, 0.5, 0.7] } },
   'round-inputs': { run: roundInputs, stage: 'observe', needs: samples },
-  'allocate-decoupled': { run: allocateDecoupled, stage: 'allocate', needs: samples, refusesOwn: choosesAll },
+  'allocate-decoupled': {
+    run: allocateDecoupled, stage: 'allocate', needs: samples, refusesOwn: choosesAll,
+    excludes: { 'allocate-palette': bothChoose, 'allocate-by-trace': bothChoose, decompose: bothChoose, 'search-splits': integers, 'before-gelu': integers, 'learn-balance': oneFormat },
+  },
   allocate: {
     run: allocate, stage: 'allocate',
     excludes: {
-      'allocate-decoupled': 'both choose the formats of layers', 'allocate-palette': 'both choose the formats of layers', 'allocate-by-trace': 'both choose the formats of layers',
-      decompose: 'it chooses the formats of layers itself', 'search-splits': 'it searches floating-point formats, not bits', 'learn-balance': 'it learns one format for all layers',
+      'allocate-decoupled': bothChoose, 'allocate-palette': bothChoose, 'allocate-by-trace': bothChoose,
+      decompose: 'it chooses the formats of layers itself', 'search-splits': 'it searches floating-point formats, not bits', 'learn-balance': oneFormat,
     },
   },
-  'allocate-palette': { run: allocatePalette, stage: 'allocate', needs: samples, refusesOwn: choosesAll },
-  'allocate-by-trace': { run: allocateByTrace, stage: 'allocate', needs: samples, excludes: { allocate: 'both choose the formats of layers' }, refusesOwn: choosesAll },
+  'allocate-palette': {
+    run: allocatePalette, stage: 'allocate', needs: samples, refusesOwn: choosesAll,
+    excludes: {
+      'allocate-by-trace': bothChoose, decompose: bothChoose, 'search-splits': 'its floating-point formats are not of the palette', 'before-gelu': 'its floating-point formats are not of the palette',
+      reconstruct: 'rounding is learned weight by weight, and trellises code many at once', 'learn-balance': oneFormat,
+    },
+  },
+  'allocate-by-trace': {
+    run: allocateByTrace, stage: 'allocate', needs: samples, refusesOwn: choosesAll,
+    excludes: { decompose: bothChoose, 'search-splits': integers, 'before-gelu': integers, 'learn-balance': oneFormat },
+  },
   decompose: {
     run: decomposeWeights, stage: 'allocate', needs: ({ sequences }) => (sequences > 0 ? ['sample inputs'] : []),
-    excludes: { 'low-rank': 'both put a branch beside every layer', reconstruct: 'its blocks do not see the branches' },
+    excludes: { 'low-rank': 'both put a branch beside every layer', reconstruct: 'its blocks do not see the branches', 'search-splits': bothChoose, 'learn-balance': oneFormat },
     refusesOwn: ({ formats }) => (formats.length > 0 ? choosesAll() : undefined),
     alone: { step: 'decompose', rank: 8, rounds: 100, sequences: 0, formats: [] },
   },
   'observe-ranges': { run: observeActivationRanges, stage: 'observe', needs: samples, alone: { step: 'observe-ranges', method: 'minmax' } },
   'integer-only': {
     run: async (state) => ({ ...state, integerOnly: true }), stage: 'observe', needs: samples, alone: { step: 'integer-only' },
-    excludes: { rotate: 'rotations between layers have no integer form', 'round-inputs': 'inputs have grids of their own', 'fix-float-inputs': 'inputs are integers' },
+    excludes: {
+      rotate: 'rotations between layers have no integer form', 'round-inputs': 'inputs have grids of their own', 'fix-float-inputs': 'inputs are integers', 'mix-blocks': 'inputs have one width',
+      'residual-channels': 'residuals of inputs are no integers', 'low-rank': 'branches are float products', decompose: 'branches are float products', 'allocate-palette': 'trellis codes have no integer form',
+      'search-splits': 'floating-point weights are no integers', 'before-gelu': 'floating-point weights are no integers', 'learn-balance': 'inputs have one scale for each token', 'ssm-scales': 'scans have no integer form',
+    },
     refusesOwn: (_, format) => (perRow(format) ? undefined : 'its layers multiply integers with one scale per row, such as int4/channel'),
   },
   distil: { run: distil, stage: 'data', needs: () => ['batch normalization'] },
   'choose-samples': { run: chooseSamples, stage: 'data', needs: samples, alone: { step: 'choose-samples', clusters: 5, perCluster: 4 } },
   'before-gelu': { run: beforeGelu, stage: 'allocate', alone: { step: 'before-gelu', element: 'e3m0' } },
   'search-splits': { run: searchSplits, stage: 'allocate', refusesOwn: () => 'it searches the floating-point formats of all layers itself', alone: { step: 'search-splits' } },
-  'fix-float-inputs': { run: fixInputs, stage: 'observe', needs: samples, alone: { step: 'fix-float-inputs', bits: 8 } },
+  'fix-float-inputs': { run: fixInputs, stage: 'observe', needs: samples, excludes: { 'round-inputs': bothRound }, alone: { step: 'fix-float-inputs', bits: 8 } },
   round: { run: round, stage: 'round', needs: ({ rounder }) => (rounder === 'gptq' || rounder === 'ldlq' || rounder === 'awq' || rounder === 'importance' ? ['sample inputs'] : []) },
   reconstruct: { run: reconstruct, stage: 'round', needs: samples },
   'sort-and-cluster': {

@@ -52,7 +52,17 @@ test('rotation, a branch of low rank and error feedback are one recipe', () => {
   assert.deepEqual(steps.map(({ step }) => step), ['rotate', 'shift', 'smooth-search', 'low-rank', 'round']);
   assert.deepEqual(steps.at(-1), { step: 'round', rounder: 'gptq' });
   assert.deepEqual(exports, ['onnx', 'transformers.js']);
-  assert.deepEqual(formats, []);
+  assert.deepEqual(formats, ['int4/g64:int4/g64', 'nvfp4:nvfp4'], 'what svdquant was made for, as gptq takes any');
+});
+
+test('formats of layers are chosen once, and integers stay integers', () => {
+  for (const name of ['q-palette+lq-lora', 'lq-lora+q-palette', 'mixdq+vidit-q-mp', 'hawqv3+mixdq', 'q-palette+hawqv3', 'q-palette+mixdq']) {
+    assert.throws(() => findRecipe(name), (error: FewbitError) => /cannot stand with|each bring/.test(error.message) && error.wayOut !== undefined, name);
+  }
+  refused('hawqv3+svdquant', /low-rank|integer-only/, /leave one of them out/);
+  refused('svdquant+hawqv3', /integer-only cannot stand with low-rank: branches are float products/, /leave one of them out/);
+  refused('arcquant+hawqv3', /residuals of inputs are no integers/, /leave one of them out/);
+  refused('q-palette+adaround', /trellises code many at once/, /leave one of them out/);
 });
 
 test('steps that cannot stand together are refused with the reason, and so is a wrong order', () => {
