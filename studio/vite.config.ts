@@ -8,11 +8,11 @@ import { defineConfig } from 'vite';
 import { atomFeed, type FeedResult } from './feed.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
+const inFolder = (model: string): string[] => ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'].map((file) => `${model}/${file}`);
 /** Small real models, one click away. */
-const examples = [
-  'kws-dscnn/kws-dscnn.onnx', 'kws-dscnn/inputs.npy', 'kws-dscnn/labels.npy', 'shakespeare/heldout.txt', 'shakespeare/train.txt', 'moving-digits/config.json', 'moving-digits/model.safetensors',
-  ...['host-llama-shakespeare', 'draft-llama-shakespeare', 'mamba1-bytes', 'mamba2-groups'].flatMap((model) => ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'].map((file) => `${model}/${file}`)),
-];
+const examples = ['kws-dscnn/kws-dscnn.onnx', 'kws-dscnn/inputs.npy', 'kws-dscnn/labels.npy', 'shakespeare/heldout.txt', 'shakespeare/train.txt', ...inFolder('host-llama-shakespeare')];
+/** What experiments of papers need besides. */
+const experiments = ['moving-digits/config.json', 'moving-digits/model.safetensors', ...['draft-llama-shakespeare', 'mamba1-bytes', 'mamba2-groups'].flatMap(inFolder)];
 
 let out = '';
 /** Bytes of a file that the page keeps for later without being asked. */
@@ -27,7 +27,7 @@ export default defineConfig({
     closeBundle() {
       const built = resolve(root, 'studio', out);
       const copies = [
-        ...examples.map((file) => [join('assets', file), join('examples', file)]),
+        ...[...examples, ...experiments].map((file) => [join('assets', file), join('examples', file)]),
         // Loaded at run time when a budget is solved.
         ...['highs.mjs', 'highs.wasm'].map((file) => [join('node_modules/highs/build', file), join('solver', file)]),
       ];
@@ -41,7 +41,7 @@ export default defineConfig({
       const all = (readdirSync(built, { recursive: true, encoding: 'utf8' }) as string[]).map((file) => file.replaceAll('\\', '/')).filter((file) => statSync(join(built, file)).isFile()).sort();
       const hash = createHash('sha256');
       for (const file of all) hash.update(file).update(readFileSync(join(built, file)));
-      const small = ['./', ...all.filter((file) => statSync(join(built, file)).size < taken)];
+      const small = ['./', ...all.filter((file) => statSync(join(built, file)).size < taken && !experiments.some((one) => file === `examples/${one}`))];
       writeFileSync(join(built, 'sw.js'), `const build = ${JSON.stringify(hash.digest('hex').slice(0, 16))}, files = ${JSON.stringify(small)};\n${readFileSync(join(root, 'studio/service-worker.js'), 'utf8')}`);
     },
   }],
