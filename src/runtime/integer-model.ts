@@ -1,5 +1,9 @@
-/** A convolutional network in integers alone, as `--recipe hawqv3-int8` writes it, on our own kernels: no ONNX Runtime, the same integers everywhere. */
+/**
+ * A convolutional network in integers on our own kernels: no ONNX Runtime, the same integers everywhere. Files are those that
+ * `--recipe hawqv3-int8` writes, in integers alone, and those in the QuantizeLinear/DequantizeLinear form, such as static int8.
+ */
 import { executeIntegers, type IntegerTensor } from '../engine/integer/execute.ts';
+import { isQdq } from '../engine/qdq/read.ts';
 import { readIntegerNetwork } from '../engine/integer/read.ts';
 import { Call } from '../engine/interpreter/call.ts';
 import { operators } from '../engine/interpreter/operators.ts';
@@ -13,6 +17,7 @@ import { openOnnx } from '../files/onnx.ts';
 import { memorySource } from '../files/source.ts';
 import type { Graph } from '../graph/graph.ts';
 import { label } from '../graph/traverse.ts';
+import { qdqModel } from './qdq-model.ts';
 
 const errors = defineErrors('integerModel', {
   tail: (f: { node: string; op: string }) => `node ${f.node}: ${f.op} behind the integer layers is not run here`,
@@ -26,7 +31,10 @@ export interface IntegerModel {
 }
 
 /** Opens the bytes of a written file. */
-export const openIntegerModel = async (bytes: Uint8Array, name = 'model.onnx'): Promise<IntegerModel> => integerModel(await openOnnx(memorySource(name, bytes)));
+export async function openIntegerModel(bytes: Uint8Array, name = 'model.onnx'): Promise<IntegerModel> {
+  const graph = await openOnnx(memorySource(name, bytes));
+  return isQdq(graph) ? qdqModel(graph) : integerModel(graph);
+}
 
 /** The same for a graph. Nodes behind the last layer are computed in float64 and rounded once. */
 async function integerModel(graph: Graph): Promise<IntegerModel> {

@@ -35,5 +35,5 @@ export interface Bench {
   scratch(bytes: number): number;
   /** Bytes that steps read. */
   keep(bytes: Uint8Array): number;
-  then(step: Step): void;
+  onRun(step: Step): void;
 }

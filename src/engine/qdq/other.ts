@@ -3,7 +3,7 @@ import type { Node } from '../../graph/graph.ts';
 import { axisOf, sizeOf, type Value64 } from '../interpreter/value.ts';
 import { callOf, movesElements, placesOf } from './geometry.ts';
 import { lyingAxes, type Stored } from './memory.ts';
-import { otherOf } from './plain.ts';
+import { otherOf } from './functions.ts';
 import { stale, type Bench } from './bench.ts';
 
 /** Gives the names of what it made. */
@@ -33,11 +33,11 @@ const isFloats = (name: string, bench: Bench): boolean => bench.kind(name) === '
 
 /** Operators on floats that have a kernel. */
 function kernelOf(node: Node, bench: Bench): ((x: Stored, y: Stored | undefined) => void) | undefined {
-  const { kernels, network: { constants }, then } = bench;
+  const { kernels, network: { constants }, onRun } = bench;
   const [output] = node.outputs;
   const clamp = (low: number, high: number) => (x: Stored): void => {
     const out = bench.make(output, 'floats', x.shape);
-    then(() => kernels.clampFloats(x.block.at, sizeOf(x.shape), low, high, out.block.at));
+    onRun(() => kernels.clampFloats(x.block.at, sizeOf(x.shape), low, high, out.block.at));
   };
   if (node.op === 'Relu') return clamp(0, Infinity);
   if (node.op === 'Clip') {
@@ -48,7 +48,7 @@ function kernelOf(node: Node, bench: Bench): ((x: Stored, y: Stored | undefined)
   if (node.op === 'Add' && isFloats(node.inputs[1], bench) && String(a) === String(b)) {
     return (x, y) => {
       const out = bench.make(output, 'floats', x.shape);
-      then(() => kernels.addFloats(x.block.at, y!.block.at, sizeOf(x.shape), out.block.at));
+      onRun(() => kernels.addFloats(x.block.at, y!.block.at, sizeOf(x.shape), out.block.at));
     };
   }
   if (node.op === 'GlobalAveragePool' && a.length > 2) {
@@ -56,7 +56,7 @@ function kernelOf(node: Node, bench: Bench): ((x: Stored, y: Stored | undefined)
       const [images, channels, ...spatial] = x.shape;
       const out = bench.make(output, 'floats', [images, channels, ...spatial.map(() => 1)]);
       const plane = sizeOf(spatial);
-      for (let i = 0; i < images; i++) then(() => kernels.averageFloats(x.block.at + 4 * i * channels * plane, channels, plane, out.block.at + 4 * i * channels));
+      for (let i = 0; i < images; i++) onRun(() => kernels.averageFloats(x.block.at + 4 * i * channels * plane, channels, plane, out.block.at + 4 * i * channels));
     };
   }
   return undefined;
@@ -71,7 +71,7 @@ export async function move(node: Node, inputs: readonly string[], outputs: reado
   const made = await placesOf(node, [bench.shapeOf(inputs[0])], others);
   made.slice(0, outputs.length).forEach(({ shape, from }, i) => { if (outputs[i] !== '') bench.move(outputs[i], inputs[0], shape, from, fill); });
   if (inputs.slice(1).some((name) => name !== '' && !bench.network.constants.has(name))) {
-    bench.then(() => { if (reads.some((read, i) => read !== undefined && !equal(read(), others[i]!))) throw stale; });
+    bench.onRun(() => { if (reads.some((read, i) => read !== undefined && !equal(read(), others[i]!))) throw stale; });
   }
   return outputs;
 }
@@ -93,7 +93,7 @@ export function concatenate(node: Node, parts: readonly Stored[], output: string
   for (const [i, part] of parts.entries()) {
     const width = (sizeOf(part.shape) / rows) * bytes;
     const at = to;
-    bench.then(() => copy(part.block.at, rows, width, at, stride, i));
+    bench.onRun(() => copy(part.block.at, rows, width, at, stride, i));
     to += width;
   }
 }
@@ -103,7 +103,7 @@ async function interpreted(node: Node, bench: Bench): Promise<readonly string[]>
   const compute = (): Promise<readonly Value64[]> => otherOf(node, reads.map((read) => read?.()));
   const first = await compute();
   const held = node.outputs.map((name, i) => (name === '' ? undefined : bench.hold(name, first[i])));
-  bench.then(async () => {
+  bench.onRun(async () => {
     const found = await compute();
     for (const [i, one] of held.entries()) {
       if (one === undefined) continue;

@@ -7,9 +7,9 @@ import { broadcastShape, expanded, sizeOf, type Value64 } from '../interpreter/v
 import type { Windows } from '../interpreter/windows.ts';
 import type { Feeds } from '../session.ts';
 import { averageFactors, averageSite, callOf, convolutionSite, errors, largestSite, placesOf, planeShape, productShape } from './geometry.ts';
+import { otherOf } from './functions.ts';
 import type { Codes, Into, QdqNetwork, QdqOp } from './network.ts';
-import { codeOf, realOf, tableOf } from './read.ts';
-import { rounded } from './weights.ts';
+import { codeOf, realOf, tableOf } from './grid.ts';
 
 /** Codes as bytes, or a value of any other type, float32 where it is one of floats. */
 export type Plain = { readonly shape: readonly number[]; readonly codes: Uint8Array } | Value64;
@@ -65,25 +65,6 @@ export function fedValue(name: string, { type, shape, data }: Feeds[string]): Va
   if (type === 'f16' || type === 'bf16') throw errors.fed({ name, why: `${type} is not fed here` });
   if (data.length !== sizeOf(shape)) throw errors.fed({ name, why: `${data.length} values for a shape [${shape.join(', ')}]` });
   return { type, shape, data: Float64Array.from(data as ArrayLike<number>, Number) };
-}
-
-/** A float operator by the interpreter, its results rounded to float32; means over all positions are summed in float32. */
-export async function otherOf(node: Node, inputs: readonly (Value64 | undefined)[]): Promise<readonly Value64[]> {
-  const [x] = inputs;
-  if (node.op === 'GlobalAveragePool' && x?.type === 'f32') return [meanOf(x)];
-  const op = node.domain === '' || node.domain === 'ai.onnx' ? node.op : `${node.domain}:${node.op}`;
-  const made = await operators[op](callOf(node, inputs));
-  return ('data' in made ? [made] : made).map(rounded);
-}
-
-function meanOf({ shape, data }: Value64): Value64 {
-  const area = sizeOf(shape.slice(2));
-  const means = Float64Array.from({ length: shape[0] * shape[1] }, (_, row) => {
-    let sum = 0;
-    for (let i = 0; i < area; i++) sum = Math.fround(sum + data[row * area + i]);
-    return Math.fround(sum / area);
-  });
-  return { type: 'f32', shape: [...shape.slice(0, 2), ...shape.slice(2).map(() => 1)], data: means };
 }
 
 export const realValue = ({ shape, codes }: { readonly shape: readonly number[]; readonly codes: Uint8Array }, { grid }: Codes): Value64 =>

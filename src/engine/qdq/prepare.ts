@@ -4,25 +4,26 @@ import { averageFactors, averageSite, largestSite, planeShape } from './geometry
 import { lies } from './memory.ts';
 import type { QdqOp } from './network.ts';
 import { concatenate, move, prepareOther } from './other.ts';
-import { otherOf, quantized, realValue } from './plain.ts';
+import { otherOf } from './functions.ts';
+import { quantized, realValue } from './plain.ts';
 import { prepareProducts, reorder } from './products.ts';
-import { tableOf } from './read.ts';
+import { tableOf } from './grid.ts';
 import { stale, type Bench } from './bench.ts';
 
 /** Gives the names of what it made. */
 export async function prepare(one: QdqOp, bench: Bench): Promise<readonly string[]> {
-  const { kernels, then } = bench;
+  const { kernels, onRun } = bench;
   switch (one.op) {
     case 'quantize': {
       const x = bench.stored(one.input);
       const out = bench.make(one.output, 'codes', x.shape);
-      then(() => kernels.quantize(x.block.at, sizeOf(x.shape), one.grid.scale, one.grid.zero, out.block.at));
+      onRun(() => kernels.quantize(x.block.at, sizeOf(x.shape), one.grid.scale, one.grid.zero, out.block.at));
       return [one.output];
     }
     case 'dequantize': {
       const x = bench.stored(one.input.name);
       const out = bench.make(one.output, 'floats', x.shape);
-      then(() => kernels.dequantize(x.block.at, sizeOf(x.shape), one.input.grid.scale, one.input.grid.zero, out.block.at));
+      onRun(() => kernels.dequantize(x.block.at, sizeOf(x.shape), one.input.grid.scale, one.input.grid.zero, out.block.at));
       return [one.output];
     }
     case 'products': case 'floatProducts':
@@ -35,7 +36,7 @@ export async function prepare(one: QdqOp, bench: Bench): Promise<readonly string
       const [images, channels, height, width] = planeShape(x.shape);
       const out = bench.make(one.output, 'codes', shape);
       for (let i = 0; i < images; i++) {
-        then(() => kernels.largest(x.block.at + i * channels * height * width, channels, height, width, kernel[0], kernel[1], strides[0], strides[1], dilations[0], dilations[1], begin[0], begin[1], outY, outX, out.block.at + i * channels * outY * outX));
+        onRun(() => kernels.largest(x.block.at + i * channels * height * width, channels, height, width, kernel[0], kernel[1], strides[0], strides[1], dilations[0], dilations[1], begin[0], begin[1], outY, outX, out.block.at + i * channels * outY * outX));
       }
       return [one.output];
     }
@@ -55,7 +56,7 @@ export async function prepare(one: QdqOp, bench: Bench): Promise<readonly string
       const x = bench.stored(one.input);
       const out = bench.make(one.output, 'codes', x.shape);
       const table = bench.keep(one.table);
-      then(() => kernels.translate(x.block.at, 1, sizeOf(x.shape), table, out.block.at, 0));
+      onRun(() => kernels.translate(x.block.at, 1, sizeOf(x.shape), table, out.block.at, 0));
       return [one.output];
     }
     case 'other': return prepareOther(one.node, bench);
@@ -79,7 +80,7 @@ function join({ node, inputs, output, into }: Extract<QdqOp, { op: 'join' }>, be
   const out = bench.make(output, 'codes', shape);
   const [x, y] = inputs.map(({ grid }) => grid);
   const times = node.op === 'Mul' ? 1 : 0;
-  bench.then(() => bench.kernels.join(a, b, sizeOf(shape), times, x.scale, x.zero, y.scale, y.zero, into.grid.scale, into.grid.zero, into.low, into.high, out.block.at));
+  bench.onRun(() => bench.kernels.join(a, b, sizeOf(shape), times, x.scale, x.zero, y.scale, y.zero, into.grid.scale, into.grid.zero, into.low, into.high, out.block.at));
   return [output];
 }
 
@@ -94,7 +95,7 @@ async function average({ node, input, output, into }: Extract<QdqOp, { op: 'aver
       return quantized((await otherOf(node, [realValue({ shape: read.shape, codes: Uint8Array.from(read.data) }, input), axes]))[0], into);
     };
     const out = bench.make(output, 'codes', (await compute()).shape);
-    bench.then(async () => {
+    bench.onRun(async () => {
       const found = await compute();
       if (sizeOf(found.shape) !== sizeOf(out.shape)) throw stale;
       const place = lies(out.shape);
@@ -108,7 +109,7 @@ async function average({ node, input, output, into }: Extract<QdqOp, { op: 'aver
   const out = bench.make(output, 'codes', shape);
   const factors = bench.keep(new Uint8Array(averageFactors(sizeOf(kernel), input.grid.scale, into.grid.scale).buffer));
   for (let i = 0; i < images; i++) {
-    bench.then(() => bench.kernels.average(
+    bench.onRun(() => bench.kernels.average(
       x.block.at + i * channels * height * width, channels, height, width, kernel[0], kernel[1], strides[0], strides[1], begin[0], begin[1], outY, outX,
       Number(padding), input.grid.zero, factors, into.grid.zero, into.low, into.high, out.block.at + i * channels * outY * outX,
     ));

@@ -76,7 +76,7 @@ function laidOut(one: Products, laid: LaidProducts, bench: Bench, channels: numb
   const placed = bench.scratch((tall * across * cells) << words);
   const { kernels } = bench;
   const [top, left] = windows.begin;
-  return { tall, across, placed, place: (from) => bench.then(() => kernels.surround(from, height, width, cells, top, left, tall, across, around(one), words, placed)) };
+  return { tall, across, placed, place: (from) => bench.onRun(() => kernels.surround(from, height, width, cells, top, left, tall, across, around(one), words, placed)) };
 }
 
 function prepareConvolution(one: Products, laid: LaidProducts, x: Stored, bench: Bench): void {
@@ -113,12 +113,12 @@ function prepareConvolution(one: Products, laid: LaidProducts, x: Stored, bench:
   }
 }
 
-function callConvolution(one: Products, { kernels, then }: Bench, args: readonly number[]): void {
-  if (one.op === 'floatProducts') then(() => kernels.convolveFloats(...args));
-  else if (one.into === undefined) then(() => kernels.convolveToFloats(...args));
+function callConvolution(one: Products, { kernels, onRun }: Bench, args: readonly number[]): void {
+  if (one.op === 'floatProducts') onRun(() => kernels.convolveFloats(...args));
+  else if (one.into === undefined) onRun(() => kernels.convolveToFloats(...args));
   else {
     const { grid: { zero }, low, high } = one.into;
-    then(() => kernels.convolve(...args, zero, low, high));
+    onRun(() => kernels.convolve(...args, zero, low, high));
   }
 }
 
@@ -142,11 +142,11 @@ function prepareDepthwise(one: Products, laid: LaidProducts, x: Stored, bench: B
       placed ?? given, laid.w, laid.sides, channels, outY, outX, taps, laid.kind === 'floats' ? offsets.length : offsets.length / 2,
       windows.strides[1] * channels * element, windows.strides[0] * across * channels * element, out.at + image * outY * outX * channels * out.width,
     ];
-    if (one.op === 'floatProducts') bench.then(() => kernels.depthwiseFloats(...args));
-    else if (one.into === undefined) bench.then(() => kernels.depthwiseToFloats(...args));
+    if (one.op === 'floatProducts') bench.onRun(() => kernels.depthwiseFloats(...args));
+    else if (one.into === undefined) bench.onRun(() => kernels.depthwiseToFloats(...args));
     else {
       const { grid: { zero }, low, high } = one.into;
-      bench.then(() => kernels.depthwise(...args, zero, low, high));
+      bench.onRun(() => kernels.depthwise(...args, zero, low, high));
     }
   }
 }
@@ -168,7 +168,7 @@ function prepareRows(one: Products, laid: LaidProducts, x: Stored, bench: Bench)
   if (laid.kind === 'words') {
     from = bench.scratch(2 * rows * depth);
     const words = from;
-    bench.then(() => kernels.surround(given, 1, rows, depth, 0, 0, 1, rows, 0, 1, words));
+    bench.onRun(() => kernels.surround(given, 1, rows, depth, 0, 0, 1, rows, 0, 1, words));
   }
   const out = made(one, bench, shape);
   const apart = shape.length > 2 ? bench.scratch(sizeOf(shape) * out.width) : out.at;
@@ -181,7 +181,7 @@ function prepareRows(one: Products, laid: LaidProducts, x: Stored, bench: Bench)
 }
 
 /** Elements of one byte or four to other places. */
-export function reorder({ kernels, keep, then }: Bench, from: number, map: Int32Array, bytes: number, to: number): void {
+export function reorder({ kernels, keep, onRun }: Bench, from: number, map: Int32Array, bytes: number, to: number): void {
   const places = keep(new Uint8Array(map.buffer));
-  then(() => kernels.gather(from, places, map.length, bytes === 1 ? 1 : 0, 0, to));
+  onRun(() => kernels.gather(from, places, map.length, bytes === 1 ? 1 : 0, 0, to));
 }

@@ -6,12 +6,13 @@
 import { defineErrors } from '../../errors.ts';
 import type { Graph, Node } from '../../graph/graph.ts';
 import { bodies, consumers, label, sortNodes } from '../../graph/traverse.ts';
-import { rne } from '../../numeric/rounding.ts';
 import { operators } from '../interpreter/operators.ts';
 import type { Value64 } from '../interpreter/value.ts';
 import { callOf, movesElements } from './geometry.ts';
 import { readsOf, type Codes, type Grid, type Into, type QdqNetwork, type QdqOp } from './network.ts';
-import { Constants, rounded } from './weights.ts';
+import { otherOf } from './functions.ts';
+import { codeOf, realOf, same, tableOf } from './grid.ts';
+import { Constants } from './weights.ts';
 
 const errors = defineErrors('qdqRead', {
   form: (f: { node: string; why: string }) => `node ${f.node}: ${f.why}`,
@@ -19,7 +20,7 @@ const errors = defineErrors('qdqRead', {
 });
 
 /** Functions of one element: with one input from codes they are tables of 256. */
-const functions: ReadonlySet<string> = new Set(['Relu', 'Clip', 'LeakyRelu', 'Sigmoid', 'HardSigmoid', 'HardSwish', 'Tanh', 'Elu', 'Selu', 'Softplus', 'Softsign', 'Gelu', 'Mish', 'Exp', 'Abs', 'Neg', 'Sqrt', 'Erf', 'Floor', 'Ceil', 'Round', 'Sign', 'ThresholdedRelu', 'Celu']);
+const ofOneElement: ReadonlySet<string> = new Set(['Relu', 'Clip', 'LeakyRelu', 'Sigmoid', 'HardSigmoid', 'HardSwish', 'Tanh', 'Elu', 'Selu', 'Softplus', 'Softsign', 'Gelu', 'Mish', 'Exp', 'Abs', 'Neg', 'Sqrt', 'Erf', 'Floor', 'Ceil', 'Round', 'Sign', 'ThresholdedRelu', 'Celu']);
 
 /** Whether a graph is written in this form. */
 export const isQdq = (graph: Graph): boolean => graph.nodes.some(({ op }) => op === 'DequantizeLinear');
@@ -90,7 +91,7 @@ class Reader {
     const two = (node.op === 'Add' || node.op === 'Mul') && reals.every((one) => one !== undefined);
     const mean = /^(Global)?AveragePool$|^ReduceMean$/.test(node.op);
     const joined = node.op === 'Concat' && reals.every((one) => one !== undefined);
-    const alone = functions.has(node.op) && node.inputs.slice(1).every((name) => name === '' || this.constants.has(name));
+    const alone = ofOneElement.has(node.op) && node.inputs.slice(1).every((name) => name === '' || this.constants.has(name));
     const behind = two || mean || joined || alone ? await this.#after(output) : undefined;
     if (behind === undefined) {
       this.#other(node);
@@ -237,7 +238,7 @@ class Reader {
   async #table(node: Node, grid: Grid, into: Into): Promise<Uint8Array> {
     const x: Value64 = { type: 'f32', shape: [256], data: Float64Array.from({ length: 256 }, (_, code) => realOf(code, grid)) };
     const others = await Promise.all(node.inputs.slice(1).map((name) => (name === '' ? undefined : this.constants.get(name))));
-    const { data } = rounded(await operators[node.op](callOf(node, [x, ...others])) as Value64);
+    const [{ data }] = await otherOf(node, [x, ...others]);
     return Uint8Array.from(data, (value) => Math.min(into.high, Math.max(into.low, codeOf(value, into.grid))));
   }
 
@@ -259,18 +260,6 @@ class Reader {
     this.ops.push({ op: 'dequantize', input: real, output: name });
   }
 }
-
-const same = (a: Grid, b: Grid): boolean => a.scale === b.scale && a.zero === b.zero;
-
-/** (code − zero) · scale in float32. */
-export const realOf = (code: number, { scale, zero }: Grid): number => Math.fround((code - zero) * scale);
-
-/** The code of a number, by a division in float32. */
-export const codeOf = (x: number, { scale, zero }: Grid): number => (Number.isNaN(x) ? Math.max(0, Math.min(255, zero)) : Math.max(0, Math.min(255, rne(Math.fround(x / scale)) + zero)));
-
-/** Codes of one grid as codes of another, through a function. */
-export const tableOf = (from: Grid, { grid, low, high }: Into, apply: (x: number) => number): Uint8Array =>
-  Uint8Array.from({ length: 256 }, (_, code) => Math.min(high, Math.max(low, codeOf(Math.fround(apply(realOf(code, from))), grid))));
 
 /** The largest Σ |weight · input| of each output, for inputs this far from zero. */
 function reachOf(values: Int8Array, outputs: number, most: number): Float64Array {

@@ -125,7 +125,7 @@ export class QdqRunner {
     const { type, shape } = this.#feeds[name];
     if (type !== 'f32') {
       const held = bench.hold(name, fedValue(name, this.#feeds[name]));
-      bench.then(() => { held.value = fedValue(name, this.#feeds[name]); });
+      bench.onRun(() => { held.value = fedValue(name, this.#feeds[name]); });
       return;
     }
     const { block: { at } } = bench.make(name, 'floats', shape);
@@ -133,11 +133,11 @@ export class QdqRunner {
     const plane = sizeOf(spatial);
     const turned = shape.length > 2 && channels > 1 && plane > 1;
     const given = turned ? bench.scratch(4 * sizeOf(shape)) : at;
-    bench.then(() => { this.#arena.floatsAt(given, sizeOf(shape)).set(this.#feeds[name].data as Float32Array); });
+    bench.onRun(() => { this.#arena.floatsAt(given, sizeOf(shape)).set(this.#feeds[name].data as Float32Array); });
     if (!turned) return;
     for (let image = 0; image < images; image++) {
       const from = 4 * image * channels * plane;
-      bench.then(() => this.#kernels.turn(given + from, channels, plane, 0, at + from));
+      bench.onRun(() => this.#kernels.turn(given + from, channels, plane, 0, at + from));
     }
   }
 
@@ -192,7 +192,7 @@ export class QdqRunner {
         return block.at;
       },
       keep: (bytes) => arena.keep(bytes),
-      then: (step) => { pending.push(step); },
+      onRun: (step) => { pending.push(step); },
     };
     return bench;
   }
@@ -211,7 +211,7 @@ export class QdqRunner {
     const stored = bench.make(name, of.kind, shape);
     const places = bench.keep(new Uint8Array(map.buffer));
     const bytes = of.kind === 'codes' ? 1 : 0;
-    bench.then(() => this.#kernels.gather(of.block.at, places, count, bytes, fill, stored.block.at));
+    bench.onRun(() => this.#kernels.gather(of.block.at, places, count, bytes, fill, stored.block.at));
     // Its place is free when the step is done.
     this.#taken.push(of.block);
     return stored;
@@ -223,7 +223,7 @@ export class QdqRunner {
     if (type !== 'f32') throw errors.fed({ name, why: `${type} is not computed with here` });
     const stored = bench.make(name, 'floats', shape);
     const place = lies(shape);
-    bench.then(() => {
+    bench.onRun(() => {
       const floats = this.#arena.floatsAt(stored.block.at, held.value.data.length);
       held.value.data.forEach((x, i) => { floats[place(i)] = x; });
     });

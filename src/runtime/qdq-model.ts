@@ -1,0 +1,11 @@
+/** A network whose operators stand between QuantizeLinear and DequantizeLinear, on our own kernels. */
+import { readQdqNetwork } from '../engine/qdq/read.ts';
+import { QdqRunner } from '../engine/qdq/run.ts';
+import type { Graph } from '../graph/graph.ts';
+import { upgradeOpset } from '../graph/upgrade.ts';
+import type { IntegerModel } from './integer-model.ts';
+
+export async function qdqModel(graph: Graph): Promise<IntegerModel> {
+  const runner = new QdqRunner(await readQdqNetwork(await upgradeOpset(graph)));
+  return { inputs: graph.inputs, outputs: graph.outputs, run: (feeds) => runner.run(feeds) };
+}
