@@ -1,5 +1,5 @@
 /** Networks in QDQ form for tests: every activation is quantized where it is made. */
-import { int, ints, GraphBuilder } from '../../src/graph/build.ts';
+import { int, ints, GraphBuilder, string } from '../../src/graph/build.ts';
 import type { Attribute, Graph } from '../../src/graph/graph.ts';
 import { encodeNumbers } from '../../src/graph/values.ts';
 import { normal } from '../../src/numeric/random.ts';
@@ -67,4 +67,39 @@ export function withRounded(graph: Graph): Graph {
   const quantized = new Set(graph.nodes.filter(({ op }) => op === 'QuantizeLinear').map(({ outputs: [name] }) => name));
   const shown = graph.nodes.filter(({ op, inputs: [first] }) => op === 'DequantizeLinear' && quantized.has(first)).map(({ outputs: [name] }) => name);
   return { ...graph, outputs: [...graph.outputs, ...shown.filter((name) => graph.outputs.every((output) => output.name !== name)).map((name) => ({ name, type: 'f32' as const, shape: undefined }))] };
+}
+
+/** Grids of activations. */
+export const A: Activation = { scale: 0.031, zero: 121 };
+export const B: Activation = { scale: 0.047, zero: 0 };
+export const C: Activation = { scale: 0.04, zero: 130 };
+
+/** Operators between convolutions, as a network has them. */
+export function everything(): Graph {
+  const g = new QdqBuilder('everything');
+  const x = g.input(['batch', 3, 16, 16], A);
+  const first = g.round(g.g.op('Relu', [g.conv(x, A, 1, [16, 3, 3, 3], { strides: [2, 2], pads: [1, 1, 1, 1] })]), B);
+  const depthwise = g.round(g.g.op('Clip', [g.conv(first, B, 2, [16, 1, 3, 3], { group: 16, pads: [1, 1, 1, 1] }), '', g.constant('f32', [], [3])]), B);
+  const joined = g.round(g.g.op('Add', [depthwise, first]), C);
+  const pooled = g.g.op('MaxPool', [joined], { kernel_shape: ints([3, 3]), strides: ints([2, 2]), ceil_mode: int(1) });
+  const averaged = g.round(g.g.op('AveragePool', [joined], { kernel_shape: ints([3, 3]), strides: ints([2, 2]), pads: ints([1, 1, 1, 1]) }), C);
+  const cornered = g.round(g.g.op('AveragePool', [joined], { kernel_shape: ints([3, 3]), strides: ints([2, 2]), ceil_mode: int(1) }), B);
+  const side = g.round(g.g.op('Concat', [pooled, averaged, cornered], { axis: int(1) }), A);
+  // A shuffle of channels: three moves are one.
+  const shuffled = g.g.op('Reshape', [g.g.op('Transpose', [g.g.op('Reshape', [side, g.g.ints([0, 4, 12, 4, 4])])], { perm: ints([0, 2, 1, 3, 4]) }), g.g.ints([0, 48, 4, 4])]);
+  const gated = g.round(g.g.op('Sigmoid', [g.round(g.conv(g.round(g.g.op('GlobalAveragePool', [shuffled]), A), A, 4, [48, 48, 1, 1]), C)]), { scale: 1 / 255, zero: 0 });
+  const scaled = g.round(g.g.op('Mul', [shuffled, gated]), A);
+  const [left, right] = g.g.op('Split', [scaled], { axis: int(1), num_outputs: int(2) }, { outputs: 2 }) as unknown as string[];
+  const wide = g.g.op('Resize', [left, '', g.constant('f32', [4], [1, 1, 2, 2])], { mode: string('nearest'), coordinate_transformation_mode: string('asymmetric'), nearest_mode: string('floor') });
+  const padded = g.g.op('Pad', [g.g.op('Slice', [wide, g.g.ints([0, 1]), g.g.ints([8, 8]), g.g.ints([2, 3]), g.g.ints([1, 1])]), g.g.ints([0, 0, 0, 1, 0, 0, 0, 0])]);
+  const second = g.round(g.conv(padded, A, 5, [12, 24, 3, 3], { pads: [1, 1, 1, 1] }), C);
+  // Floats in the middle: a loud activation that was not rounded.
+  const loud = g.g.op('Relu', [g.conv(right, A, 6, [12, 24, 1, 1])]);
+  const back = g.round(g.g.op('Mul', [g.g.op('Add', [loud, loud]), g.constant('f32', [1], [0.5])]), C);
+  const mean = g.round(g.g.op('ReduceMean', [second, g.g.ints([2, 3])], { keepdims: int(0) }), A);
+  const flat = g.round(g.g.op('Flatten', [back], { axis: int(1) }), C);
+  const matrix = g.weight(7, [192, 10], true, 1);
+  const [a, b] = [g.round(g.g.op('MatMul', [flat, matrix.name]), A), g.weight(8, [10, 12])];
+  const logits = g.g.op('Add', [a, g.round(g.g.op('Gemm', [mean, b.name, g.bias(8, 10, A.scale, b.scales)], { transB: int(1) }), A)]);
+  return g.finish(g.g.op('Softmax', [g.round(logits, A)], { axis: int(-1) }), ['batch', 10]);
 }
