@@ -2,9 +2,11 @@
  * Matrices as codes and what these stand for, for engines that multiply codes: value = level of a table · scale, or
  * (code − zero) · scale. What a float view of the same matrix carries beside its values.
  */
+import type { TensorRef } from '../tensor-ref.ts';
 import type { NumberFormat, Quantized } from './format.ts';
 import type { Granularity } from './granularity.ts';
 import { isScaled, type ScaledFormat } from './scaled.ts';
+import type { TrellisFormat } from './trellis/trellis.ts';
 
 export interface MatrixCodes {
   /** Of a code, at most 8. */
@@ -21,8 +23,31 @@ export interface MatrixCodes {
   readonly zeros?: ArrayLike<number>;
 }
 
-/** Undefined where columns that share a scale do not lie together. */
-export interface CodedMatrix { read(): Promise<MatrixCodes | undefined> }
+/** What happens to inputs before a matrix multiplies them, in this order. */
+export interface InputForm {
+  /** Factor of each column. */
+  readonly factors?: TensorRef;
+  /** The column that comes to each place. */
+  readonly order?: TensorRef;
+  /** What they are rounded to. */
+  readonly format?: NumberFormat;
+}
+
+/** Float matrices of low rank beside the codes: up [rows, rank] · down [rank, cols], of inputs that are not rounded, in the order of columns that these had before. */
+export interface LowRankBranch { readonly down: Float32Array; readonly up: Float32Array; readonly rank: number }
+
+/** Bytes as a trellis format lays them out, and a scale for each row. */
+export interface TrellisCodes { readonly format: TrellisFormat; readonly codes: Uint8Array; readonly scales: Float32Array }
+
+export interface CodedMatrix {
+  /** Undefined where columns that share a scale do not lie together, or where codes are of another kind. */
+  read(): Promise<MatrixCodes | undefined>;
+  trellis?(): Promise<TrellisCodes>;
+  /** Codes are those of the matrix behind rotations on both sides (rotated.ts); the tensor itself is turned back. */
+  readonly rotated?: boolean;
+  readonly inputs?: InputForm;
+  branch?(): Promise<LowRankBranch>;
+}
 
 /** Values [rows, cols], each product rounded once. */
 export function valuesOf({ bits, codes, levels, group, scales, zeros }: MatrixCodes, rows: number, cols: number): Float32Array {

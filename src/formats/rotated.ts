@@ -41,7 +41,8 @@ function signed(values: Float32Array, width: number): Float32Array {
 /** Rows of a row-major [rows, width] matrix under x → H·S·x. */
 export const rotateRows = (values: Float32Array, width: number, transform: Transform = hadamardTransform): Float32Array => transform(signed(values, width), rotationOrder(width));
 
-const rotateRowsBack = (values: Float32Array, width: number, transform: Transform): Float32Array => signed(transform(values, rotationOrder(width)), width);
+/** The inverse: x̃ → S·H·x̃. */
+export const rotateRowsBack = (values: Float32Array, width: number, transform: Transform = hadamardTransform): Float32Array => signed(transform(values, rotationOrder(width)), width);
 
 const largest = 3.4028234663852886e38;
 /** Sums of the largest numbers stay numbers; changes the values. */

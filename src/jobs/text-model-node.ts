@@ -1,11 +1,16 @@
 /** Opens whatever a user calls a model as one that writes text. */
+import { statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { startTeam } from '../engine/kernels/lowbit-team-node.ts';
 import { defineErrors, FewbitError } from '../errors.ts';
 import { isCoded } from '../formats/coded.ts';
 import type { NumberFormat } from '../formats/format.ts';
+import { openFolder } from '../files/fs-node.ts';
 import { parseFormat } from '../formats/registry.ts';
 import type { LanguageModel } from '../models/language-model.ts';
+import { languageNote, openOnnxLanguageModel } from '../models/onnx-language-model.ts';
+import { readTokenizerFiles, type TokenizerFiles } from '../models/tokenizer-files.ts';
 import type { CacheFormat } from '../runtime/kv-caches.ts';
 import { openTextModel, type TextModel } from '../runtime/text-model.ts';
 import type { BlockType } from '../tensor-ref.ts';
@@ -14,7 +19,7 @@ import { openSource } from './source-node.ts';
 import type { SourceModel } from './source.ts';
 
 const errors = defineErrors('run', {
-  notLanguage: (f: { model: string }) => [`${f.model} is not a language model`, 'fewbit evaluate runs other graphs on their data'],
+  notLanguage: (f: { model: string }) => [`${f.model} is not a language model`, 'fewbit evaluate runs other graphs on their data; ONNX files of language models are read back where fewbit wrote them'],
   weights: (f: { weights: string; known: string }) => `float weights cannot be loaded as ${f.weights} (known: ${f.known})`,
 });
 
@@ -69,6 +74,12 @@ export interface OpenTextOptions {
 
 export interface OpenedText { readonly name: string; readonly model: TextModel; readonly weightBytes: number }
 
+/** The tokenizer in the folder of an ONNX file, or in the one above, where folders of transformers.js have it. */
+async function tokenizerBeside(place: string): Promise<TokenizerFiles | undefined> {
+  const folder = statSync(place).isDirectory() ? resolve(place) : dirname(resolve(place));
+  return await readTokenizerFiles(await openFolder(folder)) ?? readTokenizerFiles(await openFolder(dirname(folder)));
+}
+
 /** The file is read and closed: all weights are in the engine's memory then. */
 export async function openText(location: string, { weights, context, cache, threads, sequences = 1, draft, draftTokens, draftTree, progress }: OpenTextOptions): Promise<OpenedText> {
   const type = weights === undefined ? undefined : loadedAs(weights);
@@ -76,8 +87,9 @@ export async function openText(location: string, { weights, context, cache, thre
   const language = async (place: string): Promise<LanguageModel> => {
     const source = await openSource(place, progress);
     sources.push(source);
-    if (source.language === undefined) throw errors.notLanguage({ model: place });
-    return source.language;
+    if (source.language !== undefined) return source.language;
+    if (!source.graph.metadata.has(languageNote)) throw errors.notLanguage({ model: place });
+    return openOnnxLanguageModel(source.graph, source.name, await tokenizerBeside(place));
   };
   try {
     const main = await language(location);

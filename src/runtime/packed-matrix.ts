@@ -4,11 +4,14 @@ import { readFloats } from '../files/values.ts';
 import { blockTypes, isBlockType, type TensorRef } from '../tensor-ref.ts';
 import type { Arena } from './arena.ts';
 import { packCodes } from './coded-matrix.ts';
+import { trellisLevels } from '../engine/kernels/trellis-tiles.ts';
+import { packTrellis } from './trellis-matrix.ts';
+import { packOwn, type OwnProduct } from './own-products.ts';
 import { emptyBlock, packedGroupBytes, packedTypes, packedValue, putBlock, sideBytes, type PackedType, type PackedViews } from './packed-forms.ts';
 import { unpackers, type Layout } from './unpack.ts';
 
 export interface PackedMatrix {
-  readonly layout: Layout | 'packed';
+  readonly layout: Layout | 'packed' | 'trellis' | 'own';
   readonly rows: number;
   readonly cols: number;
   /** Groups of 32 columns, the last padded with zeros. */
@@ -21,6 +24,10 @@ export interface PackedMatrix {
   /** Bytes of weights, scales and minima. */
   readonly bytes: number;
   readonly packed?: { readonly type: Pick<PackedType, 'form'>; readonly form: PackedForm };
+  /** Address of what a trellis looks like; its scales are those of rows. */
+  readonly trellis?: number;
+  /** Of a matrix that takes its inputs in a form of its own. */
+  readonly own?: OwnProduct;
 }
 
 const groupBytes: Readonly<Record<Layout, number>> = { four: 128, 'four-minima': 128, eight: 256, 'eight-minima': 256, 'eight-halves': 256, float: 1024 };
@@ -44,6 +51,13 @@ export async function packMatrix(tensor: TensorRef, arena: Arena): Promise<Packe
   const panels = Math.ceil(rows / panelRows);
   const packed = isBlockType(tensor.type) ? packedTypes[tensor.type] : undefined;
   if (packed !== undefined) return packPacked(tensor, packed, { rows, cols, groups, panels }, arena);
+  const own = await packOwn(tensor, arena);
+  if (own !== undefined) return { layout: 'own', rows, cols, groups, panels, weights: 0, scales: 0, mins: 0, bytes: own.bytes, own };
+  const trellis = await tensor.coded?.trellis?.();
+  if (trellis !== undefined) {
+    const { form, ...held } = packTrellis(trellis, rows, cols, arena);
+    return { layout: 'trellis', rows, cols, groups, panels, mins: 0, ...held, trellis: form };
+  }
   const codes = await tensor.coded?.read();
   const coded = codes === undefined ? undefined : packCodes(codes, { rows, cols, groups, panels }, arena);
   if (coded !== undefined) return coded;
@@ -151,6 +165,8 @@ export function multiply(kernels: LowBitKernels, matrix: PackedMatrix, inputs: I
     case 'eight': case 'eight-minima': return kernels.product8(place, matrix.scales, matrix.mins, inputs.rounded);
     case 'eight-halves': return kernels.product8Halves(place, matrix.scales, inputs.rounded);
     case 'packed': return kernels.productPacked(place, matrix.packed!.form, matrix.scales, inputs.rounded);
+    case 'trellis': return kernels.productTrellis(place, matrix.trellis!, matrix.scales, inputs.rounded);
+    case 'own': return matrix.own!.multiply(kernels, inputs.x, tokens, out, stride);
     case 'float': return kernels.productFloat(place, inputs.x);
     default: return matrix.layout satisfies never;
   }
@@ -158,7 +174,9 @@ export function multiply(kernels: LowBitKernels, matrix: PackedMatrix, inputs: I
 
 /** The values of one row, as the products see them: what an embedding looks up. */
 export function rowOf(arena: Arena, matrix: PackedMatrix, row: number, out: Float32Array): void {
-  const { layout, cols, groups, weights, scales, mins, packed } = matrix;
+  const { cols, groups, weights, scales, mins, packed } = matrix;
+  // What an embedding looks up takes no inputs.
+  const layout = matrix.layout as Exclude<PackedMatrix['layout'], 'own'>;
   const [panel, lane] = placeOf(row);
   if (layout === 'packed') {
     const views = viewsOf(arena, matrix, packed!.type);
@@ -166,6 +184,11 @@ export function rowOf(arena: Arena, matrix: PackedMatrix, row: number, out: Floa
     return;
   }
   const at = (address: number, index: number): number => arena.floats(address, index + 1)[index];
+  if (layout === 'trellis') {
+    const levelAt = trellisLevels(arena.memory.buffer, matrix.trellis!, weights);
+    for (let c = 0; c < cols; c++) out[c] = Math.fround(levelAt(row, c) * at(scales, row));
+    return;
+  }
   for (let g = 0; g * groupSize < cols; g++) {
     const group = panel * groups + g;
     if (layout === 'float') {

@@ -156,6 +156,6 @@ test('bad requests get one line', async () => {
   const wrong = async (request: Partial<Parameters<typeof run>[0]>): Promise<string> => run({ model: location, prompt: 'a', ...request }).then(() => '', (error: Error) => error.message);
   assert.match(await wrong({ model: fileURLToPath(new URL('../../assets/kws-dscnn/kws-dscnn.onnx', import.meta.url)) }), /not a language model/);
   assert.match(await wrong({ chat: true }), /no chat template/);
-  assert.match(await wrong({ weights: 'int7' }), /cannot be loaded as int7/);
+  assert.match(await wrong({ weights: 'int9' }), /cannot be loaded as int9/);
   assert.match(await wrong({ context: 4, prompt: 'a long text that has more than four tokens' }), /do not fit into a context of 4/);
 });

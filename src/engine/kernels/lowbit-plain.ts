@@ -2,6 +2,7 @@
 import { rne } from '../../numeric/rounding.ts';
 import { exponential, lanes, silu } from './exponential.ts';
 import { bytePlace, groupSize, inputBytes, inputTop, nibblePlace, panelRows, thirdBitPlace, twoBitPlace, type LowBitKernels, type ProductPlace, type RoundedPlace } from './lowbit.ts';
+import { trellisLevels } from './trellis-tiles.ts';
 
 const f = Math.fround;
 
@@ -98,6 +99,13 @@ export function plainLowBit(memory: WebAssembly.Memory): LowBitKernels {
           return minima ? f(scaled - f(sum * fineSide(part, true))) : scaled;
         };
         return halves ? f(value(0, 0, 16, first) + value(1, 16, 32, total - first)) : value(0, 0, 32, total);
+      });
+    },
+    productTrellis(place, form, scales, inputs) {
+      const levelAt = trellisLevels(memory.buffer, form, place.weights);
+      eachOutput(place, inputs, 0, ({ side, row, dot }) => {
+        const [panel, group] = [Math.floor(side / place.groups), side % place.groups];
+        return f(dot((i) => levelAt(panel * panelRows + row, group * groupSize + i)) * sideAt(scales, panel, row));
       });
     },
     productFloat({ weights, groups, tokens, out, stride, first, last }, x) {

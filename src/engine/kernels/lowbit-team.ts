@@ -26,6 +26,7 @@ function lowBitWorks(own: LowBitKernels): Works {
     product8: work((share, at, inputs) => own.product8(share, at(5), at(6), inputs)),
     product8Halves: work((share, at, inputs) => own.product8Halves(share, at(5), inputs)),
     productPacked: work((share, at, inputs) => own.productPacked(share, unflagged(at(9), at(10)), at(5), inputs)),
+    productTrellis: work((share, at, inputs) => own.productTrellis(share, at(6), at(5), inputs)),
     productFloat: work((share, _, inputs) => own.productFloat(share, inputs.at)),
   };
 }
@@ -45,6 +46,7 @@ export async function teamKernels(membership: Omit<Membership, 'index'>): Promis
     product8: (p, scales, mins, x) => share('product8', p, [scales, mins, x.at, x.bits], () => own.product8(p, scales, mins, x)),
     product8Halves: (p, scales, x) => share('product8Halves', p, [scales, 0, x.at, x.bits], () => own.product8Halves(p, scales, x)),
     productPacked: (p, form, sides, x) => share('productPacked', p, [sides, 0, x.at, x.bits, flagged(form), form.table], () => own.productPacked(p, form, sides, x)),
+    productTrellis: (p, form, scales, x) => share('productTrellis', p, [scales, form, x.at, x.bits], () => own.productTrellis(p, form, scales, x)),
     productFloat: (p, x) => share('productFloat', p, [0, 0, x, 0], () => own.productFloat(p, x)),
   };
 }

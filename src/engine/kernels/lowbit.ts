@@ -58,6 +58,8 @@ export interface LowBitKernels {
   product8(place: ProductPlace, scales: number, mins: number, inputs: RoundedPlace): void;
   product8Halves(place: ProductPlace, scales: number, inputs: RoundedPlace): void;
   productPacked(place: ProductPlace, form: PackedForm, sides: number, inputs: RoundedPlace): void;
+  /** `form` is the address of eight words (trellis-tiles.ts), `scales` that of one float for each row. */
+  productTrellis(place: ProductPlace, form: number, scales: number, inputs: RoundedPlace): void;
   productFloat(place: ProductPlace, x: number): void;
   rmsNorm(x: number, weight: number, count: number, epsilon: number, out: number): void;
   addTo(x: number, y: number, count: number): void;
@@ -69,7 +71,7 @@ export interface LowBitKernels {
   attendRows(query: number, queryStride: number, keys: number, values: number, stride: number, from: number, to: number, width: number, scale: number, scores: number, out: number, outStride: number): void;
 }
 
-type Exports = Readonly<Record<'roundInputs' | 'product4' | 'product8' | 'product8Halves' | 'productPacked' | 'productFloat' | 'rmsNorm' | 'addTo' | 'rotate' | 'siluTimes' | 'attend' | 'attendRows', (...args: number[]) => void>>;
+type Exports = Readonly<Record<'roundInputs' | 'product4' | 'product8' | 'product8Halves' | 'productPacked' | 'productTrellis' | 'productFloat' | 'rmsNorm' | 'addTo' | 'rotate' | 'siluTimes' | 'attend' | 'attendRows', (...args: number[]) => void>>;
 
 /** Most threads that share a memory. */
 export const mostMembers = 15;
@@ -92,6 +94,7 @@ export function lowBitKernels(memory: WebAssembly.Memory, build: LowBitBuild = f
     product8Halves: (p, scales, x) => run.product8Halves(p.weights, scales, p.groups, x.at, p.tokens, p.out, p.stride, p.first, p.last, scratch),
     productPacked: (p, { bits, less, table, wide = false, fine, minima, halves }, sides, x) =>
       run.productPacked(bits, less, table, Number(wide), Number(fine), Number(minima), Number(halves), p.weights, sides, p.groups, x.at, p.tokens, p.out, p.stride, p.first, p.last, scratch),
+    productTrellis: (p, form, scales, x) => run.productTrellis(form, p.weights, scales, p.groups, x.at, p.tokens, p.out, p.stride, p.first, p.last, scratch),
     productFloat: (p, x) => run.productFloat(p.weights, p.groups, x, p.tokens, p.out, p.stride, p.first, p.last),
     rmsNorm, addTo, rotate, siluTimes, attendRows,
     attend: (query, keys, values, stride, from, to, width, scale, scores, out, listed = 0, more = 0) => run.attend(query, keys, values, stride, from, to, width, scale, scores, out, listed, more),

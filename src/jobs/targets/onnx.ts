@@ -10,6 +10,7 @@ import type { Graph } from '../../graph/graph.ts';
 import { linearSites } from '../../graph/linear.ts';
 import { isFloatType } from '../../graph/values.ts';
 import type { Applied } from '../../recipes/apply.ts';
+import { languageNote, languageNoteOf } from '../../models/onnx-language-model.ts';
 import { elementTypes } from '../../tensor-ref.ts';
 import { histograms } from '../histogram.ts';
 import type { TensorLine } from '../result.ts';
@@ -56,7 +57,7 @@ export async function schemeGraph({ model, spec: { scheme }, settings, apply }: 
   const half = scheme.compute === 'f16' ? await exportHalf(looked, rest.extremes === undefined ? {} : { extremes: rest.extremes }) : undefined;
   const unseen = half !== undefined && rest.extremes === undefined ? ['half floats end at 65504, and no value was checked against it: that takes sample inputs'] : [];
   return {
-    graph: half?.graph ?? looked, applied: { graph, weights: all, ranges, activations, ...rest },
+    graph: withNote(half?.graph ?? looked, model, all, graph, activations), applied: { graph, weights: all, ranges, activations, ...rest },
     notes: () => [...rest.notes, ...low.notes.map(({ text }) => text), ...tableNotes(tables), ...(half?.notes ?? []).map(({ text }) => text), ...unseen],
   };
 }
@@ -72,6 +73,14 @@ async function besideOwn(weights: Applied['weights'], scheme: Scheme, integers: 
   const left = new Set(linearSites(made.graph).map(({ id }) => id));
   const packed = await exportWeightOnly(made.graph, new Map([...weights].filter(([id]) => own.has(id) && left.has(id))));
   return { graph: packed.graph, notes: [...made.notes.filter(({ kind, name }) => kind !== 'float' || !own.has(name)), ...packed.notes] };
+}
+
+/** The graph with what says which language model it is, so that the low-bit engine reads it back. */
+function withNote(made: Graph, { language }: WriteContext['model'], weights: Applied['weights'], before: Graph, activations: Applied['activations']): Graph {
+  if (language === undefined) return made;
+  const formats = new Map([...weights].map(([id, { format }]) => [id, format]));
+  const inputs = new Map(linearSites(before).flatMap(({ id, output }) => { const format = activations.get(output); return format === undefined ? [] : [[id, format] as const]; }));
+  return { ...made, metadata: new Map([...made.metadata, [languageNote, languageNoteOf(language.rawConfig, formats, inputs)]]) };
 }
 
 /** Bits of all tensors of a graph. */

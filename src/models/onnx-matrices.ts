@@ -1,0 +1,91 @@
+/**
+ * Matrices of fewbit's own ONNX files read back, by the names that the export gives to their tensors and the format that the
+ * file's note names: MatMulNBits, MatMulInteger, tables of levels, trellises, floats.
+ */
+import { isBlockFormat } from '../formats/column-blocks.ts';
+import { valuesOf, type MatrixCodes } from '../formats/coded.ts';
+import type { NumberFormat } from '../formats/format.ts';
+import { packing } from '../formats/index.ts';
+import { isRotated, rotatedBack } from '../formats/rotated.ts';
+import { isScaled } from '../formats/scaled.ts';
+import { isTrellisFormat } from '../formats/trellis/trellis.ts';
+import type { Graph, Node } from '../graph/graph.ts';
+import { isFloatType, lazyTensor, readFloats } from '../graph/values.ts';
+import type { TensorRef } from '../tensor-ref.ts';
+import { transposedView } from './weight-views.ts';
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array => new Uint8Array(buffer, byteOffset, byteLength);
+const whole = (node: Node, name: string): number => (node.attributes[name]?.kind === 'int' ? node.attributes[name].value : 0);
+
+/** The matrix [rows, cols] of a name, or undefined where the file holds it in a way that is not read back. `product` is the node that multiplies it, or looks rows up in it. */
+export function onnxMatrix(graph: Graph, id: string, [rows, cols]: readonly [number, number], format: NumberFormat | undefined, product: Node | undefined): TensorRef | undefined {
+  const { weights } = graph;
+  const coded = (read: () => Promise<MatrixCodes>): TensorRef => ({ ...lazyTensor(id, 'f32', [rows, cols], async () => bytesOf(valuesOf(await read(), rows, cols))), coded: { read } });
+  const plain = weights.get(id);
+  if (plain !== undefined) {
+    if (plain.shape.length !== 2 || !isFloatType(plain.type)) return undefined;
+    return { ...(product?.op === 'Gather' ? plain : transposedView(plain)), name: id };
+  }
+  const scale = weights.get(`${id}_scale`);
+  if (product?.op === 'MatMulNBits' || product?.op === 'GatherBlockQuantized') {
+    const [bits, block] = [whole(product, 'bits'), whole(product, 'block_size')];
+    const [codes, zero] = [weights.get(`${id}_q${bits}`), weights.get(`${id}_zero`)];
+    if (codes === undefined || scale === undefined) return undefined;
+    const layout = { N: rows, K: cols, bits, block };
+    return coded(async () => ({
+      bits, codes: packing.unpackMatMulNBits(await codes.read(), layout), group: block, scales: await readFloats(scale),
+      ...(zero === undefined ? {} : { zeros: packing.unpackZeroPoints(await zero.read(), layout) }),
+    }));
+  }
+  const bytes = weights.get(`${id}_quantized`);
+  if (bytes?.type === 'i8' && scale !== undefined) {
+    return coded(async () => {
+      const [stored, scales] = [await bytes.read(), await readFloats(scale)];
+      return { bits: 8, codes: Uint8Array.from({ length: rows * cols }, (_, i) => stored[(i % cols) * rows + Math.floor(i / cols)] ^ 128), group: cols, scales: scales.length === rows ? scales : new Float32Array(rows).fill(scales[0]) };
+    });
+  }
+  if (format === undefined || scale === undefined) return undefined;
+  if (isRotated(format)) {
+    const turned = onnxMatrix(graph, id, [rows, cols], format.inner, product);
+    if (turned === undefined) return undefined;
+    return { ...lazyTensor(id, 'f32', [rows, cols], async () => bytesOf(rotatedBack(await readFloats(turned), rows, cols))), ...(turned.coded === undefined ? {} : { coded: { ...turned.coded, rotated: true } }) };
+  }
+  if (isBlockFormat(format)) {
+    const read = async () => ({ codes: await blockCodes(graph, id, format, rows, cols), scales: await readFloats(scale) });
+    const values = lazyTensor(id, 'f32', [rows, cols], async () => bytesOf(format.decode({ format: format.name, rows, cols, ...await read(), scaleShape: [rows, 1], squaredError: 0 })));
+    return isTrellisFormat(format) ? { ...values, coded: { read: async () => undefined, trellis: async () => ({ format, ...await read() }) } } : values;
+  }
+  const [codes, levels] = [weights.get(`${id}_codes`), weights.get(`${id}_levels`)];
+  if (!isScaled(format) || codes === undefined || levels === undefined) return undefined;
+  return coded(() => tableCodes(graph, id, [rows, cols], format.scaleType.byte?.decode));
+}
+
+/** Packed bytes of a trellis, whose runs of tiles lie in tensors of their own, or of vectors. */
+async function blockCodes({ weights }: Graph, id: string, format: NumberFormat, rows: number, cols: number): Promise<Uint8Array> {
+  if (!isTrellisFormat(format)) return weights.get(`${id}_codes`)!.read();
+  const { strips, runs, stripBytes } = format.layout(rows, cols);
+  const out = new Uint8Array(strips * stripBytes);
+  let before = 0;
+  for (const [i, { tiles, tileBytes }] of runs.entries()) {
+    const bytes = await weights.get(i === 0 ? `${id}_codes` : `${id}_codes_${i}`)!.read();
+    const width = tiles * tileBytes;
+    for (let strip = 0; strip < strips; strip++) out.set(bytes.subarray(strip * width, (strip + 1) * width), strip * stripBytes + before);
+    before += width;
+  }
+  return out;
+}
+
+/** Codes [rows, runs of eight, bits], levels, and scales as floats or as bytes that stand for floats, lifted by one for the whole tensor. */
+async function tableCodes({ weights }: Graph, id: string, [rows, cols]: readonly [number, number], decode: ((code: number) => number) | undefined): Promise<MatrixCodes> {
+  const [codes, scale, zero, lift] = [weights.get(`${id}_codes`)!, weights.get(`${id}_scale`)!, weights.get(`${id}_zero`), weights.get(`${id}_tensor_scale`)];
+  const [, runs, bits] = codes.shape;
+  const unpacked = packing.unpackLowFirst(await codes.read(), rows * runs * 8, bits);
+  const own = runs * 8 === cols ? unpacked : Uint8Array.from({ length: rows * cols }, (_, i) => unpacked[Math.floor(i / cols) * runs * 8 + (i % cols)]);
+  const by = lift === undefined ? 1 : (await readFloats(lift))[0];
+  const stored = scale.type === 'u8' && decode !== undefined ? Float32Array.from(await scale.read(), decode) : await readFloats(scale);
+  const levels = await readFloats(weights.get(`${id}_levels`)!);
+  const zeros = zero === undefined ? undefined : Float32Array.from(await zero.read());
+  const group = Math.ceil(cols / scale.shape[1]);
+  // Codes with zero points stand for themselves.
+  return { bits, codes: own, ...(zeros === undefined ? { levels } : { zeros }), group, scales: stored.map((value) => value * by) };
+}
