@@ -47,6 +47,24 @@ test('a fraction of bits takes a format per layer by measurement, and the writte
   assert.match(readFileSync(join(folder, 'kws', 'report.html'), 'utf8'), /ringed: taken for 5\.75 bits/);
 });
 
+test('bit operations and bits are kept together, from figures that were measured before, and both fronts are drawn', async () => {
+  const result = await quantize({ ...keywords, bits: '6', bops: 0.4, verdict: false });
+  const [{ allocation, label }] = result.outputs;
+  assert.equal(label, '6bit-0.4gbops');
+  // 2 656 768 products by 32 bits of inputs: the float layers take 2.72 · 10⁹, four bits everywhere 0.34.
+  assert.ok(Math.abs(allocation!.limits![0].float - 2.720530432) < 1e-9);
+  assert.ok(allocation!.limits![0].reached <= 0.4 && allocation!.limits![0].reached > 0.3);
+  assert.ok(await bitsOf(join(folder, 'kws', 'kws-dscnn-6bit-0.4gbops.onnx'), result.model.parameters) <= 6);
+  await writeBeside(result, join(folder, 'kws'));
+  const html = readFileSync(join(folder, 'kws', 'report.html'), 'utf8');
+  assert.equal(html.match(/ringed: taken for 6 bits and 0\.4 · 10⁹ bit operations/g)?.length, 2);
+  await assert.rejects(quantize({ ...keywords, latency: 1, activations: 'static', verdict: false }), /--latency is measured of layers with float inputs, not static/);
+  await assert.rejects(quantize({ ...keywords, model: `${assets}host-llama-shakespeare`, to: 'gguf', latency: 1, verdict: false }), /layers of gguf files are not timed/);
+  const { data: _data, labels: _labels, ...rest } = keywords;
+  await assert.rejects(quantize({ ...rest, bops: 1, verdict: false }), /--bops and --latency ask what layers do for one sample, and there is none/);
+  await assert.rejects(quantize({ ...keywords, weights: 'int4/channel', candidates: 'trellis', verdict: false }), /--candidates are what a budget of bits chooses among/);
+});
+
 test('another budget is solved from what was measured, and a damaged file of figures is measured again', async () => {
   const lines: string[] = [];
   const progress = { phase() {}, advance() {}, line: (text: string) => lines.push(text), end() {} };
