@@ -10,7 +10,7 @@ const folder = fileURLToPath(new URL('.', import.meta.url));
 const known = readdirSync(folder).filter((file) => file.endsWith('.ts') && file !== 'main.ts').map((file) => file.slice(0, -3)).sort();
 const words = process.argv.slice(2);
 /** Benchmarks that take words of their own. */
-const choosy = ['compare', 'fuzz', 'onnx-models', 'studio-scale', 'training'];
+const choosy = ['compare', 'fuzz', 'onnx-models', 'qdq', 'studio-scale', 'training'];
 const choosing = choosy.includes(words[0]);
 const asked = choosing ? [words[0]] : words;
 const unknown = asked.filter((name) => !known.includes(name));
