@@ -23,10 +23,7 @@ const kernels = {
   kvcache: { what: 'caches of keys and values in few bits', options: ['--importMemory'] },
   lookup: { what: 'products by looking up sums', options: ['--importMemory'] },
   nested: { what: 'narrowing of integers' },
-  ...Object.fromEntries([['qdq', ''], ['qdq-relaxed', ' with relaxed dot products']].map(([name, how]) => [name, {
-    what: `operators between quantized activations${how}`, folder: 'qdq',
-    options: ['--importMemory', ...(name.includes('relaxed') ? ['--enable', 'relaxed-simd'] : [])],
-  }])),
+  ...withRelaxed('qdq', 'operators between quantized activations'),
   optimizer: { what: 'updates of parameters', options: ['--importMemory'] },
   scales: { what: 'scale searches of integer formats' },
   ssm: { what: 'steps of state-space models', options: ['--importMemory'] },

@@ -2,6 +2,7 @@
  * Products of low-bit matrices and the steps of a decoder between them, as WASM SIMD with plain twins over the same
  * memory. Layouts and the order of operations are described in kernels/lowbit/index.ts; both give the same bits.
  */
+import { fasterOf, type Build } from './builds.ts';
 import { kernelsOver } from './instance.ts';
 import { lowbitRelaxedWasm } from './lowbit-relaxed.wasm.ts';
 import { lowbitWasm } from './lowbit.wasm.ts';
@@ -80,7 +81,7 @@ const scratchBytes = 5248;
 /** Bytes at the beginning of the memory that belong to the kernels. */
 export const reservedBytes = 131_072;
 
-export type LowBitBuild = 'plain SIMD' | 'relaxed SIMD';
+export type LowBitBuild = Build;
 
 /** Kernels over a memory, shared or not, in the fastest build that passes its test here, or in one that is asked for; `member` numbers threads. */
 export function lowBitKernels(memory: WebAssembly.Memory, build: LowBitBuild = fastestBuild(), member = 0): LowBitKernels {
@@ -103,9 +104,9 @@ export function lowBitKernels(memory: WebAssembly.Memory, build: LowBitBuild = f
 
 let fastest: LowBitBuild | undefined;
 
-/** Relaxed dot products where the engine compiles them and they add up: Node 20 gives wrong sums, some engines none. */
+/** The build that is taken here. */
 export function fastestBuild(): LowBitBuild {
-  fastest ??= WebAssembly.validate(lowbitRelaxedWasm()) && dotsAddUp() ? 'relaxed SIMD' : 'plain SIMD';
+  fastest ??= fasterOf(lowbitRelaxedWasm(), dotsAddUp);
   return fastest;
 }
 

@@ -1,6 +1,7 @@
 /** Operators between quantized activations on WASM SIMD; layouts are described in kernels/qdq. */
 import type { Windows } from '../interpreter/windows.ts';
 import type { QdqWeight } from '../qdq/network.ts';
+import { fasterOf, type Build } from './builds.ts';
 import { kernelsOver } from './instance.ts';
 import { qdqRelaxedWasm } from './qdq-relaxed.wasm.ts';
 import { qdqWasm } from './qdq.wasm.ts';
@@ -10,7 +11,7 @@ export type QdqKernels = Readonly<Record<
   'convolve' | 'convolveToFloats' | 'convolveFloats' | 'depthwise' | 'depthwiseToFloats' | 'depthwiseFloats' | 'quantize' | 'dequantize' |
   'join' | 'addFloats' | 'clampFloats' | 'largest' | 'average' | 'averageFloats' | 'translate' | 'scatter' | 'surround' | 'turn' | 'gather', (...args: number[]) => void>>;
 
-export type QdqBuild = 'plain SIMD' | 'relaxed SIMD';
+export type QdqBuild = Build;
 
 /** Where memory that kernels do not use themselves begins. */
 export const qdqReserved = 1024;
@@ -26,7 +27,7 @@ let fastest: QdqBuild | undefined;
  * neural networks do; the standard leaves open what else may come out of them.
  */
 export function fastestQdqBuild(): QdqBuild {
-  fastest ??= WebAssembly.validate(qdqRelaxedWasm()) && dotsAddUp() ? 'relaxed SIMD' : 'plain SIMD';
+  fastest ??= fasterOf(qdqRelaxedWasm(), dotsAddUp);
   return fastest;
 }
 
