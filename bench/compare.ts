@@ -31,7 +31,7 @@ const text = (host: string) => async (): Promise<Omit<QuantizeRequest, 'output' 
 });
 const grouped = ['rtn:int8/g128', 'rtn:uint6/g128', 'rtn:uint5/g64', 'rtn:uint4/g32', 'rtn:uint4/g128', 'rtn:uint3/g64', 'rtn:uint2/g64', 'rtn:uint2/g128', 'scale-search:uint4/g128', 'scale-search:uint3/g64', 'scale-search:uint2/g64', 'scale-search:uint2/g128'];
 const channels = ['rtn:int8/channel', 'rtn:uint6/channel', 'rtn:uint5/channel', 'rtn:uint4/channel', 'rtn:uint3/channel', 'rtn:uint2/channel', 'scale-search:uint4/channel', 'scale-search:uint3/channel', 'scale-search:uint2/channel'];
-const mixed = ['gptq:2.5', 'gptq:3.5', 'gptq:4.25'];
+const mixed = ['gptq:2.5/plain+trellis', 'gptq:3.25/plain+trellis', 'gptq:3.5', 'gptq:4.25'];
 
 export const hosts: Readonly<Record<string, Host>> = {
   'host-llama-shakespeare': {

@@ -34,5 +34,5 @@ export function candidateFormats(candidates: readonly string[], target: Target, 
   return [...new Set(formats.map(({ name }) => name))];
 }
 
-/** What file names say of them: the sets beside the everyday one. */
-export const candidatesLabel = (candidates: readonly string[]): string => candidates.filter((name) => isSet(name) && name !== 'plain').map((name) => `-${name}`).join('');
+/** Sets beside the everyday one, which names of files and rows of tables tell. */
+export const finerSets = (candidates: readonly string[]): string[] => candidates.filter((name) => isSet(name) && name !== 'plain');

@@ -115,9 +115,9 @@ function defaultRecipe(bits: number, { activations }: Scheme, target: Target, ha
 }
 
 /** Formats are chosen by measurement once the network has its last shape, before anything is rounded. */
-function withFormats(recipe: Recipe, budget: NonNullable<Scheme['budget']>): Recipe {
+function withFormats(recipe: Recipe, { bits, formats, limits }: NonNullable<Scheme['budget']>): Recipe {
   const at = recipe.steps.findIndex(({ step }) => stageOf(step) === 'round');
-  const steps: readonly Step[] = [...recipe.steps.slice(0, at), { step: 'allocate', ...budget }, ...recipe.steps.slice(at)];
+  const steps: readonly Step[] = [...recipe.steps.slice(0, at), { step: 'allocate', bits, formats, ...(limits === undefined ? {} : { limits }) }, ...recipe.steps.slice(at)];
   checkTogether(steps);
   return { ...recipe, steps };
 }

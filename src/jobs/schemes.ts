@@ -7,7 +7,7 @@ import { refuseInput } from '../export/onnx-activations.ts';
 import type { NumberFormat } from '../formats/format.ts';
 import type { LayerLimits } from '../allocate/allocation.ts';
 import { parseFormat } from '../formats/registry.ts';
-import { candidateFormats, candidatesLabel } from './candidates.ts';
+import { candidateFormats, finerSets } from './candidates.ts';
 import type { LayerFormat } from './layer-formats.ts';
 
 export type Target = 'onnx' | 'gguf' | 'transformers.js' | 'safetensors';
@@ -29,8 +29,8 @@ export interface Scheme {
   readonly activations: Activations;
   /** Type of what stays float. */
   readonly compute: 'f32' | 'f16';
-  /** Bits per weight of the whole file, for which every layer takes one of these formats by measurement; `weights` then names a typical one. */
-  readonly budget?: { readonly bits: number; readonly formats: readonly string[]; readonly limits?: LayerLimits };
+  /** Bits per weight of the whole file, and other limits, for which every layer takes one of these formats by measurement; `weights` then names a typical one, `sets` those offered beside plain ones. */
+  readonly budget?: { readonly bits: number; readonly formats: readonly string[]; readonly limits?: LayerLimits; readonly sets?: readonly string[] };
   /** Layers that take a format of their own, whatever `weights` and `budget` say. */
   readonly layers?: readonly LayerFormat[];
 }
@@ -136,13 +136,15 @@ export function schemeForBits(bits: number, target: Target, kind: ModelKind, can
   const typical = target === 'gguf' ? 'q4_k' : kind === 'lm' ? 'uint4/g128' : 'uint4/channel';
   if (target === 'gguf' && limits?.milliseconds !== undefined) throw errors.notTimed({ target });
   const label = [...(bits === noLimit ? [] : [`${bits}bit`]), ...(limits?.bops === undefined ? [] : [`${limits.bops}gbops`]), ...(limits?.milliseconds === undefined ? [] : [`${limits.milliseconds}ms`])].join('-');
-  return { ...scheme(`${label}${candidatesLabel(candidates ?? [])}`, typical), budget: { bits, formats: candidateFormats(candidates ?? ['plain'], target, kind), ...(limits === undefined ? {} : { limits }) } };
+  const sets = finerSets(candidates ?? []);
+  const budget = { bits, formats: candidateFormats(candidates ?? ['plain'], target, kind), ...(limits === undefined ? {} : { limits }), ...(sets.length === 0 ? {} : { sets }) };
+  return { ...scheme([label, ...sets].join('-'), typical), budget };
 }
 
-/** `4.25 bits`, `2.5 ms`, `3 bits, 0.8 · 10⁹ bit operations`. */
-const budgetText = ({ bits, limits }: NonNullable<Scheme['budget']>): string => [
+/** `4.25 bits`, `2.5 bits with trellis`, `3 bits, 0.8 · 10⁹ bit operations`. */
+const budgetText = ({ bits, limits, sets = [] }: NonNullable<Scheme['budget']>): string => [
   ...(bits === noLimit ? [] : [`${bits} bits`]), ...(limits?.bops === undefined ? [] : [`${limits.bops} · 10⁹ bit operations`]), ...(limits?.milliseconds === undefined ? [] : [`${limits.milliseconds} ms`]),
-].join(', ');
+].join(', ') + (sets.length === 0 ? '' : ` with ${sets.join(', ')}`);
 
 /** How the weights of a scheme are called: the format, or how many bits where each layer has its own; and how many layers were given another. */
 export function weightsText({ weights, budget, layers = [] }: Scheme): string {

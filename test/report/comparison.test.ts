@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { outputSpecs } from '../../src/jobs/outputs.ts';
 import type { Output } from '../../src/jobs/result.ts';
-import { requestedSchemes } from '../../src/jobs/schemes.ts';
+import { requestedSchemes, weightsText } from '../../src/jobs/schemes.ts';
 import { parseSettings, type QuantizeRequest } from '../../src/jobs/settings.ts';
 import { openModern } from '../../src/jobs/source-node.ts';
 import { recipes } from '../../src/recipes/registry.ts';
@@ -50,6 +50,14 @@ test('a recipe that names its own formats takes them alone', async () => {
   assert.deepEqual(specs.map(({ recipe, scheme }) => `${recipe!.name} ${scheme.budget?.bits ?? scheme.weights} ${scheme.activations}`), [
     'rtn int4/channel float', 'rtn int8/channel float', 'gptq int3/channel float', 'scale-search uint4/channel int8/tensor', 'gptq 5.5 float',
   ]);
+});
+
+test('a budget says in its name and its row what it was made of beside plain formats', () => {
+  const [{ scheme }] = requestedSchemes({ to: ['onnx'], bits: [2.5], candidates: ['plain', 'trellis'] }, 'lm');
+  assert.equal(scheme.label, '2.5bit-trellis');
+  assert.equal(weightsText(scheme), '2.5 bits with trellis, a format per layer');
+  assert.ok(['uint2/g64', 'tcq1.5+had', 'tcq4+had'].every((name) => scheme.budget!.formats.includes(name)));
+  assert.throws(() => requestedSchemes({ to: ['gguf'], bits: [2.5], candidates: ['plain', 'trellis'] }, 'lm'), /gguf files cannot hold tcq1\.5\+had, which --candidates names/);
 });
 
 test('a recipe that was made for formats takes the first of them where none is asked for', async () => {
