@@ -10,7 +10,7 @@ import { arms, chainLengths, measurePasses, passTime, predicted, writeGreedy, ty
 
 const reduced = { prompts: 4, promptTokens: 24, written: 96, passRuns: 15, wideRuns: 3, draws: 20_000 } as const;
 const whole = { prompts: 32, promptTokens: 24, written: 200, passRuns: 51, wideRuns: 11, draws: 100_000 } as const;
-const short = { ...reduced, prompts: 3, passRuns: 7 } as const;
+const short = { ...reduced, prompts: 3, passRuns: 7, draws: 4000 } as const;
 type Protocol = typeof reduced | typeof whole | typeof short;
 
 const targetSizes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 24, 31, 32, 48, 64];
