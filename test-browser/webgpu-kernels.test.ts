@@ -7,7 +7,7 @@ import { quantize } from '../src/jobs/quantize-node.ts';
 import { openBrowser, type Browser } from './browser.ts';
 import { root } from './bundle.ts';
 import type { Compared } from './shared/webgpu-kernels-page.ts';
-import type { Case } from './shared/webgpu-suite.ts';
+import type { Case } from './shared/webgpu-cases.ts';
 
 const files = new Map<string, Uint8Array>();
 let browser: Browser;
@@ -36,14 +36,14 @@ const within = (cases: readonly Case[]): void =>
 
 test('every WebGPU kernel stays within the bound of its arithmetic around its plain twin', async (t) => {
   if (await skipped(t)) return;
-  const cases = await browser.call<Case[]>('kernels', ['stacked', 'betweenProducts', 'attentions', 'products'], []);
+  const cases = await browser.call<Case[]>('kernels', ['stacked', 'betweenProducts', 'attentions', 'products', 'codedAttentions', 'mixedProducts'], []);
   assert.ok(cases.length > 50, String(cases.length));
   within(cases);
 });
 
 test('so do the kernels without subgroups and without dot products of bytes', async (t) => {
   if (await skipped(t)) return;
-  within(await browser.call<Case[]>('kernels', ['stacked', 'betweenProducts'], ['subgroups', 'dots']));
+  within(await browser.call<Case[]>('kernels', ['stacked', 'betweenProducts', 'codedAttentions', 'mixedProducts'], ['subgroups', 'dots']));
 });
 
 test('a decoder on WebGPU gives the logits of the decoder on the CPU, and its greedy tokens', async (t) => {

@@ -5,7 +5,8 @@ import { likeliest, LlamaDecoder, memorySource, openGgufLanguageModel, openTextM
 import { WebGpuDecoder } from '../../src/runtime/webgpu-decoder.ts';
 import type { LlamaConfig } from '../../src/models/llama-config.ts';
 import { floatTensor } from '../../src/tensor-ref.ts';
-import { checkKernels, type Case, type parts } from './webgpu-suite.ts';
+import type { Case } from './webgpu-cases.ts';
+import { checkKernels, type parts } from './webgpu-suite.ts';
 
 /** Undefined where the browser offers an adapter, else what is missing. */
 export const missing = (): Promise<string | undefined> => Gpu.open().then((gpu) => { gpu.dispose(); return undefined; }, (error: Error) => error.message);

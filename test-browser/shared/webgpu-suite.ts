@@ -20,13 +20,12 @@ import { roundInputs } from '../../src/engine/webgpu/round-inputs.ts';
 import { siluTimes } from '../../src/engine/webgpu/silu-times.ts';
 import { encodeBlocks } from '../../src/formats/ggml/index.ts';
 import { encodeF16, f16ToF32, roundToF16 } from '../../src/numeric/half.ts';
-import { normal } from '../../src/numeric/random.ts';
 import { Arena } from '../../src/runtime/arena.ts';
 import { multiply, packMatrix, rowOf, takeRounded } from '../../src/runtime/packed-matrix.ts';
 import { uploadMatrix, type GpuMatrix } from '../../src/runtime/webgpu-matrix.ts';
 import { floatTensor, memoryTensor, type BlockType, type TensorRef } from '../../src/tensor-ref.ts';
-
-export interface Case { readonly name: string; readonly error: number; readonly bound: number }
+import { apart, random, type Case } from './webgpu-cases.ts';
+import { codedAttentions, mixedProducts } from './webgpu-few-bits.ts';
 
 /** Sums in float32 in another order. */
 const floatBound = 2e-5;
@@ -35,18 +34,6 @@ const halfBound = 1e-2;
 
 /** Scores of up to 11 in half precision are off by 11 · 2⁻¹⁰, and their weights by as much of themselves. */
 const halfAttentionBound = 2e-2;
-
-export const random = (seed: number, count: number, scale = 1): Float32Array => Float32Array.from({ length: count }, (_, i) => normal(seed, 0, i) * scale);
-
-export function apart(got: ArrayLike<number>, expected: ArrayLike<number>): number {
-  let [most, squares] = [0, 0];
-  for (let i = 0; i < expected.length; i++) {
-    const far = Math.abs(got[i] - expected[i]);
-    if (!(far <= most)) most = far;
-    squares += expected[i] ** 2;
-  }
-  return most / Math.sqrt(squares / expected.length);
-}
 
 const weightTypes: readonly (BlockType | 'f32' | 'f16')[] = ['q4_0', 'q4_1', 'q4_k', 'q5_0', 'q5_1', 'q5_k', 'q6_k', 'q8_0', 'f16', 'f32'];
 
@@ -305,7 +292,7 @@ async function attentions(gpu: Gpu, cases: Case[]): Promise<void> {
 }
 
 /** All kernels, part by part. */
-export const parts = { products, stacked, betweenProducts, attentions };
+export const parts = { products, stacked, betweenProducts, attentions, codedAttentions, mixedProducts };
 
 export async function checkKernels(gpu: Gpu, names = Object.keys(parts) as (keyof typeof parts)[]): Promise<Case[]> {
   const cases: Case[] = [];
