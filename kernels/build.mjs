@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** A folder that is built twice, the second time with relaxed dot products. */
-const withRelaxed = (folder, what) => ({
+/** A folder that is built twice, the second time with relaxed instructions. */
+const withRelaxed = (folder, what, which = 'dot products') => ({
   [folder]: { what, options: ['--importMemory'] },
-  [`${folder}-relaxed`]: { what: `${what} with relaxed dot products`, folder, options: ['--importMemory', '--enable', 'relaxed-simd'] },
+  [`${folder}-relaxed`]: { what: `${what} with relaxed ${which}`, folder, options: ['--importMemory', '--enable', 'relaxed-simd'] },
 });
 
 /** What each folder beside this file holds, and what it asks of the compiler beyond the rest. */
@@ -21,7 +21,7 @@ const kernels = {
   ...withRelaxed('lowbit', 'products of low-bit matrices and decoders of language models'),
   ...withRelaxed('mixed', 'products with inputs of 4 and 8 bits'),
   kvcache: { what: 'caches of keys and values in few bits', options: ['--importMemory'] },
-  lookup: { what: 'products by looking up sums', options: ['--importMemory'] },
+  ...withRelaxed('lookup', 'products by looking up sums', 'swizzles'),
   nested: { what: 'narrowing of integers' },
   ...withRelaxed('qdq', 'operators between quantized activations'),
   optimizer: { what: 'updates of parameters', options: ['--importMemory'] },

@@ -22,7 +22,7 @@ function compared(name: string, ways: readonly (() => void)[], runs: number): st
 
 async function mixed(size: number, tokens: number, runs: number): Promise<string[]> {
   const made = await Promise.all(builds.map((build) => openContenders(size, tokens, build)));
-  return [speedNames.wide, speedNames.narrow, speedNames.mixed].map((name) =>
+  return [speedNames.wide, speedNames.narrow, speedNames.mixed, speedNames.ternary].map((name) =>
     compared(`${name}, ${size} × ${size}, ${tokens} tokens`, made.map((contenders) => contenders.find((one) => one.name === name)!).map((one) => () => one.run(tokens, size)), runs));
 }
 

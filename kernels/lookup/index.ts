@@ -9,6 +9,7 @@
  * Tables of a token: for each two columns 16 low bytes of the sums, then their 16 high bytes. Sums of a block are below
  * 2^15, so that high bytes may overflow on the way. Scales lie [block][panel][row] and [token][block]; blocks in
  * ascending order, an exact integer times both scales, in float32 with one rounding per multiplication and addition.
+ * The build with relaxed swizzles, which leave open what indices above 15 give, has none of those and the same bits.
  * The plain twin in src/engine/kernels/lookup-plain.ts gives the same bits.
  */
 import { highest } from '../lowbit/vector';
@@ -26,6 +27,13 @@ function largest(x: usize, count: i32): f32 {
   let top = f32x4.splat(0);
   for (let i: usize = 0; i < <usize>count << 2; i += 16) top = f32x4.max(top, f32x4.abs(v128.load(x + i)));
   return highest(top);
+}
+
+/** A byte of a table for each index below 16. */
+// @ts-ignore: decorator
+@inline
+function looked(table: usize, indices: v128): v128 {
+  return ASC_FEATURE_RELAXED_SIMD ? i8x16.relaxed_swizzle(v128.load(table), indices) : i8x16.swizzle(v128.load(table), indices);
 }
 
 /** x with the sign of a digit: itself where the digit is `plus`, negated where it is `minus`, else nothing. */
@@ -88,7 +96,7 @@ export function product(w: usize, scales: usize, blocks: i32, panels: i32, from:
         for (; at < end; at += 16) {
           const v = v128.load(at);
           const one = v128.and(v, nibble), two = i8x16.shr_u(v, 4);
-          const a = i8x16.swizzle(v128.load(table), one), c = i8x16.swizzle(v128.load(table, 32), two);
+          const a = looked(table, one), c = looked(table + 32, two);
           all = i16x8.add(i16x8.add(all, a), c);
           odd = i16x8.add(i16x8.add(odd, i16x8.shr_u(a, 8)), i16x8.shr_u(c, 8));
           high = i8x16.add(i8x16.add(high, i8x16.swizzle(v128.load(table, 16), one)), i8x16.swizzle(v128.load(table, 48), two));

@@ -24,7 +24,7 @@ export const speedNames = {
   channel: 'W8A8, rows and tokens', ternary: 'ternary weights, A8, additions alone',
 } as const;
 
-/** Everything for a matrix of `size` × `size`, a multiple of 128, and up to `most` tokens; `build` is that of the products with inputs of 4 and 8 bits, the others take plain SIMD. */
+/** Everything for a matrix of `size` × `size`, a multiple of 128, and up to `most` tokens; `build` is that of all but the float product. */
 export async function openContenders(size: number, most: number, build: Build = 'plain SIMD'): Promise<readonly Contender[]> {
   const rank = 32;
   const blocks = size / blockSize;
@@ -47,7 +47,7 @@ export async function openContenders(size: number, most: number, build: Build = 
   const order = put(Uint32Array.from({ length: size }, (_, i) => (i * 5) % size));
   const [up, down] = [put(new Float32Array(size * rank).fill(0.01)), put(new Float32Array(most * rank).fill(1))];
   const [out, codes, scales, lifts, wide] = [arena.take(4 * most * size), arena.take(2 * most * size), arena.take(4 * most * size), arena.take(4 * most * blocks), arena.take(blocks)];
-  const [mixed, lookup, lowbit] = [mixedKernels(arena.memory, build), lookupKernels(arena.memory), lowBitKernels(arena.memory, 'plain SIMD')];
+  const [mixed, lookup, lowbit] = [mixedKernels(arena.memory, build), lookupKernels(arena.memory, build), lowBitKernels(arena.memory, 'plain SIMD')];
   const output = (rows: number) => ({ out, stride: size, first: 0, last: rows / 4 });
 
   const byBlock = (name: string, share: number, branch = false): Contender => ({

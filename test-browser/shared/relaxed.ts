@@ -2,6 +2,8 @@
 import { attention, causal, fastestAttention, groupings, type AttentionInputs } from '../../src/engine/kernels/attention.ts';
 import { plainAttention } from '../../src/engine/kernels/attention-plain.ts';
 import type { Build } from '../../src/engine/kernels/builds.ts';
+import { fastestLookup, lookupKernels, packDigits, panelRows, packRowScales, tableBytes, ternary, type LookupKernels } from '../../src/engine/kernels/lookup.ts';
+import { plainLookup } from '../../src/engine/kernels/lookup-plain.ts';
 import { fastestBuild } from '../../src/engine/kernels/lowbit.ts';
 import { blockSize, codeBytes, fastestMixed, mixedKernels, packNibbles, packScales, type MixedKernels } from '../../src/engine/kernels/mixed.ts';
 import { plainMixed } from '../../src/engine/kernels/mixed-plain.ts';
@@ -11,21 +13,43 @@ import { digest } from './digest.ts';
 const draws = (count: number, stream: number): Float32Array => Float32Array.from({ length: count }, (_, i) => normal(11, stream, i));
 
 /** What each kernel chooses here. */
-export const builds = (): Record<string, Build> => ({ lowbit: fastestBuild(), mixed: fastestMixed(), attention: fastestAttention() });
+export const builds = (): Record<string, Build> => ({ lowbit: fastestBuild(), mixed: fastestMixed(), lookup: fastestLookup(), attention: fastestAttention() });
+
+/** Puts values into a memory, one after another, and gives their addresses. */
+function placer(memory: WebAssembly.Memory): (values: { readonly buffer: ArrayBufferLike; readonly byteOffset: number; readonly byteLength: number }) => number {
+  let end = 1024;
+  return (values) => {
+    const at = end;
+    new Uint8Array(memory.buffer).set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), at);
+    end += Math.ceil(values.byteLength / 64) * 64;
+    return at;
+  };
+}
+
+/** Products that only add. */
+function sums(make: (memory: WebAssembly.Memory) => LookupKernels): Float32Array {
+  const [rows, blocks, tokens] = [40, 3, 3];
+  const cols = blocks * 128;
+  const memory = new WebAssembly.Memory({ initial: 2 });
+  const put = placer(memory);
+  const panels = Math.ceil(rows / panelRows);
+  const [x, weights] = [put(draws(tokens * cols, 8)), put(packDigits(Uint8Array.from({ length: rows * cols }, (_, i) => (i * 7 + (i >> 4)) & 3), rows, cols))];
+  const scales = put(packRowScales(rows, cols, (row, block) => 0.1 + row / 64 + block));
+  const inputs = { tokens, blocks, tables: put(new Uint8Array(tokens * tableBytes(blocks))), scales: put(new Float32Array(tokens * blocks)) };
+  const out = put(new Float32Array(tokens * panels * panelRows));
+  const kernels = make(memory);
+  kernels.tables(x, ternary, false, inputs);
+  for (const [first, last] of [[0, 1], [1, panels]]) kernels.product(weights, scales, inputs, { out, stride: panels * panelRows, first, last, panels });
+  return new Float32Array(memory.buffer, out, tokens * panels * panelRows).slice();
+}
 
 /** Products of blocks of both widths, with a branch, for odd and even numbers of tokens, by a share of the panels at a time. */
 function product(make: (memory: WebAssembly.Memory) => MixedKernels, flags: readonly number[], tokens: number): Float32Array {
   const [rows, blocks, rank] = [20, flags.length, 3];
   const cols = blocks * blockSize;
   const memory = new WebAssembly.Memory({ initial: 8 });
-  const [F, B] = [new Float32Array(memory.buffer), new Uint8Array(memory.buffer)];
-  let end = 1024;
-  const put = (values: { readonly buffer: ArrayBufferLike; readonly byteOffset: number; readonly byteLength: number }): number => {
-    const at = end;
-    B.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), at);
-    end += Math.ceil(values.byteLength / 64) * 64;
-    return at;
-  };
+  const F = new Float32Array(memory.buffer);
+  const put = placer(memory);
   const codes = Int8Array.from({ length: rows * cols }, (_, i) => (i % 5 === 0 ? -8 : i % 5 === 1 ? 7 : Math.max(-8, Math.min(7, Math.round(3 * normal(12, 0, i))))));
   const [x, order, wide] = [put(draws(tokens * cols, 1)), put(Uint32Array.from(permutation(3, 0, cols))), put(Uint8Array.from(flags))];
   const [weights, scales] = [put(packNibbles(codes, rows, cols)), put(packScales(draws(rows * blocks, 2).map(Math.abs), rows, blocks))];
@@ -38,8 +62,8 @@ function product(make: (memory: WebAssembly.Memory) => MixedKernels, flags: read
   return F.slice(out / 4, out / 4 + tokens * rows);
 }
 
-async function all(mixed: (memory: WebAssembly.Memory) => MixedKernels, attend: typeof attention): Promise<Record<string, string>> {
-  const found: Record<string, string> = {};
+async function all(mixed: (memory: WebAssembly.Memory) => MixedKernels, lookup: (memory: WebAssembly.Memory) => LookupKernels, attend: typeof attention): Promise<Record<string, string>> {
+  const found: Record<string, string> = { ternary: await digest(sums(lookup)) };
   for (const flags of [[0, 1, 0, 1, 1], [0, 0], [1, 1, 1]]) for (const tokens of [1, 2, 5]) found[`blocks of ${flags}, ${tokens} tokens`] = await digest(product(mixed, flags, tokens));
   const [rows, keys, width] = [150, 133, 20];
   const inputs: AttentionInputs = { query: draws(4 * rows * width, 5), keys: draws(2 * keys * width, 6), values: draws(2 * keys * width, 7), heads: 4, kvHeads: 2, width };
@@ -51,5 +75,5 @@ async function all(mixed: (memory: WebAssembly.Memory) => MixedKernels, attend: 
   return found;
 }
 
-export const ofBuild = (build: Build): Promise<Record<string, string>> => all((memory) => mixedKernels(memory, build), (inputs, options) => attention(inputs, options, build));
-export const ofTwins = (): Promise<Record<string, string>> => all(plainMixed, plainAttention);
+export const ofBuild = (build: Build): Promise<Record<string, string>> => all((memory) => mixedKernels(memory, build), (memory) => lookupKernels(memory, build), (inputs, options) => attention(inputs, options, build));
+export const ofTwins = (): Promise<Record<string, string>> => all(plainMixed, plainLookup, plainAttention);

@@ -3,7 +3,9 @@
  * and complex ones in {±1, ±i}. Layouts and the order of operations are described in kernels/lookup/index.ts; both give
  * the same bits.
  */
+import { fasterOf, type Build } from './builds.ts';
 import { kernelsOver } from './instance.ts';
+import { lookupRelaxedWasm } from './lookup-relaxed.wasm.ts';
 import { lookupWasm } from './lookup.wasm.ts';
 
 /** Columns whose sums are integers. */
@@ -38,12 +40,42 @@ export interface LookupKernels {
 
 type Exports = Readonly<Record<'tables' | 'product', (...args: number[]) => void>>;
 
-export function lookupKernels(memory: WebAssembly.Memory): LookupKernels {
-  const run = kernelsOver<Exports>(lookupWasm(), memory);
+/** Kernels over a memory, shared or not, in the fastest build that passes its test here, or in one that is asked for. */
+export function lookupKernels(memory: WebAssembly.Memory, build: Build = fastestLookup()): LookupKernels {
+  const run = kernelsOver<Exports>(build === 'relaxed SIMD' ? lookupRelaxedWasm() : lookupWasm(), memory);
   return {
     tables: (x, { plus, minus }, whole, to) => run.tables(x, to.tokens, to.blocks, whole ? 1 : 0, plus, minus, to.tables, to.scales),
     product: (w, scales, x, { out, stride, first, last, panels }) => run.product(w, scales, x.blocks, panels, x.tables, x.scales, x.tokens, out, stride, first, last),
   };
+}
+
+let fastest: Build | undefined;
+
+/** The build that is taken here. */
+export function fastestLookup(): Build {
+  fastest ??= fasterOf(lookupRelaxedWasm(), sumsAddUp);
+  return fastest;
+}
+
+/** All indices of tables of extreme and mixed codes against sums worked out here. */
+function sumsAddUp(): boolean {
+  const memory = new WebAssembly.Memory({ initial: 1 });
+  const F = new Float32Array(memory.buffer);
+  const [x, tables, scales, weights, wScales, out] = [1024, 2048, 4096, 5120, 6144, 7168];
+  const digits = Uint8Array.from({ length: panelRows * blockSize }, (_, i) => (i * 7 + (i >> 5)) & 3);
+  new Uint8Array(memory.buffer).set(packDigits(digits, panelRows, blockSize), weights);
+  F.fill(1, wScales / 4, wScales / 4 + panelRows);
+  // The largest is its largest code, so that inputs are their codes.
+  for (let i = 0; i < blockSize; i++) F[x / 4 + i] = i % 2 === 0 ? 127 : ((i * 29) % 255) - 127;
+  const kernels = lookupKernels(memory, 'relaxed SIMD');
+  const inputs: LookupInputs = { tokens: 1, blocks: 1, tables, scales };
+  kernels.tables(x, ternary, false, inputs);
+  kernels.product(weights, wScales, inputs, { out, stride: panelRows, first: 0, last: 1, panels: 1 });
+  return Array.from({ length: panelRows }, (_, row) => row).every((row) => {
+    let sum = 0;
+    for (let c = 0; c < blockSize; c++) sum += [0, 1, -1, 0][digits[row * blockSize + c]] * F[x / 4 + c];
+    return F[out / 4 + row] === sum;
+  });
 }
 
 /** Byte and shift of the digit of a weight, of `panels` in all. */
