@@ -5,6 +5,8 @@ import type { Folder } from '../files/source.ts';
 import type { Dataset } from '../observe/data/index.ts';
 import type { Distance } from '../observe/output-distance.ts';
 import { observeImportance } from '../recipes/apply.ts';
+import { keptVectors } from '../recipes/kept.ts';
+import type { Measurements } from '../recipes/state.ts';
 import { inlinePool, type Pool } from '../round/pool.ts';
 import { feedsOf } from './calibration-feeds.ts';
 import { outputSpecs } from './outputs.ts';
@@ -43,6 +45,8 @@ export interface WebHooks {
   /** Runs the float network for recipes that want it; without one only those that look at weights alone can be carried out. */
   readonly engine?: Engine;
   readonly calibration?: WebCalibration;
+  /** What earlier runs measured on the same model and sample inputs, and what this one measures for later ones. */
+  readonly measurements?: Measurements;
 }
 
 /** Sample inputs, which take an engine. */
@@ -92,7 +96,7 @@ export const planFiles = async (given: readonly NamedBlob[] | Folder, request: W
 
 /** Plans, then makes the files. Throws before any work when the plan cannot be carried out. */
 export async function quantizeFiles(given: readonly NamedBlob[] | Folder, request: WebRequest, hooks: WebHooks = {}): Promise<WebResult> {
-  const { progress = silentProgress, pool = inlinePool(), store = blobStore(), engine = noEngine, calibration } = hooks;
+  const { progress = silentProgress, pool = inlinePool(), store = blobStore(), engine = noEngine, calibration, measurements } = hooks;
   const { model, settings, parts, plan } = await prepare(given, request, pool.threads, calibration?.set.name);
   hooks.onPlan?.(plan);
   for (const { file, refusals } of plan.outputs) {
@@ -102,9 +106,10 @@ export async function quantizeFiles(given: readonly NamedBlob[] | Folder, reques
   const apply = recipeRunner(model, settings, {
     engine, progress, storageOf: (scheme) => storageOf(model, scheme, settings.keep), layerTimes: layerTimes(engine, 1),
     ...(batches === undefined ? {} : { batches }), ...(calibration?.distance === undefined ? {} : { distance: calibration.distance }),
+    ...(measurements === undefined ? {} : { measurements }),
   });
   let observed: Promise<ReadonlyMap<string, Float32Array>> | undefined;
-  const importance = (): Promise<ReadonlyMap<string, Float32Array>> => (observed ??= batches === undefined ? Promise.resolve(new Map()) : observeImportance(model.graph, engine, batches()));
+  const importance = (): Promise<ReadonlyMap<string, Float32Array>> => (observed ??= batches === undefined ? Promise.resolve(new Map()) : keptVectors(measurements, 'importance of columns', () => observeImportance(model.graph, engine, batches())));
   const written: Written[] = [];
   for (const { spec, plan: targetPlan } of parts) {
     progress.phase(spec.file, targetPlan.tensors.length);

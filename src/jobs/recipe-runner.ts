@@ -10,6 +10,7 @@ import { upgradeOpset } from '../graph/upgrade.ts';
 import { observeExtremes } from '../observe/extremes.ts';
 import type { Distance } from '../observe/output-distance.ts';
 import type { Batches } from '../observe/taps.ts';
+import { keptFigures, keptInOrder } from '../recipes/kept.ts';
 import { applyRecipe, untouched, type Applied } from '../recipes/apply.ts';
 import type { LayerTimes, Measurements, StorageCost } from '../recipes/state.ts';
 import { betterBiases } from './bias-choice.ts';
@@ -52,11 +53,14 @@ export function recipeRunner(
   const done = new Map<string, Promise<Applied>>();
   const none: Applied = untouched(model.graph);
   const extremes = new Map<Graph, Promise<ReadonlyMap<string, number>>>();
+  /** What is measured after a recipe depends on all of it, unless it left the network alone. */
+  const after = ({ graph, batches: own }: Applied, what: string, { scheme, recipe }: Pick<OutputSpec, 'scheme' | 'recipe'>): string =>
+    JSON.stringify([what, ...(graph === model.graph && own === undefined && what === 'extremes' ? [] : [recipe?.steps, scheme, settings.seed ?? 0, settings.threads ?? 1])]);
   /** What half precision must know of the values between layers. */
-  const withExtremes = async (applied: Applied): Promise<Applied> => {
+  const withExtremes = async (applied: Applied, spec: Pick<OutputSpec, 'scheme' | 'recipe'>): Promise<Applied> => {
     const samples = applied.batches ?? batches;
     if (samples === undefined) return applied;
-    const found = extremes.get(applied.graph) ?? observeExtremes(applied.graph, engine, samples());
+    const found = extremes.get(applied.graph) ?? keptFigures(measurements, after(applied, 'extremes', spec), () => observeExtremes(applied.graph, engine, samples()));
     extremes.set(applied.graph, found);
     return { ...applied, extremes: await found };
   };
@@ -88,12 +92,12 @@ export function recipeRunner(
       applied = scheme.activations !== 'static' ? reshaped : reshaped.then(async (made) => {
         const samples = made.batches ?? batches;
         if (samples === undefined || made.integerOnly === true) return made;
-        const noise = staticNoise(made.graph, engine, samples());
+        const noise = keptInOrder(measurements, after(made, 'noise of static files', { scheme, recipe }), staticNoise(made.graph, engine, samples()));
         return floatLoudest(await betterBiases(await floatEnds(await betterRanges(made, noise), noise), engine, samples(), noise), noise);
       });
       done.set(key, applied);
     }
     return applied;
   };
-  return async (spec) => (spec.scheme.compute === 'f16' ? withExtremes(await run(spec)) : run(spec));
+  return async (spec) => (spec.scheme.compute === 'f16' ? withExtremes(await run(spec), spec) : run(spec));
 }

@@ -11,7 +11,10 @@ import type { ObservedRange } from '../observe/ranges.ts';
 import { packQuantized, unpackQuantized } from '../round/quantized-arrays.ts';
 import type { QuantizedMatrix } from '../round/quantized-matrix.ts';
 import type { Step } from './recipe.ts';
-import type { RecipeState, StepContext } from './state.ts';
+import type { Measurements, RecipeState, StepContext } from './state.ts';
+
+/** Where no bytes are kept, statistics are not either: such a cache outlives versions and settings of the engine, and holds sensitivities alone. */
+const ofRuns = (measurements: Measurements | undefined): Measurements | undefined => (measurements?.large === undefined ? undefined : measurements);
 
 /** Moments beyond this are not kept: they are read slower than they are worth. */
 const mostMomentBytes = 2 ** 28;
@@ -56,13 +59,54 @@ async function readMoments(bytes: Uint8Array, keys: readonly string[]): Promise<
 
 /** Ranges of values by name: those of an earlier run, where it kept them. */
 export async function keptRanges(state: RecipeState, context: StepContext, how: string, values: readonly string[], observe: () => Promise<ReadonlyMap<string, ObservedRange>>): Promise<ReadonlyMap<string, ObservedRange>> {
-  const { measurements } = context.options;
+  const measurements = ofRuns(context.options.measurements);
   const name = JSON.stringify(['ranges', how, networkName(state, context, 'observe-ranges'), values]);
   const known = await measurements?.read(name);
   const parts = ['low', 'high', 'min', 'max', 'count'] as const;
   if (known !== undefined) return new Map(values.map((value) => [value, Object.fromEntries(parts.map((part) => [part, known[`${value} ${part}`]])) as unknown as ObservedRange]));
   const found = await observe();
   await measurements?.write(name, Object.fromEntries([...found].flatMap(([value, range]) => parts.map((part) => [`${value} ${part}`, range[part]]))));
+  return found;
+}
+
+/** Figures by name: those of an earlier run, where it kept them. Infinite ones are not kept. */
+export async function keptFigures(measurements: Measurements | undefined, name: string, measure: () => Promise<ReadonlyMap<string, number>>): Promise<ReadonlyMap<string, number>> {
+  const known = await ofRuns(measurements)?.read(name);
+  if (known !== undefined) return new Map(Object.entries(known));
+  const found = await measure();
+  if ([...found.values()].every(Number.isFinite)) await ofRuns(measurements)?.write(name, Object.fromEntries(found));
+  return found;
+}
+
+/** A measure of things that follow from each other: what the n-th was found to be, in a run that was the same so far, it is again. */
+export function keptInOrder<T extends object>(measurements: Measurements | undefined, name: string, measure: (of: T) => Promise<number>): (of: T) => Promise<number> {
+  const known = new WeakMap<T, Promise<number>>();
+  let figures: Promise<Record<string, number>> | undefined;
+  let count = 0;
+  const next = async (of: T, at: number): Promise<number> => {
+    const all = await (figures ??= (async () => ({ ...await ofRuns(measurements)?.read(name) }))());
+    if (all[at] !== undefined) return all[at];
+    const found = await measure(of);
+    if (Number.isFinite(found)) {
+      all[at] = found;
+      await ofRuns(measurements)?.write(name, all);
+    }
+    return found;
+  };
+  return (of) => {
+    const found = known.get(of) ?? next(of, count++);
+    known.set(of, found);
+    return found;
+  };
+}
+
+/** Vectors by name: those of an earlier run, where it kept them. */
+export async function keptVectors(measurements: Measurements | undefined, name: string, measure: () => Promise<ReadonlyMap<string, Float32Array>>): Promise<ReadonlyMap<string, Float32Array>> {
+  const large = measurements?.large;
+  const known = await large?.read(name);
+  if (known !== undefined) return (await unpackArrays(known)).arrays as ReadonlyMap<string, Float32Array>;
+  const found = await measure();
+  await large?.write(name, await packArrays({ arrays: found, words: new Map() }));
   return found;
 }
 

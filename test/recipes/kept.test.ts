@@ -10,6 +10,7 @@ import type { Graph } from '../../src/graph/graph.ts';
 import { measurementsIn, type KeptFiles } from '../../src/jobs/measurements.ts';
 import { normal } from '../../src/numeric/random.ts';
 import { applyRecipe, type Applied } from '../../src/recipes/apply.ts';
+import { keptFigures, keptInOrder, keptVectors } from '../../src/recipes/kept.ts';
 import { findRecipe } from '../../src/recipes/registry.ts';
 import type { Recipe } from '../../src/recipes/recipe.ts';
 import { floatTensor } from '../../src/tensor-ref.ts';
@@ -98,4 +99,22 @@ test('damaged files count as absent, and other data have their own', async () =>
   const count = files.files.size;
   await applyRecipe(recipe, graph, { formatOf: () => format, engine, batches, measurements: measurementsIn(files, { ...on, data: 'other' }) });
   assert.equal(files.files.size, 2 * count);
+});
+
+test('figures that follow from each other are known by their order, and infinite ones are measured again', async () => {
+  const files = memory();
+  const [first, second, third] = [{ value: 1.5 }, { value: Infinity }, { value: 3 }];
+  for (const calls of [['1.5', 'Infinity', '3'], ['Infinity']]) {
+    const seen: string[] = [];
+    const measure = keptInOrder(measurementsIn(files, on), 'noise', async ({ value }: { value: number }) => { seen.push(String(value)); return value; });
+    for (const one of [first, first, second, third]) assert.equal(await measure(one), one.value);
+    assert.deepEqual(seen, calls);
+  }
+  // A cache that holds sensitivities alone keeps none of it.
+  const figures = { ...memory(), large: false };
+  await keptFigures(measurementsIn(figures, on), 'extremes', async () => new Map([['x', 2]]));
+  assert.equal(figures.files.size, 0);
+  const vectors = new Map([['a', Float32Array.of(1, 2)], ['b', Float32Array.of(3)]]);
+  await keptVectors(measurementsIn(files, on), 'importance', async () => vectors);
+  assert.deepEqual(await keptVectors(measurementsIn(files, on), 'importance', async () => assert.fail()), vectors);
 });
