@@ -49,6 +49,7 @@ const pictures: Readonly<Record<string, (page: Page) => Promise<void>>> = {
     await page.getByRole('searchbox').fill('svdquant');
     await page.locator('ul.papers summary').click();
     await page.locator('ul.papers figure svg').waitFor();
+    await page.locator('ul.papers h2').evaluate((title) => title.scrollIntoView());
   },
 };
 
