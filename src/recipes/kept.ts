@@ -4,12 +4,13 @@
  * equals what would be measured again, bit for bit.
  */
 import { packArrays, unpackArrays, type PackedArray } from '../files/arrays.ts';
-import type { NumberFormat } from '../formats/format.ts';
+import type { NumberFormat, Quantized } from '../formats/format.ts';
 import { linearSites, type Linear } from '../graph/linear.ts';
 import { momentKey, observeMoments, type MomentOptions, type Moments } from '../observe/moments.ts';
 import type { ObservedRange } from '../observe/ranges.ts';
 import { packQuantized, unpackQuantized } from '../round/quantized-arrays.ts';
-import type { QuantizedMatrix } from '../round/quantized-matrix.ts';
+import { quantizedWhole, type QuantizedMatrix } from '../round/quantized-matrix.ts';
+import type { KeptBlocks } from '../train/reconstruct.ts';
 import type { Step } from './recipe.ts';
 import type { Measurements, RecipeState, StepContext } from './state.ts';
 
@@ -139,6 +140,35 @@ export function keptLayers(state: RecipeState, context: StepContext, rounder: st
       const values = await find();
       await large?.write(name, await packArrays({ arrays: new Map<string, PackedArray>([['values', values]]), words: new Map() }));
       return values;
+    },
+  };
+}
+
+const figuresOfBlock = ['nearest', 'soft', 'hard', 'undecided'] as const;
+
+/** Layers whose rounding was learned, block by block. What a block learns depends on those before it, and so on the formats of all. */
+export function keptBlocks(state: RecipeState, context: StepContext, settings: object): { readonly kept?: KeptBlocks } {
+  const large = context.options.measurements?.large;
+  if (large === undefined) return {};
+  const formats = linearSites(state.graph, { gather: true }).map((site) => [site.id, context.formatOf(state, site)?.name]);
+  const nameOf = (place: number, id: string): string => JSON.stringify(['learned', settings, networkName(state, context, 'reconstruct'), formats, place, id]);
+  return {
+    kept: {
+      async read(place, learned) {
+        const codes = new Map<string, Quantized>();
+        let figures: PackedArray | undefined;
+        for (const [id, { site, format }] of learned) {
+          const bytes = await large.read(nameOf(place, id));
+          if (bytes === undefined) return undefined;
+          const { matrix, beside } = await unpackQuantized(format, bytes);
+          codes.set(id, await matrix.read(0, site.rows));
+          figures = beside.figures;
+        }
+        return figures === undefined ? undefined : { codes, result: Object.fromEntries(figuresOfBlock.map((figure, i) => [figure, figures[i]])) as Record<(typeof figuresOfBlock)[number], number> };
+      },
+      async write(place, learned, { codes, result }) {
+        for (const [id, { format }] of learned) await large.write(nameOf(place, id), await packQuantized(quantizedWhole(format, codes.get(id)!), { figures: Float64Array.from(figuresOfBlock, (figure) => result[figure]) }));
+      },
     },
   };
 }

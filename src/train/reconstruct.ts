@@ -22,7 +22,7 @@ import { quantizedLazily, quantizedWhole, sumOfSquares, type QuantizedMatrix } f
 import { startStep } from './activation-steps.ts';
 import { blocksOf, type Block, type BlockUnit } from './blocks.ts';
 import { composites } from './composites/index.ts';
-import { trainBlock, type BlockResult } from './reconstruct-block.ts';
+import { trainBlock, type BlockResult, type TrainedBlock } from './reconstruct-block.ts';
 import { inChunks, sampleRows } from './samples.ts';
 import { quantizeValues, type ValueQuantizer } from './simulate.ts';
 import { refusesSoftRounding } from './soft-rounding.ts';
@@ -50,7 +50,15 @@ export interface ReconstructOptions {
   readonly scaleAware?: boolean;
   readonly seed?: number;
   readonly threads?: number;
+  /** What an earlier run learned, and where this one keeps it; blocks whose activations learn too are trained again. */
+  readonly kept?: KeptBlocks;
   onBlock?(result: BlockResult, done: number, total: number): void;
+}
+
+/** Blocks by their place, with all layers that are learned in them. */
+export interface KeptBlocks {
+  read(place: number, learned: BlockContext['learned']): Promise<{ readonly codes: TrainedBlock['codes']; readonly result: Omit<BlockResult, 'name'> } | undefined>;
+  write(place: number, learned: BlockContext['learned'], trained: TrainedBlock): Promise<void>;
 }
 
 export interface Reconstructed {
@@ -107,7 +115,11 @@ export async function reconstruct(source: Graph, batches: Batches, options: Reco
     if (learned.size > 0 || starts.size > 0) {
       // Plainly rounded neighbours are part of what the learned ones make up for.
       const rounded = await withDecoded(own, block.sites, new Map([...weights].filter(([id]) => !learned.has(id))));
-      const { result, codes, steps } = await trainBlock({ graph: rounded, block, batch, float, quantized, learned, starts, fixed }, options, index);
+      const place = starts.size > 0 ? undefined : options.kept;
+      const found = await place?.read(index, learned);
+      const trained = found === undefined ? await trainBlock({ graph: rounded, block, batch, float, quantized, learned, starts, fixed }, options, index) : { codes: found.codes, result: { ...found.result, name: block.name }, steps: new Map<string, ValueQuantizer>() };
+      if (found === undefined) await place?.write(index, learned, trained);
+      const { result, codes, steps } = trained;
       for (const [id, { site, format }] of learned) weights.set(id, quantizedWhole(format, codes.get(id)!, sumOfSquares(await site.weightMatrix())));
       for (const [value, quantizer] of steps) activations.set(value, quantizer);
       results.push(result);

@@ -118,3 +118,17 @@ test('figures that follow from each other are known by their order, and infinite
   await keptVectors(measurementsIn(files, on), 'importance', async () => vectors);
   assert.deepEqual(await keptVectors(measurementsIn(files, on), 'importance', async () => assert.fail()), vectors);
 });
+
+test('blocks whose rounding was learned are not trained again', async () => {
+  const recipe: Recipe = { ...findRecipe('adaround'), steps: [{ step: 'reconstruct', unit: 'layer', scales: 'learned', drop: false, iterations: 12, push: 1 }] };
+  const files = memory();
+  const plain = await contents(await run(recipe));
+  const [first, second, third] = [counting(), counting(), counting()];
+  assert.deepEqual(await contents(await run(recipe, files, first)), plain);
+  assert.equal(files.files.size, 2);
+  assert.deepEqual(await contents(await run(recipe, files, second)), plain);
+  // One layer is known, and the other learned on what it gives.
+  files.files.delete([...files.files.keys()][1]);
+  assert.deepEqual(await contents(await run(recipe, files, third)), plain);
+  assert.ok(second.opened < third.opened && third.opened < first.opened, `${second.opened}, ${third.opened}, ${first.opened}`);
+});
