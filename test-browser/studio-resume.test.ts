@@ -1,7 +1,7 @@
 /** A run that a reload interrupts goes on from what lies in the private file system; models of a hub are read by ranges. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -25,6 +25,7 @@ before(async () => {
   hub = await hubOf(new Map(await Promise.all(files.map(async (file) => [file, new Uint8Array(await readFile(join(host, file)))] as const))));
   await quantize({ model: host, to: 'gguf', weights: 'q8_0,q6_k', output: folder, verdict: false });
   await cp(host, join(folder, 'small'), { recursive: true });
+  await writeFile(join(folder, 'lines.txt'), (await readFile(join(root, 'assets/shakespeare/heldout.txt'), 'utf8')).slice(0, 4000));
 });
 after(async () => {
   await studio?.close();
@@ -172,5 +173,94 @@ test('an id of a hub is read by ranges, quantized, and goes on where a reload cu
   await page.getByText('going on from an earlier run').waitFor({ timeout: 60_000 });
   assert.ok(hub.log.slice(seen).some((line) => /GET .*model\.safetensors bytes=\d+-\d+$/.test(line)));
   for (const file of ['small-Q8_0.gguf', 'small-Q6_K.gguf']) assert.ok((await saved(page, file)).equals(await inNode(`hub/${file}`)), file);
+  await close();
+});
+
+/** Names and texts of the figures that this browser keeps, and how many layers and other large things. */
+const measuredIn = (page: Page): Promise<{ figures: Record<string, Record<string, number>>; large: number }> => page.evaluate(async () => {
+  const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('measured', { create: true });
+  const figures: Record<string, Record<string, number>> = {};
+  let large = 0;
+  for await (const name of (folder as FileSystemDirectoryHandle & { keys(): AsyncIterable<string> }).keys()) {
+    if (name.endsWith('.json')) figures[name] = (JSON.parse(await (await (await folder.getFileHandle(name)).getFile()).text()) as { values: Record<string, number> }).values;
+    else if (name.endsWith('.bin')) large++;
+  }
+  return { figures, large };
+});
+
+/** All that the place offers: a hundred layers and more, so that the run lasts. */
+const calibratedFormats = ['int8/channel', 'int4/g32', 'nf4/b64', 'uint2/g32'];
+
+async function calibrate(page: Page): Promise<void> {
+  await page.getByLabel('model files').setInputFiles(files.map((file) => join(host, file)));
+  await page.getByRole('heading', { name: 'Decide' }).waitFor();
+  await page.getByRole('radio', { name: /^ONNX Runtime/ }).check();
+  for (const format of calibratedFormats) await page.getByRole('checkbox', { name: new RegExp(`^${format}`) }).check();
+  await page.getByText('Recipe:').click();
+  await page.getByLabel('Sample inputs that calibrate', { exact: true }).and(page.locator('input')).setInputFiles(join(folder, 'lines.txt'));
+  await page.getByRole('radio', { name: 'gptq', exact: true }).check();
+  await page.getByRole('button', { name: 'Quantize' }).click();
+}
+
+test('a calibrated run that a reload interrupts goes on with what was measured, and its files have the same bytes', async () => {
+  const { page, close } = await studio.page();
+  await calibrate(page);
+  // The engine holds the 14 MB of weights more than once, in memories that the browser's own count leaves out.
+  await page.locator('.memory').filter({ hasText: /([4-9]\d\.\d|\d{3}) MB of memory/ }).waitFor({ timeout: 120_000 });
+  while ((await measuredIn(page)).large < 4) await new Promise((resolve) => setTimeout(resolve, 20));
+  await page.reload();
+  await page.getByRole('region', { name: 'earlier run of model' }).getByText('interrupted').waitFor();
+  const before = await measuredIn(page);
+  const engines: string[] = [];
+  page.on('request', (request) => { if (/ort[^/]*\.wasm$/.test(request.url())) engines.push(request.url()); });
+  await page.getByRole('button', { name: 'Go on: choose its files again' }).click();
+  await page.getByLabel('files of model', { exact: true }).setInputFiles(files.map((file) => join(host, file)));
+  await page.getByRole('button', { name: 'Go on: choose lines.txt again' }).click();
+  await page.getByLabel('sample inputs of model', { exact: true }).setInputFiles(join(host, 'config.json'));
+  await page.getByText('these are not the sample inputs that model was calibrated on').waitFor();
+  await page.getByRole('button', { name: 'Go on: choose lines.txt again' }).click();
+  await page.getByLabel('sample inputs of model', { exact: true }).setInputFiles(join(folder, 'lines.txt'));
+  await page.getByText('going on from an earlier run').waitFor({ timeout: 180_000 });
+  // No engine was even loaded: moments and finished layers are those of the first run, the others followed from the moments.
+  assert.deepEqual(engines, []);
+  assert.equal((await measuredIn(page)).large, 1 + 42 * calibratedFormats.length, `${before.large} before`);
+  const whole = await studio.page();
+  await calibrate(whole.page);
+  await whole.page.getByRole('heading', { name: 'Take' }).waitFor({ timeout: 180_000 });
+  for (const format of ['int8-channel', 'int4-g32', 'nf4-b64']) assert.ok((await saved(page, new RegExp(`${format}\\.onnx`))).equals(await saved(whole.page, new RegExp(`${format}\\.onnx`))), format);
+  await whole.close();
+  await close();
+});
+
+test('the slider and the run measure each layer once, and once for every budget and visit', async () => {
+  const { page, close } = await studio.page();
+  const decide = async (): Promise<void> => {
+    await page.getByRole('button', { name: 'Keyword spotting' }).click();
+    await page.getByText('Recipe:').click();
+    await page.getByRole('group', { name: /calibrate/ }).getByRole('button', { name: 'Those of the example' }).click();
+    await page.getByRole('button', { name: 'See what sizes can be had' }).click();
+    await page.getByRole('slider').waitFor({ timeout: 120_000 });
+  };
+  const single = async (): Promise<Record<string, number>> => {
+    const { figures } = await measuredIn(page);
+    assert.equal(Object.keys(figures).length, 1);
+    return Object.fromEntries(Object.entries(Object.values(figures)[0]).filter(([name]) => !name.startsWith('together')));
+  };
+  await decide();
+  const measured = await single();
+  assert.ok(Object.keys(measured).length > 10);
+  await page.getByText('mean KL to the float model, nats').waitFor();
+  await page.getByRole('button', { name: 'Quantize' }).click();
+  await page.getByRole('heading', { name: 'Take' }).waitFor({ timeout: 120_000 });
+  assert.deepEqual(await single(), measured);
+  await page.reload();
+  const engines: string[] = [];
+  page.on('request', (request) => { if (/ort[^/]*\.wasm$/.test(request.url())) engines.push(request.url()); });
+  await decide();
+  assert.deepEqual(engines, []);
+  await page.getByRole('slider').fill('2');
+  await page.getByRole('button', { name: 'Quantize' }).click();
+  await page.getByRole('heading', { name: 'Take' }).waitFor({ timeout: 120_000 });
+  assert.deepEqual(await single(), measured);
   await close();
 });

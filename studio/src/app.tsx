@@ -113,7 +113,7 @@ export function App(): ReactNode {
           <>
             <Open onGiven={(next) => void open(next)} onTrouble={setTrouble} compact={model !== undefined} />
             <div aria-live="polite">
-              {busy !== undefined && <BusyBar busy={busy} onCancel={() => worker.current!.cancel()} />}
+              {busy !== undefined && <BusyBar busy={busy} worker={worker.current} onCancel={() => worker.current!.cancel()} />}
               {trouble !== undefined && (
                 <div className="trouble" role="alert"><strong>{trouble.message}</strong>{trouble.wayOut !== undefined && <span>{trouble.wayOut}</span>}</div>
               )}

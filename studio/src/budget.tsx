@@ -1,7 +1,7 @@
 /** A size for the file: each layer gets the format that serves it best. The slider stops where a better choice begins. */
 import { lazy, Suspense, useState, type ReactNode } from 'react';
 import type { StudioWorker } from './client.ts';
-import type { Front, OpenedModel } from './protocol.ts';
+import type { FileRef, Front, OpenedModel, Request } from './protocol.ts';
 import { size } from './words.ts';
 
 const FrontPicture = lazy(async () => ({ default: (await import('./front-picture.tsx')).FrontPicture }));
@@ -9,8 +9,9 @@ const FrontPicture = lazy(async () => ({ default: (await import('./front-picture
 export interface BudgetProps {
   readonly model: OpenedModel;
   readonly worker: StudioWorker;
-  readonly to: string;
-  readonly keep: string;
+  readonly request: Request;
+  /** Sample inputs that errors are measured on; without any the weights alone are looked at. */
+  readonly data: readonly FileRef[];
   readonly budget: number | undefined;
   readonly onBudget: (budget: number | undefined) => void;
 }
@@ -21,7 +22,7 @@ export function budgetOf(bitsPerWeight: number): number {
   return Number.isInteger(up) ? up + 0.01 : up;
 }
 
-export function Budget({ model, worker, to, keep, budget, onBudget }: BudgetProps): ReactNode {
+export function Budget({ model, worker, request, data, budget, onBudget }: BudgetProps): ReactNode {
   const [front, setFront] = useState<Front>();
   const [at, setAt] = useState(0);
   const [done, setDone] = useState<number>();
@@ -29,10 +30,10 @@ export function Budget({ model, worker, to, keep, budget, onBudget }: BudgetProp
   const measure = (): void => {
     setWrong('');
     setDone(0);
-    worker.call('front', { to, keep }, (_text, share) => setDone(share)).then((found) => {
+    worker.call('front', { request, data }, (_text, share) => setDone(share)).then((found) => {
       setFront(found);
       choose(found, Math.floor(found.points.length / 2));
-    }, (error: Error) => setWrong(error.message)).finally(() => setDone(undefined));
+    }, (error: Error) => { if (error.message !== 'cancelled') setWrong(error.message); }).finally(() => setDone(undefined));
   };
   const choose = ({ points }: Front, index: number): void => {
     setAt(index);
@@ -43,7 +44,7 @@ export function Budget({ model, worker, to, keep, budget, onBudget }: BudgetProp
     <fieldset className="budgets">
       <legend>Or a budget: each layer gets the format that serves it best within it</legend>
       {front === undefined && <button type="button" disabled={done !== undefined} onClick={measure}>See what sizes can be had</button>}
-      {done !== undefined && <progress value={done} aria-label="errors of layers" />}
+      {done !== undefined && <span className="row"><progress value={done} aria-label="errors of layers" /> <button type="button" onClick={() => worker.cancel()}>Cancel</button></span>}
       {wrong !== '' && <p className="trouble" role="alert">{wrong}</p>}
       {front !== undefined && point !== undefined && (
         <>

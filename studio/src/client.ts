@@ -15,6 +15,8 @@ interface Waiting { resolve(value: never): void; reject(error: Error): void; rea
 export class StudioWorker {
   /** Started when it is first needed: a page that is only looked at loads no engine. */
   #worker: Worker | undefined;
+  /** Of the worker's kernels and engines, as it last told. */
+  wasmBytes = 0;
   readonly #waiting = new Map<number, Waiting>();
   #next = 0;
   /** What a worker must know that takes the place of one that was ended: the model, and the run whose files the page shows. */
@@ -24,6 +26,10 @@ export class StudioWorker {
   #start(): Worker {
     const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
     worker.onmessage = ({ data }: MessageEvent<Answer>) => {
+      if (data.kind === 'memory') {
+        this.wasmBytes = data.bytes;
+        return;
+      }
       const waiting = this.#waiting.get(data.id);
       if (waiting === undefined) return;
       if (data.kind === 'progress') return waiting.onProgress?.(data.text, data.share, data.left);
@@ -61,7 +67,7 @@ export class StudioWorker {
   /** Ends whatever runs. Another worker opens the same model again, in an instant, for only its outline is read. */
   cancel(): void {
     this.#worker?.terminate();
-    this.#worker = undefined;
+    [this.#worker, this.wasmBytes] = [undefined, 0];
     this.#failAll(new WorkerFailure({ message: 'cancelled' }));
     // Where that fails, the next call says that no model is open.
     if (this.#given !== undefined) void this.#ask('open', this.#given).catch(() => {});

@@ -68,7 +68,7 @@ export function Decide({ model, worker, keep, onKeep, disabled, onRun }: DecideP
           </label>
         ))}
       </fieldset>
-      {budgets && <Budget key={place.id} model={model} worker={worker} to={place.to} keep={request.keep} budget={budget} onBudget={setBudget} />}
+      {budgets && <Budget key={[place.id, recipe, request.data].join(' ')} model={model} worker={worker} request={request} data={data} budget={budget} onBudget={setBudget} />}
       <details className="recipes">
         <summary>Recipe: {recipe === '' ? 'the best of what the data allow' : recipe}{data.length === 0 ? ', without sample inputs' : `, calibrated on ${request.data}`}</summary>
         <SampleInputs model={model} files={data} input={input} onFiles={setData} onInput={setInput} label="Sample inputs that calibrate" />

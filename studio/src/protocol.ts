@@ -114,8 +114,8 @@ export interface Calls {
   judge: { readonly give: { readonly made: Made; readonly data: readonly FileRef[]; readonly input: string }; readonly get: Judgement };
   /** The first samples, answered by the float model and every file. */
   compare: { readonly give: { readonly made: Made; readonly data: readonly FileRef[]; readonly input: string }; readonly get: readonly SeenSample[] };
-  /** Sizes and errors that a budget can choose from. */
-  front: { readonly give: { readonly to: string; readonly keep: string }; readonly get: Front };
+  /** Sizes and errors that a budget can choose from, whatever budget the request names. */
+  front: { readonly give: { readonly request: Request; readonly data: readonly FileRef[] }; readonly get: Front };
   /** A paper's experiment, for those that fit a page. */
   reproduce: { readonly give: { readonly recipe: string }; readonly get: ReproductionReport };
   /** Manifests and the report of what was made. */
@@ -133,5 +133,7 @@ export interface Trouble { readonly message: string; readonly wayOut?: string }
 
 export type Answer =
   | { readonly id: number; readonly kind: 'progress'; readonly text: string; readonly share?: number; /** Seconds, about. */ readonly left?: number }
+  /** Bytes of the WebAssembly memories of the worker. */
+  | { readonly kind: 'memory'; readonly bytes: number }
   | { readonly id: number; readonly kind: 'done'; readonly value: unknown }
   | { readonly id: number; readonly kind: 'failed'; readonly trouble: Trouble };

@@ -1,12 +1,14 @@
 /** What was made: files to take, what they lost by the judgement of this page's engine, and answers to the user's own inputs. */
-import { useState, type ReactNode } from 'react';
+import { lazy, Suspense, useState, type ReactNode } from 'react';
 import { exampleFiles } from './examples.ts';
 import type { Continuation, FileRef, JudgedFile, Judgement, Made, OpenedModel, SeenSample } from './protocol.ts';
 import { exampleData, inputsHint, SampleInputs } from './sample-inputs.tsx';
 import { save } from './save.ts';
 import { SeenSamples } from './seen.tsx';
 import { TryText } from './try-text.tsx';
-import { size } from './words.ts';
+import { shippedBytes, size } from './words.ts';
+
+const JudgePictures = lazy(async () => ({ default: (await import('./judge-pictures.tsx')).JudgePictures }));
 
 export interface ResultProps {
   readonly model: OpenedModel; readonly made: Made; readonly disabled: boolean;
@@ -24,6 +26,8 @@ export function Result({ model, made, judgement, disabled, onJudge, seen, onComp
   const judged = new Map(judgement?.files.map((file) => [file.path, file]));
   const names = [...new Set(judgement?.files.flatMap(({ figures }) => figures.map(({ name }) => name)))];
   const backends = (['WASM', 'WebGPU'] as const).filter((backend) => judgement?.files.some(({ speeds }) => speeds.some((one) => one.backend === backend && one.ratio !== undefined)));
+  const silent = judgement?.files.flatMap(({ speeds }) => speeds.flatMap(({ backend, why }) => (why === undefined ? [] : [{ backend, why }]))) ?? [];
+  const untimed = [...new Set(silent.map(({ why }) => why))].map((reason) => [reason, [...new Set(silent.filter(({ why }) => why === reason).map(({ backend }) => backend))]] as const);
   const main = made.outputs.map(({ file }) => file);
   return (
     <section aria-labelledby="result-title">
@@ -43,7 +47,7 @@ export function Result({ model, made, judgement, disabled, onJudge, seen, onComp
           <tbody>
             {made.outputs.map(({ file, bitsPerWeight }) => {
               const blob = made.files.find(({ path }) => path === file)!;
-              const bytes = made.files.filter(({ path }) => path === file || path.startsWith(`${file}_data`)).reduce((sum, one) => sum + one.blob.size, 0);
+              const bytes = shippedBytes(made, file);
               const found = judged.get(file);
               return (
                 <tr key={file}>
@@ -64,9 +68,10 @@ export function Result({ model, made, judgement, disabled, onJudge, seen, onComp
       {report !== undefined && <iframe className="report" title="report" sandbox="" srcDoc={report} />}
       {made.notes.length > 0 && <details><summary>{made.notes.length} notes</summary><ul>{made.notes.map((note) => <li key={note}>{note}</li>)}</ul></details>}
       <h3>What did it cost?</h3>
-      {judgement !== undefined && <p>Judged on {judgement.data.name}: the files ran in this page beside the float model. Times are of one run, as shares of the float model’s on the same backend.</p>}
-      {[...new Set(judgement?.files.flatMap(({ speeds }) => speeds.flatMap(({ backend, why }) => (why === undefined ? [] : [`No time on ${backend}: ${why}.`]))))].map((line) => <p key={line} className="hint">{line}</p>)}
+      {judgement !== undefined && <p>Judged on {judgement.data.name}: the files ran in this page beside the float model.{backends.length > 0 && ' Times are of one run, as shares of the float model’s on the same backend.'}</p>}
+      {untimed.map(([why, places]) => <p key={why} className="hint">No time on {places.join(' and ')}: {why}.</p>)}
       {judgement?.files.filter(({ notJudged }) => notJudged !== undefined).map(({ path, notJudged }) => <p key={path} className="trouble">{path}: {notJudged}</p>)}
+      {judgement !== undefined && <Suspense fallback={<p>drawing</p>}><JudgePictures model={model} made={made} judgement={judgement} /></Suspense>}
       <div className="row">
         {example !== undefined && <button type="button" className="primary" disabled={disabled} onClick={() => void exampleFiles(example).then((files) => onJudge(files, input))}>Judge on the example’s inputs</button>}
         <button type="button" disabled={disabled || data.length === 0} onClick={() => onJudge(data, input)}>Judge on my inputs</button>

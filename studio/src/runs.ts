@@ -26,10 +26,10 @@ export interface Run {
 
 const lockName = (id: string): string => `fewbit-run-${id}`;
 
-/** The private file system; undefined where the browser has none, or not for this page. */
-async function home(): Promise<FileSystemDirectoryHandle | undefined> {
+/** A folder of the private file system; undefined where the browser has none, or not for this page. */
+export async function privateFolder(name: 'runs' | 'measured'): Promise<FileSystemDirectoryHandle | undefined> {
   try {
-    return await (await navigator.storage.getDirectory()).getDirectoryHandle('runs', { create: true });
+    return await (await navigator.storage.getDirectory()).getDirectoryHandle(name, { create: true });
   } catch {
     return undefined;
   }
@@ -50,7 +50,7 @@ export async function digestOfFiles(files: readonly FileRef[]): Promise<string |
   return digestOf(new TextEncoder().encode(parts.join('\n')));
 }
 
-const folderOf = async (id: string, create = false): Promise<FileSystemDirectoryHandle | undefined> => (await home())?.getDirectoryHandle(id, { create });
+const folderOf = async (id: string, create = false): Promise<FileSystemDirectoryHandle | undefined> => (await privateFolder('runs'))?.getDirectoryHandle(id, { create });
 
 async function write(folder: FileSystemDirectoryHandle, run: Run): Promise<void> {
   const file = await (await folder.getFileHandle('run.json', { create: true })).createWritable();
@@ -90,12 +90,12 @@ export async function finishRun(run: Run, made: readonly string[]): Promise<Run>
 }
 
 export async function dropRun(id: string): Promise<void> {
-  await (await home())?.removeEntry(id, { recursive: true }).catch((error: DOMException) => { if (error.name !== 'NotFoundError') throw error; });
+  await (await privateFolder('runs'))?.removeEntry(id, { recursive: true }).catch((error: DOMException) => { if (error.name !== 'NotFoundError') throw error; });
 }
 
 /** Runs that no tab holds, the newest first. */
 export async function leftRuns(): Promise<Run[]> {
-  const folder = await home();
+  const folder = await privateFolder('runs');
   if (folder === undefined) return [];
   const held = new Set((await navigator.locks.query()).held?.map(({ name }) => name));
   const found: Run[] = [];

@@ -25,16 +25,22 @@ export async function folderOf(given: Given): Promise<{ readonly folder: Folder;
   return { folder: await openHub(hubId(given.id), given.hubUrl), origin: given };
 }
 
-/** Bytes looked at at each end of a file. */
+/** Bytes looked at at each end of a file, and in each of so many places between. */
 const ends = 64 * 1024;
+const between = { places: 30, bytes: 4096 };
 
-/** Of names, sizes, and what stands at the beginning and end of every file: all of a large file would take minutes. */
-export async function fingerprintOf(folder: Folder): Promise<string> {
-  const parts: string[] = [];
+/**
+ * Of names, sizes, and what stands at both ends of every file and here and there between: all of a large file would take
+ * minutes. Between the ends of a file of a hub nothing is fetched; its id stands for it.
+ */
+export async function fingerprintOf(folder: Folder, origin: Origin): Promise<string> {
+  const parts: string[] = origin.kind === 'hub' ? [hubId(origin.id), origin.hubUrl] : [];
   for (const name of [...await folder.list()].sort()) {
     const source = await folder.open(name);
     const { size } = source;
     const looked = [await source.read(0, Math.min(ends, size)), await source.read(Math.max(0, size - ends), size)];
+    const step = Math.floor(size / (between.places + 1));
+    if (origin.kind !== 'hub' && step > between.bytes) for (let i = 1; i <= between.places; i++) looked.push(await source.read(i * step, i * step + between.bytes));
     parts.push([name, size, ...await Promise.all(looked.map(digestOf))].join(' '));
   }
   return await digestOf(new TextEncoder().encode(parts.join('\n'))) ?? parts.join('\n');

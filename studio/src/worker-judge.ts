@@ -26,6 +26,9 @@ const mostSeen = 4;
 /** Of a model that runs: a page's memory ends near 4 GB, and the engine holds a model twice while it opens it. */
 const mostBytes = 1.2e9;
 
+/** Why GGUF files have no time beside the float model's. */
+const ownSpeed = 'GGUF files run on the low-bit engine of this page, which tells their tokens a second where they write';
+
 const errors = defineErrors('judge', {
   tooLarge: (f: { gigabytes: string }) => [`the float model takes ${f.gigabytes} GB in memory, more than a page can run`, 'judge it with the command, on this machine and outside of the browser'] as const,
   fileTooLarge: (f: { size: string }) => [`the file has ${f.size}, more than a page can run`, 'judge it with the command, on this machine and outside of the browser'] as const,
@@ -77,12 +80,16 @@ export async function judgeMade(give: Calls['judge']['give'], tell: Tell): Promi
         const session = await openMade(give.made, file, wasmEngine);
         try {
           const [score] = await evaluate(task, float, [{ name: path, session }], set, { onProgress: (done) => tell(`run ${path}`, done / set.count) });
+          if (path.endsWith('.gguf')) {
+            // What it decodes to takes the time of the float model, whatever the file.
+            files.push({ path, figures: figuresOf(score), speeds: (['WASM', 'WebGPU'] as const).map((backend) => ({ backend, why: ownSpeed })), verdict: { score, loads: [], latency: [] } });
+            continue;
+          }
           const latency = await timed(float, session, set);
           const onGpu = typeof floatGpu === 'string' ? floatGpu : await onWebGpu(floatGpu, give.made, file, set);
-          const decoded = path.endsWith('.gguf');
           files.push({
             path, figures: figuresOf(score), speeds: [speed('WASM', latency), typeof onGpu === 'string' ? { backend: 'WebGPU', why: onGpu } : speed('WebGPU', onGpu)],
-            verdict: { score, loads: decoded ? [] : [runner], latency: decoded ? [] : [onBackend('wasm', latency), ...(typeof onGpu === 'string' ? [] : [onBackend('webgpu', onGpu)])] },
+            verdict: { score, loads: [runner], latency: [onBackend('wasm', latency), ...(typeof onGpu === 'string' ? [] : [onBackend('webgpu', onGpu)])] },
           });
         } finally {
           await session.dispose();

@@ -4,12 +4,14 @@ import { planFiles, quantizeFiles, type WebCalibration, type WebRequest } from '
 import { opfsStore } from '../../src/jobs/opfs-store.ts';
 import type { PlannedOutput } from '../../src/jobs/result.ts';
 import { blobStore } from '../../src/jobs/web-store.ts';
-import type { Calls, Made, Plan, Request, Tell } from './protocol.ts';
+import type { Measurements } from '../../src/recipes/state.ts';
+import type { Calls, FileRef, Made, Plan, Request, Tell } from './protocol.ts';
 import { digestOf, digestOfFiles, dropRun, finishRun, holdRun, originOf, type Run } from './runs.ts';
 import { timeLeft } from './time-left.ts';
 import { dataFrom } from './worker-data.ts';
 import { opened } from './worker-desk.ts';
 import { lazyWasm, threads } from './worker-engine.ts';
+import { measuredHere } from './worker-measured.ts';
 import { size } from './words.ts';
 
 const errors = defineErrors('room', {
@@ -55,7 +57,7 @@ export async function quantizeOpen(give: Calls['quantize']['give'], tell: Tell):
   const held = run === undefined ? undefined : await holdRun(run);
   const place = held?.folder;
   last = place === undefined ? undefined : id;
-  const calibration = data.length === 0 ? undefined : await calibrate(give);
+  const { calibration, measurements } = await calibrated(request, data, digest);
   let [phase, before, all] = ['', 0, 0];
   let ends: number[] = [];
   let outputs: readonly PlannedOutput[] = [];
@@ -63,7 +65,7 @@ export async function quantizeOpen(give: Calls['quantize']['give'], tell: Tell):
   const clock = timeLeft();
   const result = await quantizeFiles(folder, settingsOf(request), {
     store: place === undefined ? blobStore() : opfsStore(place),
-    engine: lazyWasm, ...(calibration === undefined ? {} : { calibration }),
+    engine: lazyWasm, ...(calibration === undefined ? {} : { calibration }), ...(measurements === undefined ? {} : { measurements }),
     onPlan(plan) {
       ({ outputs } = plan);
       const needed = outputs.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -102,7 +104,12 @@ function weigh(tensors: PlannedOutput['tensors']): number[] {
   return sums;
 }
 
-async function calibrate({ request, data }: Calls['quantize']['give']): Promise<WebCalibration> {
-  const { set, task } = await dataFrom(data, opened().model, { input: request.input, most: calibrationSamples, part: 'calibration' });
-  return { set, distance: task.name === 'lm' || task.name === 'classify' ? 'kl' : 'noise' };
+/** The samples that calibrate, where there are any, and what was measured on them before. */
+export async function calibrated({ input, keep }: Request, data: readonly FileRef[], digest?: string): Promise<{ readonly calibration?: WebCalibration; readonly measurements?: Measurements }> {
+  const known = data.length === 0 ? undefined : digest ?? await digestOfFiles(data);
+  const measurements = await measuredHere(keep, known === undefined ? undefined : { digest: known, input, samples: calibrationSamples });
+  const kept = measurements === undefined ? {} : { measurements };
+  if (data.length === 0) return kept;
+  const { set, task } = await dataFrom(data, opened().model, { input, most: calibrationSamples, part: 'calibration' });
+  return { calibration: { set, distance: task.name === 'lm' || task.name === 'classify' ? 'kl' : 'noise' }, ...kept };
 }

@@ -1,4 +1,5 @@
 /** All work of the Studio: reading, rounding, judging. The page only shows. */
+import { wasmBytes } from './wasm-memory.ts';
 import { loadHighsFrom } from '../../src/allocate/choose.ts';
 import { parseFormat } from '../../src/formats/registry.ts';
 import { linearSites } from '../../src/graph/linear.ts';
@@ -20,7 +21,7 @@ const handlers: Handlers = {
   async open(given) {
     const { folder, origin } = await folderOf(given);
     const model = await openModelIn(folder);
-    const fingerprint = await fingerprintOf(folder);
+    const fingerprint = await fingerprintOf(folder, origin);
     // What was open stays so until the next one is.
     await desk.open?.model.close();
     desk.open = { folder, origin, model, fingerprint };
@@ -66,6 +67,14 @@ const handlers: Handlers = {
   // Brings the report's plots, which nothing else here needs.
   beside: async (give, tell) => (await import('./worker-beside.ts')).writeBeside(give, tell),
 };
+
+/** How often the page is told what memory the kernels and engines take, while there is work. */
+const memoryMs = 500;
+let told = 0;
+setInterval(() => {
+  const bytes = wasmBytes();
+  if (bytes !== told) self.postMessage({ kind: 'memory', bytes: told = bytes } satisfies Answer);
+}, memoryMs);
 
 /** Calls one after the other: they share the model. */
 let queue: Promise<unknown> = Promise.resolve();
