@@ -152,7 +152,8 @@ export class LlamaDecoder implements BranchingDecoder {
     const made = new LlamaDecoder(arena, own, config, { layers, embedding, head, finalNorm, context, sequences, inputs });
     // Threads see the memory as large as it is when they begin.
     if (team !== undefined) {
-      const shared = await team.start(arena.memory, board, team.members);
+      const formed = [head, ...layers.flatMap(({ q, k, v, o, gate, up, down }) => [q, k, v, o, gate, up, down])].some(({ layout }) => layout === 'own');
+      const shared = await team.start(arena.memory, board, team.members, formed ? ['mixed'] : []);
       made.#kernels = shared;
       made.#stop = () => shared.stop();
     }

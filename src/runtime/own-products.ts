@@ -4,6 +4,8 @@
  * same pass (kernels/mixed); other formats of inputs are rounded by their codec and multiplied as floats are.
  */
 import { blockSize, codeBytes, mixedKernels, packNibbles, packScales, type MixedKernels } from '../engine/kernels/mixed.ts';
+import { sharedMixed } from '../engine/kernels/mixed-team.ts';
+import type { TeamKernels } from '../engine/kernels/lowbit-team.ts';
 import { hadamardFast } from '../engine/kernels/hadamard.ts';
 import { groupSize, inputBytes, type LowBitKernels, type RoundedPlace } from '../engine/kernels/lowbit.ts';
 import type { CodedMatrix, InputForm, LowRankBranch, MatrixCodes } from '../formats/coded.ts';
@@ -24,7 +26,7 @@ export interface OwnProduct {
 /** Tokens that are multiplied at a time. */
 const together = 32;
 
-interface Room { readonly mixed: MixedKernels; at: number; bytes: number }
+interface Room { readonly mixed: MixedKernels; shared?: MixedKernels; at: number; bytes: number }
 const rooms = new WeakMap<Arena, Room>();
 
 /** Kernels of a memory, and room in it that all matrices share, as one multiplies after the other. */
@@ -33,6 +35,12 @@ function roomOf(arena: Arena, bytes: number): Room {
   rooms.set(arena, room);
   if (room.bytes < bytes) Object.assign(room, { at: arena.take(bytes), bytes });
   return room;
+}
+
+/** Those of a team's threads, which then must know them, where the kernels are a team's. */
+function mixedOf(room: Room, arena: Arena, kernels: LowBitKernels): MixedKernels {
+  const { share } = kernels as Partial<TeamKernels>;
+  return share === undefined ? room.mixed : room.shared ??= sharedMixed(arena.memory, share);
 }
 
 /** What goes into a product of integers: widths of the blocks of inputs, or undefined where the kernels have none. */
@@ -113,7 +121,7 @@ async function mixedProduct(tensor: TensorRef, { codes, scales }: MatrixCodes, w
   return {
     bytes: nibbles.byteLength + 4 * Math.ceil(rows / 4) * 4 * (blocks + (branch?.rank ?? 0)) + (down?.bytes ?? 0),
     multiply(kernels, x, tokens, out, stride) {
-      const mixed = given ?? room.mixed;
+      const mixed = given ?? mixedOf(room, arena, kernels);
       for (let first = 0; first < tokens; first += together) {
         const count = Math.min(together, tokens - first);
         const from = x + 4 * first * padded(cols);

@@ -2,12 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { lowBitKernels, type LowBitKernels } from '../../src/engine/kernels/lowbit.ts';
+import { startTeam } from '../../src/engine/kernels/lowbit-team-node.ts';
 import { plainLowBit } from '../../src/engine/kernels/lowbit-plain.ts';
 import { mixedKernels } from '../../src/engine/kernels/mixed.ts';
 import { plainMixed } from '../../src/engine/kernels/mixed-plain.ts';
 import { codesOf, isCoded, type InputForm, type LowRankBranch } from '../../src/formats/coded.ts';
 import { parseFormat } from '../../src/formats/registry.ts';
 import { numberTensor } from '../../src/graph/values.ts';
+import { boardBytes } from '../../src/engine/kernels/team.ts';
 import { normal } from '../../src/numeric/random.ts';
 import { Arena } from '../../src/runtime/arena.ts';
 import { blockWidths, packOwn } from '../../src/runtime/own-products.ts';
@@ -89,3 +91,22 @@ for (const one of cases) {
     }
   });
 }
+
+test('threads of a team give the bits of one thread', async () => {
+  const one: Case = { cols: 4096, weights: 'int4/g128', inputs: 'int4/g128+int8at0.2', order: true, factors: true, rank: 8, integers: true };
+  const { tensor } = made(one);
+  const outputs: Float32Array[] = [];
+  for (const members of [1, 3]) {
+    const arena = new Arena(members > 1);
+    const board = arena.take(boardBytes);
+    const own = (await packOwn(tensor, arena))!;
+    const [x, out] = [arena.take(4 * tokens * one.cols), arena.take(4 * tokens * rows)];
+    arena.floats(x, tokens * one.cols).forEach((_, i, all) => { all[i] = normal(5, 0, i); });
+    const team = members > 1 ? await startTeam(arena.memory, board, members, ['mixed']) : undefined;
+    own.multiply(team ?? lowBitKernels(arena.memory), x, tokens, out, rows);
+    team?.stop();
+    outputs.push(arena.floats(out, tokens * rows).slice());
+  }
+  assert.ok(outputs[0].some((value) => value !== 0));
+  assert.deepEqual(outputs[1], outputs[0]);
+});

@@ -93,7 +93,9 @@ export function leadTeam({ memory, board: at, members }: Pick<Membership, 'memor
   };
   return {
     share(name, words, first, last) {
-      announce(names.indexOf(name), words, first, last);
+      const kind = names.indexOf(name);
+      if (kind < 0) throw new RangeError(`the team knows no ${name}: it was started with ${names.join(', ')}`);
+      announce(kind, words, first, last);
       perform(list, board, members);
       finished();
     },
