@@ -27,7 +27,7 @@ import { openModern } from '../src/jobs/source-node.ts';
 import { foldBatchNorm } from '../src/transform/fold-batchnorm.ts';
 import { openBrowser } from '../test-browser/browser.ts';
 import { models } from './onnx-models/models.ts';
-import { agreement } from './qdq/agreement.ts';
+import { agreement, type Agreement } from './qdq/agreement.ts';
 import { engineOn, ours, race } from './qdq/race.ts';
 
 const runs = Number(process.env.FEWBIT_BENCH_RUNS ?? 11);
@@ -69,11 +69,13 @@ try {
     const [float, native] = [await ortNode.open({ bytes: floatBytes }, { threads: 1 }), await ortNode.open({ bytes }, { threads: 1 })];
     const samples: Feeds[] = [];
     for (let i = 0; i < Math.min(compared, evaluation.count); i++) samples.push((await evaluation.batch([i])).feeds);
-    const { codes, differing, most } = await agreement(graph, samples);
+    const { whole, alone } = await agreement(graph, samples);
     const [mine, theirs] = await evaluate(task, float, [{ name: 'fewbit', session: own }, { name: 'onnxruntime', session: native }], evaluation);
     const feeds = bindFeeds(samples[0], graph.inputs);
     console.log(`\n${file}: ${((await multiplications(graph, feeds)) / 1e6).toFixed(1)} M multiplications, memory ${(runner.bytes / 2 ** 20).toFixed(1)} MiB, file ${(bytes.length / 2 ** 20).toFixed(2)} MiB`);
-    console.log(`  codes of ${samples.length} inputs that differ from ONNX Runtime's: ${differing} of ${codes} (${((100 * differing) / codes).toPrecision(2)} %), by ${most} at most`);
+    const told = ({ codes, differing, most }: Agreement): string => `${differing} of ${codes} (${((100 * differing) / codes).toPrecision(2)} %), by ${most} at most`;
+    console.log(`  codes that differ from ONNX Runtime's: of every operator alone, on its codes of one input, ${told(alone)}`);
+    console.log(`  of the whole network, ${samples.length} inputs, ${told(whole)}`);
     for (const [i, { name, float: at, quantized, unit }] of mine.metrics.entries()) console.log(`  ${name}, ${evaluation.count} inputs: float ${at.toFixed(2)} ${unit}, fewbit ${quantized.toFixed(2)}, onnxruntime ${theirs.metrics[i].quantized.toFixed(2)}`);
     console.log(`Node ${process.version}, ${runs} interleaved runs, one thread`);
     const builds = fastestQdqBuild() === 'relaxed SIMD' ? [await ours(bytes), await ours(bytes, 'plain SIMD')] : [await ours(bytes)];
