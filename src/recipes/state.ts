@@ -50,8 +50,10 @@ export interface StorageCost {
   readonly weights: number;
   /** What is counted, in words. */
   readonly counted: string;
-  /** Bits of a site's weight in a format: codes, scales, zero points. */
+  /** Bits of a site's weight in a format that no other layer shares: codes, scales, zero points. */
   bitsOf(site: Linear, format: NumberFormat): Promise<number>;
+  /** Bits of what layers share in these formats, such as tables and rotations; `own` is the sum of what each has by itself. Default 0. */
+  shared?(chosen: readonly { readonly site: Linear; readonly format: NumberFormat }[], own: number): Promise<number>;
   /** Bits of everything else that the file of a graph holds. */
   rest(graph: Graph, without: ReadonlySet<string>): Promise<number>;
 }

@@ -65,6 +65,14 @@ test('bit operations and bits are kept together, from figures that were measured
   await assert.rejects(quantize({ ...keywords, weights: 'int4/channel', candidates: 'trellis', verdict: false }), /--candidates are what a budget of bits chooses among/);
 });
 
+test('tables and rotations that layers share count once: the written file takes what the choice says', async () => {
+  const result = await quantize({ ...keywords, bits: '5', candidates: 'vector', verdict: false });
+  const [{ allocation }] = result.outputs;
+  const reached = await bitsOf(join(folder, 'kws', 'kws-dscnn-5bit-vector.onnx'), result.model.parameters);
+  assert.ok(reached <= 5 && reached > 4, `${reached} bits per weight`);
+  assert.ok(Math.abs(reached - allocation!.bitsPerWeight) < 0.02, `${allocation!.bitsPerWeight} chosen, ${reached} written`);
+});
+
 test('another budget is solved from what was measured, and a damaged file of figures is measured again', async () => {
   const lines: string[] = [];
   const progress = { phase() {}, advance() {}, line: (text: string) => lines.push(text), end() {} };

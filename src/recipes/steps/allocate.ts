@@ -4,7 +4,7 @@
  * that is nearest to the float network with all layers low-bit is taken.
  */
 import {
-  chooseFormats, frontOf, frontOfUse, isWithin, limitNames, limitUnits, pointOf, uniformChoice, type Allocation, type AllocationBudget, type FormatOption, type LayerLimits, type LayerOptions,
+  chooseFormats, frontOf, frontOfUse, isWithin, limitNames, limitUnits, pointOf, uniformChoice, type Allocation, type AllocationBudget, type AllocationPoint, type FormatOption, type LayerLimits, type LayerOptions,
 } from '../../allocate/allocation.ts';
 import type { NumberFormat } from '../../formats/format.ts';
 import { parseFormat } from '../../formats/registry.ts';
@@ -48,31 +48,41 @@ export const allocate: StepRunner<'allocate'> = async (state, { bits, formats, l
     layers.push({ id: site.id, weights: site.rows * site.cols, options: own, ...(fixed(site) === undefined ? {} : { fixed: true }) });
   }
   const budget: AllocationBudget = { ...limits, bitsPerWeight: bits, weights: storage.weights, rest: await storage.rest(state.graph, new Set(sites.map(({ id }) => id))) };
-  const uniform = candidates.flatMap((format) => {
+  /** Bits of what the layers of a choice share. */
+  const sharedIn = async (choice: readonly number[]): Promise<number> => await storage.shared?.(
+    sites.map((site, i) => ({ site, format: parseFormat(layers[i].options[choice[i]].format) })), choice.reduce((sum, option, i) => sum + layers[i].options[option].bits, 0),
+  ) ?? 0;
+  /** The budget with so much taken from it already. */
+  const less = (shared: number): AllocationBudget => ({ ...budget, rest: budget.rest + shared });
+  const uniform: (AllocationPoint & { readonly format: string; readonly choice: readonly number[]; readonly shared: number })[] = [];
+  for (const format of candidates) {
     const same = uniformChoice(layers, format.name);
-    return same === undefined ? [] : [{ format: format.name, choice: same, ...pointOf(layers, same, budget) }];
-  });
+    if (same === undefined) continue;
+    const shared = await sharedIn(same);
+    uniform.push({ format: format.name, choice: same, shared, ...pointOf(layers, same, less(shared)) });
+  }
   const together = new Map<string, number>();
   let choice: readonly number[];
   try {
-    choice = await chooseFormats(layers, budget);
+    const rivals = uniform.filter((one) => isWithin(layers, one.choice, less(one.shared)));
+    choice = await chosenWithin(layers, less, sharedIn, rivals);
     if (losses.distance !== undefined) {
-      const rivals = uniform.filter((one) => isWithin(layers, one.choice, budget));
       for (const one of [choice, ...rivals.map((rival) => rival.choice)]) together.set(one.join(), await losses.together(one, layers));
       for (const rival of rivals) if (together.get(rival.choice.join())! < together.get(choice.join())!) ({ choice } = rival);
     }
   } finally {
     await losses.close();
   }
-  const reached = pointOf(layers, choice, budget);
+  const shared = await sharedIn(choice);
+  const reached = pointOf(layers, choice, less(shared));
   const limited = limitNames.filter((name) => limits[name] !== undefined).map((name) => ({
     name, counted: uses.counted[name], budget: limits[name]!, reached: reached[name]!, float: uses.float()[name]!, front: frontOfUse(layers, name),
   }));
   const allocation: Allocation = {
     budget: bits, bitsPerWeight: reached.bitsPerWeight, counted: storage.counted, measure: `${measures[losses.distance ?? 'weights']}${losses.extrapolates ? ' (measured in one format per layer, in others as the error of the weights)' : ''}`, loss: reached.loss,
-    ...measuredOf(together, choice), front: frontOf(layers, budget),
+    ...measuredOf(together, choice), front: frontOf(layers, less(shared)),
     ...(limited.length === 0 ? {} : { limits: limited }),
-    uniform: uniform.map(({ choice: same, ...point }) => ({ ...point, ...measuredOf(together, same) })),
+    uniform: uniform.map(({ choice: same, shared: _shared, ...point }) => ({ ...point, ...measuredOf(together, same) })),
     layers: layers.map(({ id, weights, options: own }, i) => ({ id, weights, ...own[choice[i]] })),
   };
   const given = layers.filter((layer) => layer.fixed).length;
@@ -81,6 +91,26 @@ export const allocate: StepRunner<'allocate'> = async (state, { bits, formats, l
   const chosen = new Map(allocation.layers.map(({ id, format }) => [id, parseFormat(format)]));
   return { ...state, formats: new Map([...state.formats, ...chosen]), allocation, notes: [...state.notes, note] };
 };
+
+/** The best choice that leaves room for what its layers share; where no mix does, the best single format that fits. */
+async function chosenWithin(
+  layers: readonly LayerOptions[], less: (shared: number) => AllocationBudget, sharedIn: (choice: readonly number[]) => Promise<number>, rivals: readonly (AllocationPoint & { readonly choice: readonly number[] })[],
+): Promise<readonly number[]> {
+  for (let shared = 0; ;) {
+    let choice: readonly number[];
+    try {
+      choice = await chooseFormats(layers, less(shared));
+    } catch (error) {
+      const [best] = rivals.toSorted((a, b) => a.loss - b.loss);
+      if (shared === 0 || best === undefined) throw error;
+      return best.choice;
+    }
+    const found = await sharedIn(choice);
+    if (found <= shared) return choice;
+    // It only grows, by whole tables, of which there are few.
+    shared = found;
+  }
+}
 
 const key = (id: string, { name }: Pick<NumberFormat, 'name'>): string => `${id} ${name}`;
 const measuredOf = (together: ReadonlyMap<string, number>, choice: readonly number[]): { measured?: number } => {
