@@ -65,8 +65,16 @@ function meanShare(heads: readonly AttentionHead[], of: 'query' | 'keys'): numbe
   return 1 - rest / all;
 }
 
-const byKernel = ({ query, keys, values, width, visible, scale }: AttentionHead, bits: 4 | 8): Float32Array =>
-  attention({ query, keys, values, heads: 1, kvHeads: 1, width }, { lowBit: { bits }, ...(visible === undefined ? {} : { visible }), ...(scale === undefined ? {} : { scale }) });
+/** All heads of a layer in one call: each call takes a memory of its own, of which a page has only some hundred. */
+function byKernel(heads: readonly AttentionHead[], bits: 4 | 8): Float32Array {
+  const [{ width, visible, scale }] = heads;
+  const [query, keys, values] = (['query', 'keys', 'values'] as const).map((part) => {
+    const joined = new Float32Array(heads.length * heads[0][part].length);
+    heads.forEach((head, h) => joined.set(head[part], h * head[part].length));
+    return joined;
+  });
+  return attention({ query, keys, values, heads: heads.length, kvHeads: heads.length, width }, { lowBit: { bits }, ...(visible === undefined ? {} : { visible }), ...(scale === undefined ? {} : { scale }) });
+}
 
 /** Every layer of a host with every arithmetic, and with the kernels. */
 function onLayers(host: string, layers: readonly CapturedLayer[], say: (line: string) => void): Part & { readonly scores: Scores } {
@@ -77,7 +85,7 @@ function onLayers(host: string, layers: readonly CapturedLayer[], say: (line: st
     scores.set(name, layers.map(({ heads }, l) => scoreOf(outputs[l], heads.map((head) => lowBitAttention(head, how).output))));
     say(`${host}, ${name}: cosine ${mean(cosines(scores, name)).toFixed(5)}`);
   }
-  for (const bits of [4, 8] as const) scores.set(`kernel, ${bits} bits`, layers.map(({ heads }, l) => scoreOf(outputs[l], heads.map((head) => byKernel(head, bits)))));
+  for (const bits of [4, 8] as const) scores.set(`kernel, ${bits} bits`, layers.map(({ heads }, l) => scoreOf(outputs[l], [byKernel(heads, bits)])));
   let [far, farSum, shifted] = [0, 0, 1];
   layers.forEach(({ heads }, l) => heads.forEach((head, h) => {
     const { output, logSumExp } = lowBitAttention(head, { smooth: all });
