@@ -15,8 +15,8 @@ export const errors = defineErrors('qdq', {
   fed: (f: { name: string; why: string }) => `input ${f.name}: ${f.why}`,
 });
 
-/** More elements than this in one value are refused: offsets in bytes of floats stay within 31 bits. */
-export const mostElements = 2 ** 28;
+/** More elements than this in one value are refused: 256 MiB of floats, and twice that where places of elements are worked out. */
+export const mostElements = 2 ** 26;
 
 export function checkSize(name: string, shape: readonly number[]): void {
   if (!shape.every((dim) => Number.isInteger(dim) && dim >= 0)) throw errors.shape({ node: name, why: `shape [${shape.join(', ')}] is none` });
