@@ -1,9 +1,10 @@
 /** Operators of floats, their results rounded to float32: the interpreter's, and some whose bits are the same in every engine. */
 import type { Node } from '../../graph/graph.ts';
+import { label } from '../../graph/traverse.ts';
 import { exp } from '../../numeric/elementary.ts';
 import { operators } from '../interpreter/operators.ts';
 import { axisOf, sizeOf, type Value64 } from '../interpreter/value.ts';
-import { callOf } from './geometry.ts';
+import { callOf, errors } from './geometry.ts';
 import { rounded } from './weights.ts';
 
 const sigmoid = (x: Value64): Value64 => ({ ...x, data: x.data.map((value) => Math.fround(1 / (1 + exp(-value)))) });
@@ -44,6 +45,11 @@ export async function otherOf(node: Node, inputs: readonly (Value64 | undefined)
   const [x] = inputs;
   if (x?.type === 'f32' && node.domain === '' && Object.hasOwn(functions, node.op)) return [functions[node.op](x, node)];
   const op = node.domain === '' || node.domain === 'ai.onnx' ? node.op : `${node.domain}:${node.op}`;
-  const made = await operators[op](callOf(node, inputs));
-  return ('data' in made ? [made] : made).map(rounded);
+  try {
+    const made = await operators[op](callOf(node, inputs));
+    return ('data' in made ? [made] : made).map(rounded);
+  } catch (error) {
+    if (error instanceof RangeError) throw errors.shape({ node: label(node), why: 'its result does not fit into memory' });
+    throw error;
+  }
 }

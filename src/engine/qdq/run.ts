@@ -88,7 +88,7 @@ export class QdqRunner {
   async #record(): Promise<void> {
     const { source, ops, constants, lastUse } = this.network;
     const bound = await bindToShapes(source, new Map(Object.entries(this.#feeds).map(([name, { shape }]) => [name, shape])));
-    for (const [name, { shape }] of bound.values) if (shape?.every((dim) => typeof dim === 'number') === true) checkSize(name, shape as number[]);
+    for (const { name, shape } of [...bound.values.values(), ...bound.outputs]) if (shape?.every((dim) => typeof dim === 'number') === true) checkSize(name, shape as number[]);
     this.#arena.reset();
     this.#values = new Map([...constants].map(([name, value]): [string, Held] => [name, { kind: 'held', value }]));
     this.#steps = [];
