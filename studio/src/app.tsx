@@ -3,12 +3,14 @@ import { lazy, Suspense, useEffect, useRef, useState, type ReactNode } from 'rea
 import { integer } from '../../src/report/words.ts';
 import { BusyBar, type Busy } from './busy.tsx';
 import { StudioWorker, WorkerFailure } from './client.ts';
-import { Decide } from './decide.tsx';
+import { Decide, formatsIn, type Decided } from './decide.tsx';
 import { exampleFiles } from './examples.ts';
 import { Open } from './open.tsx';
+import { choicesOf, noChoices, runnableAt } from './layer-choices.tsx';
 import { LeftRuns } from './left-runs.tsx';
 import type { Continuation, FileRef, Given, Judgement, Made, OpenedModel, Request, SeenSample, Tell, Trouble } from './protocol.ts';
 import { Outline } from './outline-table.tsx';
+import { placeFor, presets, type Preset } from './presets.ts';
 import { Result } from './result.tsx';
 import type { Run } from './runs.ts';
 import { save } from './save.ts';
@@ -24,7 +26,9 @@ export function App(): ReactNode {
   const worker = useRef<StudioWorker>(undefined);
   worker.current ??= new StudioWorker();
   const [page, setPage] = useState(location.hash === '#methods' ? 'methods' : 'studio');
-  const [keep, setKeep] = useState('');
+  const [choices, setChoices] = useState(noChoices);
+  const [place, setPlace] = useState<Preset>();
+  const [decided, setDecided] = useState<Decided>();
   const [report, setReport] = useState<string>();
   const [seen, setSeen] = useState<readonly SeenSample[]>();
   const [model, setModel] = useState<OpenedModel>();
@@ -59,7 +63,9 @@ export function App(): ReactNode {
     const found = await working('reading', true, () => worker.current!.call('open', next));
     if (found === undefined) return undefined;
     [setMade, setJudgement, setContinuations, setSeen, setReport].forEach((clear) => clear(undefined));
-    setKeep('');
+    setChoices(noChoices);
+    setDecided(undefined);
+    setPlace(presets[found.kind][0]);
     setModel(found);
     return found;
   }
@@ -77,7 +83,14 @@ export function App(): ReactNode {
     if (found.fingerprint !== left.fingerprint) return setTrouble({ message: `these are not the files that ${left.model} was made from`, wayOut: 'choose the same ones, or drop the interrupted run' });
     const { data: inputs } = left;
     const samples = await working('reading', false, async () => data ?? (inputs?.origin.kind === 'example' ? exampleFiles(inputs.origin.paths) : []));
-    if (samples !== undefined) await run(left.request, samples, left);
+    if (samples === undefined) return;
+    // What was decided then stands in the page again, with its command.
+    const { request } = left;
+    const then = choicesOf(request);
+    setChoices(then);
+    setPlace(placeFor(found.kind, request.to, [...formatsIn(request), ...Object.values(then.formats)]));
+    setDecided({ request, data: samples });
+    await run(request, samples, left);
   }
 
   async function judge(data: readonly FileRef[], input: string): Promise<void> {
@@ -119,15 +132,15 @@ export function App(): ReactNode {
               )}
             </div>
             <LeftRuns when={busy === undefined} shown={made?.run?.id} disabled={busy !== undefined} onGoOn={(left, files, data) => void goOnWith(left, files, data)} onTrouble={setTrouble} />
-            {model !== undefined && (
+            {model !== undefined && place !== undefined && (
               <>
                 <section aria-labelledby="model-title">
                   <h2 id="model-title">{model.name}</h2>
                   <p>{model.origin === 'onnx' ? 'ONNX graph' : model.origin === 'gguf' ? 'language model in GGUF' : 'language model in a Hugging Face folder'}, {integer(model.parameters)} weights, {size(model.bytes)}</p>
                   <Outline blocks={model.blocks} />
-                  <Tensors model={model} worker={worker.current} keep={keep} onKeep={setKeep} />
+                  <Tensors model={model} worker={worker.current} place={place} choices={choices} onChoices={setChoices} />
                 </section>
-                <Decide key={model.fingerprint} model={model} worker={worker.current} keep={keep} onKeep={setKeep} disabled={busy !== undefined} onRun={(next, data) => void run(next, data)} />
+                <Decide key={`${model.fingerprint} ${decided === undefined ? '' : 'again'}`} decided={decided} model={model} worker={worker.current} place={place} onPlace={(next) => { setPlace(next); setChoices(runnableAt(choices, next)); }} choices={choices} onChoices={setChoices} disabled={busy !== undefined} onRun={(next, data) => void run(next, data)} />
                 {made !== undefined && (
                   <Result
                     model={model} made={made} disabled={busy !== undefined} judgement={judgement} onJudge={(data, input) => void judge(data, input)} seen={seen} onCompare={(data, input) => void compare(data, input)}

@@ -43,6 +43,8 @@ export interface Request {
   readonly recipe: string;
   readonly allowFallback: boolean;
   readonly keep: string;
+  /** Formats of single layers, `NAME=FORMAT` with commas; absent where none has its own. */
+  readonly layers?: string;
   /** Names of the sample inputs and of their labels, empty without; how images become inputs. */
   readonly data: string;
   readonly labels: string;

@@ -2,9 +2,10 @@
 import { lazy, Suspense, useMemo, useState, type ReactNode } from 'react';
 import type { TensorView } from '../../src/jobs/tensor-view.ts';
 import type { StudioWorker } from './client.ts';
-import { compared } from './presets.ts';
+import { LayerChoice, ManyChoices, withChoice, type LayerChoices } from './layer-choices.tsx';
+import { compared, type Preset } from './presets.ts';
 import type { HeatMap, OpenedModel } from './protocol.ts';
-import { namesIn, size } from './words.ts';
+import { size } from './words.ts';
 
 /** Brings the plots with it. */
 const LayerPicture = lazy(async () => ({ default: (await import('./layer-picture.tsx')).LayerPicture }));
@@ -14,9 +15,16 @@ const HeatMapPicture = lazy(async () => ({ default: (await import('./heat-map.ts
 /** Rows in the page at once; a search narrows what is beyond. */
 const shown = 60;
 
-export function Tensors({ model, worker, keep, onKeep }: { readonly model: OpenedModel; readonly worker: StudioWorker; readonly keep: string; readonly onKeep: (keep: string) => void }): ReactNode {
-  const kept = namesIn(keep);
-  const toggle = (name: string, float: boolean): void => onKeep((float ? [...kept, name] : kept.filter((one) => one !== name)).join(','));
+export interface TensorsProps {
+  readonly model: OpenedModel;
+  readonly worker: StudioWorker;
+  /** Where the model will run. */
+  readonly place: Preset;
+  readonly choices: LayerChoices;
+  readonly onChoices: (choices: LayerChoices) => void;
+}
+
+export function Tensors({ model, worker, place, choices, onChoices }: TensorsProps): ReactNode {
   const [search, setSearch] = useState('');
   const [layersOnly, setLayersOnly] = useState(true);
   const [view, setView] = useState<TensorView>();
@@ -27,6 +35,7 @@ export function Tensors({ model, worker, keep, onKeep }: { readonly model: Opene
     const words = search.toLowerCase().split(/\s+/).filter((word) => word !== '');
     return model.tensors.filter(({ name, layer }) => (!layersOnly || layer) && words.every((word) => name.toLowerCase().includes(word)));
   }, [model, search, layersOnly]);
+  const layers = found.filter(({ layer }) => layer).map(({ name }) => name);
   const look = (name: string): void => {
     setWrong('');
     worker.call('tensor', { name, formats: compared[model.kind] }).then(setView, (error: Error) => setWrong(error.message));
@@ -43,16 +52,17 @@ export function Tensors({ model, worker, keep, onKeep }: { readonly model: Opene
         <label>Search <input type="search" value={search} onChange={({ target }) => setSearch(target.value)} placeholder="mlp down" /></label>
         <label className="check"><input type="checkbox" checked={layersOnly} onChange={({ target }) => setLayersOnly(target.checked)} /> only layers</label>
         <span>{found.length > shown ? `the first ${shown} of ${found.length}` : `${found.length} found`}</span>
+        <ManyChoices place={place} count={layers.length} onChoice={(choice) => onChoices(withChoice(choices, layers, choice))} />
       </div>
       <div className="scroll" tabIndex={0} role="region" aria-label="tensors">
         <table>
-          <thead><tr><th scope="col">tensor</th><th scope="col">shape</th><th scope="col">type</th><th scope="col" className="number">size</th><th scope="col">stays float</th></tr></thead>
+          <thead><tr><th scope="col">tensor</th><th scope="col">shape</th><th scope="col">type</th><th scope="col" className="number">size</th><th scope="col">format</th></tr></thead>
           <tbody>
             {found.slice(0, shown).map(({ name, shape, type, bytes, layer }) => (
               <tr key={name} aria-current={view?.name === name ? 'true' : undefined}>
                 <td>{layer ? <button type="button" className="link" onClick={() => look(name)}>{name}</button> : name}</td>
                 <td>{shape.join(' × ')}</td><td>{type}</td><td className="number">{size(bytes)}</td>
-                <td>{layer && <input type="checkbox" aria-label={`${name} stays float`} checked={kept.includes(name)} onChange={({ target }) => toggle(name, target.checked)} />}</td>
+                <td>{layer && <LayerChoice choices={choices} place={place} name={name} onChoice={(choice) => onChoices(withChoice(choices, [name], choice))} />}</td>
               </tr>
             ))}
           </tbody>

@@ -27,8 +27,8 @@ const runId = async (fingerprint: string, request: Request, data: string | undef
   digestOf(new TextEncoder().encode(JSON.stringify([fingerprint, request, ...(data === undefined ? [] : [data, threads()]), import.meta.url])));
 
 /** As the job asks for them. */
-export const settingsOf = ({ to, weights, budget, recipe, allowFallback, keep }: Request): WebRequest => ({
-  to, allowFallback, ...(weights === '' ? {} : { weights }), ...(budget === undefined ? {} : { bits: String(budget) }), ...(recipe === '' ? {} : { recipe }), ...(keep === '' ? {} : { keep }),
+export const settingsOf = ({ to, weights, budget, recipe, allowFallback, keep, layers }: Request): WebRequest => ({
+  to, allowFallback, ...(weights === '' ? {} : { weights }), ...(budget === undefined ? {} : { bits: String(budget) }), ...(recipe === '' ? {} : { recipe }), ...(keep === '' ? {} : { keep }), ...(layers === undefined ? {} : { layer: layers }),
 });
 
 export async function planOpen({ request }: Calls['plan']['give']): Promise<Plan> {
