@@ -113,6 +113,9 @@ test('a recipe calibrates on given inputs; other inputs judge; the report and ma
   await page.getByText('Judged on').waitFor({ timeout: 120_000 });
   const row = await page.getByRole('region', { name: 'results' }).getByRole('row', { name: /int4-channel\.onnx/ }).textContent();
   assert.match(row!, /9\d\.\d\d → 9\d\.\d\d %/);
+  // The verdict in a sentence, and as pictures: size against error, agreement, the error of every layer.
+  assert.match((await page.locator('.verdict').textContent())!, /^kws-dscnn-int[48]-channel\.onnx is the smallest file/);
+  for (const name of [/^size and error of 2 files: int8-channel 34\.\d kB, /, /^agreement with the float model: int8-channel \d+\.\d %; int4-channel 9\d\.\d %/, /^error of 20 weights in 2 files/]) await page.getByRole('img', { name }).locator('svg').first().waitFor();
   const downloads: Download[] = [];
   page.on('download', (download) => downloads.push(download));
   await page.getByRole('button', { name: 'Save the report' }).click();
