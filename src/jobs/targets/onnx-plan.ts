@@ -52,12 +52,12 @@ export function planGraph(model: SourceModel, scheme: Scheme, settings: { readon
   return { tensors: scheme.budget === undefined ? tensors : withinBudget(tensors, open, scheme.budget.bits * model.parameters), refusals: [...refusals, ...refused] };
 }
 
-/** Layers whose formats are still to be chosen share what the others leave of the budget. */
+/** Layers whose formats are still to be chosen share what the others leave of the budget, at most what floats take. */
 export function withinBudget(tensors: readonly TensorLine[], chosen: ReadonlySet<string>, bits: number): TensorLine[] {
   const sum = (lines: readonly TensorLine[], of: (line: TensorLine) => number): number => lines.reduce((total, line) => total + of(line), 0);
   const weightsOf = ({ shape }: TensorLine): number => shape.reduce((product, dim) => product * dim, 1);
   const open = tensors.filter(({ name }) => chosen.has(name));
-  const share = Math.max(1, (bits - 8 * sum(tensors.filter(({ name }) => !chosen.has(name)), ({ bytesAfter }) => bytesAfter)) / Math.max(1, sum(open, weightsOf)));
+  const share = Math.min(32, Math.max(1, (bits - 8 * sum(tensors.filter(({ name }) => !chosen.has(name)), ({ bytesAfter }) => bytesAfter)) / Math.max(1, sum(open, weightsOf))));
   return tensors.map((line) => (chosen.has(line.name) ? { ...line, target: 'measured', bytesAfter: Math.floor((weightsOf(line) * share) / 8) } : line));
 }
 
