@@ -68,7 +68,7 @@ export function dequantized(
 function readerOf(config: JsonObject, shapes: ReadonlyMap<string, readonly number[]>): Reader {
   const { quant_method: method, version = 'gemm' } = config;
   switch (method) {
-    case 'gptq': return gptqReader(whole(config, 'bits', [2, 3, 4, 8]), config.checkpoint_format === 'gptq_v2' ? 'v2' : 'v1');
+    case 'gptq': return gptqReader(whole(config, 'bits', gptqBits), config.checkpoint_format === 'gptq_v2' ? 'v2' : 'v1', isJsonObject(config.dynamic) ? shapes : new Map());
     case 'awq':
       if (typeof version !== 'string' || version.toLowerCase() !== 'gemm') throw errors.field({ field: 'version', value: told(version) });
       whole(config, 'bits', [4]);
@@ -127,10 +127,14 @@ function affine(codes: ArrayLike<number>, rows: number, cols: number, groupOf: (
   return out;
 }
 
-const gptqReader = (bits: number, labelled: packing.GptqVersion): Reader => (name, parts) => {
+const gptqBits = [2, 3, 4, 8];
+
+/** Layers with bits of their own are told by patterns; what the words of a layer make of its width says the same. */
+const gptqReader = (common: number, labelled: packing.GptqVersion, shapes: ReadonlyMap<string, readonly number[]>): Reader => (name, parts) => {
   const qweight = parts.get('qweight');
   if (qweight === undefined) return undefined;
   const [packed, rows] = dims(name, 'qweight', qweight, 2);
+  const bits = gptqBits.find((one) => (packed * 32) / one === shapes.get(name)?.[1]) ?? common;
   const cols = (packed * 32) / bits;
   const [groups, scaleRows] = dims(name, 'scales', need(name, parts, 'scales'), 2);
   if (scaleRows !== rows || !Number.isInteger(cols)) throw errors.shape({ name, part: 'scales', found: [groups, scaleRows] });
@@ -174,9 +178,10 @@ const awqReader: Reader = (name, parts) => {
  */
 function compressedReader(config: JsonObject, shapes: ReadonlyMap<string, readonly number[]>): Reader {
   const groups = isJsonObject(config.config_groups) ? Object.values(config.config_groups) : [];
-  if (groups.length === 0) throw errors.field({ field: 'config_groups', value: 'without a group' });
+  const missing = () => errors.field({ field: 'config_groups', value: `${groups.length} groups, each with weights is read` });
+  if (groups.length === 0) throw missing();
   const known = groups.map((group) => {
-    if (!isJsonObject(group) || !isJsonObject(group.weights)) throw errors.field({ field: 'config_groups', value: 'a group without weights' });
+    if (!isJsonObject(group) || !isJsonObject(group.weights)) throw missing();
     return { bits: whole(group.weights, 'num_bits', [1, 2, 3, 4, 5, 6, 7, 8]), targets: new Set(Array.isArray(group.targets) ? group.targets : []) };
   });
   const bitsOf = (name: string, { shape: packed }: TensorRef): number => {

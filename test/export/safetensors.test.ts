@@ -134,6 +134,40 @@ test('layers left float are named in the words of each layout', async () => {
   assert.ok('-:^model\\.layers\\.5\\.self_attn\\.q_proj$' in (await config('gptq')).dynamic);
 });
 
+test('layers with a format of their own have a group or a pattern of their own, and are read back in it', async () => {
+  const keep = ['*.layers.1.*', '*.layers.2.*', '*.layers.3.*', '*.layers.4.*', '*.layers.5.*'];
+  const [down, up] = ['model.layers.0.mlp.down_proj', 'model.layers.0.mlp.up_proj'];
+  const made = async (request: Partial<QuantizeRequest>) => {
+    const { folder, weights } = await write({ keep, ...request });
+    const { config: { quantization_config: quantization } } = await readFolder(folder);
+    const again = await openLanguageModel(await openFolder(folder));
+    for (const [name, matrix] of weights) {
+      const [expected, found] = [matrix.format.decode(await matrix.read(0, matrix.rows)), await readFloats(again.tensors.get(name)!)];
+      const off = found.findIndex((value, i) => !(Math.abs(value - expected[i]) <= Math.abs(expected[i]) * 2 ** -10));
+      assert.equal(off, -1, `${name} ${matrix.format.name}`);
+    }
+    await again.close();
+    return quantization as { format: string; config_groups: Record<string, { targets: string[]; format?: string; weights: Record<string, unknown> }>; dynamic: Record<string, object> };
+  };
+  const packed = await made({ weights: 'int4/g64', layer: `${down}.weight=int8/channel` });
+  assert.equal(packed.format, 'pack-quantized');
+  assert.deepEqual(Object.values(packed.config_groups).map(({ targets, format, weights }) => [targets, format, weights.num_bits, weights.strategy, weights.group_size]), [[['Linear'], undefined, 4, 'group', 64], [[down], undefined, 8, 'channel', null]]);
+  const mixed = await made({ weights: 'int4/g64', layer: `${down}.weight=e4m3/channel,${up}.weight=mxfp4` });
+  assert.equal(mixed.format, 'mixed-precision');
+  assert.deepEqual(Object.values(mixed.config_groups).map(({ targets, format }) => [targets, format]), [[['Linear'], 'pack-quantized'], [[up], 'mxfp4-pack-quantized'], [[down], 'float-quantized']]);
+  const gptq = await made({ layout: 'gptq', weights: 'int4/g64', layer: `${down}.weight=int8/g128` });
+  assert.deepEqual(gptq.dynamic['+:^model\\.layers\\.0\\.mlp\\.down_proj$'], { bits: 8, group_size: 128 });
+
+  const refused = async (request: Partial<QuantizeRequest>) => {
+    const settings = settingsOf(request);
+    return (await safetensorsTarget.plan(model, outputSpecs(model, settings)[0], settings)).refusals;
+  };
+  assert.deepEqual(await refused({ layout: 'awq', weights: 'int4/g64', layer: `${down}.weight=int4/g128` }), [`${down}.weight: awq folders have one format for all layers`]);
+  assert.deepEqual(await refused({ layout: 'gptq', weights: 'int4/g64', layer: `${down}.weight=uint4/g64` }), [`${down}.weight: gptq folders have zero points of one version: beside int4/g64 a layer takes int formats`]);
+  assert.deepEqual(await refused({ weights: 'int4/g64', layer: 'model.embed_tokens.weight=int8/channel' }), ['model.embed_tokens.weight: loaders of these folders expect floats there']);
+  assert.deepEqual(await refused({ weights: 'bf16', layer: `${down}.weight=int8/channel` }), [`${down}.weight: a folder of bf16 has that type for all layers`]);
+});
+
 test('what a layout cannot hold is refused in the plan, or stays float where that is allowed', async () => {
   const plan = (request: Partial<QuantizeRequest>) => {
     const settings = settingsOf(request);
