@@ -93,7 +93,7 @@ function prepareConvolution(one: Products, laid: LaidProducts, x: Stored, bench:
   const element = widths[laid.kind];
   const { across, placed, place } = laidOut(one, laid, bench, channels, from, laidWindows, laid.kind === 'words');
   const { runs, steps } = runsOf(laid.kind, own, groups, windows);
-  const [rows, columns] = windows.kernel;
+  const [rows] = windows.kernel;
   const apart = windows.dilations[1] * channels * element;
   const below = windows.dilations[0] * across * channels * element;
   const right = windows.strides[1] * channels * element;
@@ -107,7 +107,7 @@ function prepareConvolution(one: Products, laid: LaidProducts, x: Stored, bench:
     for (let group = 0; group < groups; group++) {
       callConvolution(one, bench, [
         (placed ?? given) + group * own * element, laid.w + group * laid.groupBytes, laid.sides + group * Math.ceil(inEach / 8) * 96, inEach,
-        positions, laidWindows.out[1], rows, columns === 1 ? 1 : runs, steps, apart, below, right, down, out.at + image * positions * stride + group * inEach * out.width, stride,
+        positions, laidWindows.out[1], rows, runs, steps, apart, below, right, down, out.at + image * positions * stride + group * inEach * out.width, stride,
       ]);
     }
   }
