@@ -62,9 +62,9 @@ const readSchema = async (file: string): Promise<Json> => {
 };
 
 export async function run(request: RunRequest, { onText, progress = silentProgress, signal }: { onText?(text: string): void; readonly progress?: Progress; readonly signal?: AbortSignal } = {}): Promise<RunResult> {
-  const { model: location, prompt, chat, system, weights, cache, context, threads, draft, draftTokens, draftTree, jsonSchema: schema, ...options } = checkSettings(runSettings, request);
+  const { model: location, prompt, chat, system, weights, cache, context, threads, draft, draftTokens, draftTree, tokenizer, jsonSchema: schema, ...options } = checkSettings(runSettings, request);
   const shape = schema === undefined ? undefined : jsonSchema(typeof schema === 'string' ? await readSchema(schema) : schema);
-  const { name, model, weightBytes } = await openText(location, { weights, context, cache, threads, draft, draftTokens, draftTree, progress });
+  const { name, model, weightBytes } = await openText(location, { weights, context, cache, threads, draft, draftTokens, draftTree, tokenizer, progress });
   try {
     const given = { ...options, ...(shape === undefined ? {} : { constraint: jsonConstraint(model.tokenizer, shape) }), ...(signal === undefined ? {} : { signal }) };
     const pieces = chat ? model.chat([...(system === undefined ? [] : [{ role: 'system', content: system }]), { role: 'user', content: prompt }], given) : model.write(prompt, given);

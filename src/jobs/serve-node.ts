@@ -39,8 +39,8 @@ const listenError = (error: unknown, host: string, port: number): unknown =>
   (error instanceof Error && 'code' in error && 'syscall' in error ? errors.address({ host, port, reason: String(error.code) }) : error);
 
 export async function serve(request: ServeRequest, { progress = silentProgress, onAnswer }: { readonly progress?: Progress; onAnswer?(line: string): void } = {}): Promise<Served> {
-  const { model: location, host, port, context, weights, cache, threads, parallel, draft, draftTokens, draftTree, allowOrigin, maxWaiting, maxBodyBytes } = checkSettings(serveSettings, request);
-  const { name, model } = await openText(location, { weights, context, cache, threads, sequences: parallel, draft, draftTokens, draftTree, progress });
+  const { model: location, host, port, context, weights, cache, threads, parallel, draft, draftTokens, draftTree, tokenizer, allowOrigin, maxWaiting, maxBodyBytes } = checkSettings(serveSettings, request);
+  const { name, model } = await openText(location, { weights, context, cache, threads, sequences: parallel, draft, draftTokens, draftTree, tokenizer, progress });
   try {
     const endpoint = await openEndpoint(name, model, { host, port, parallel, maxWaiting, maxBodyBytes, ...(allowOrigin === undefined ? {} : { allowOrigin }), ...(onAnswer === undefined ? {} : { onAnswer }) });
     return {

@@ -56,6 +56,8 @@ export const draftSettings = {
   draftTokens: z.coerce.number().int().positive().max(30).optional(),
   /** The small model guesses a tree of likely ways to go on. */
   draftTree: z.boolean().default(false),
+  /** Folder with tokenizer.json, of a model that has none beside it. */
+  tokenizer: z.string().min(1).optional(),
 };
 
 export interface OpenTextOptions {
@@ -69,6 +71,7 @@ export interface OpenTextOptions {
   readonly draft: readonly string[];
   readonly draftTokens: number | undefined;
   readonly draftTree: boolean;
+  readonly tokenizer?: string | undefined;
   readonly progress: Progress;
 }
 
@@ -81,7 +84,7 @@ async function tokenizerBeside(place: string): Promise<TokenizerFiles | undefine
 }
 
 /** The file is read and closed: all weights are in the engine's memory then. */
-export async function openText(location: string, { weights, context, cache, threads, sequences = 1, draft, draftTokens, draftTree, progress }: OpenTextOptions): Promise<OpenedText> {
+export async function openText(location: string, { weights, context, cache, threads, sequences = 1, draft, draftTokens, draftTree, tokenizer, progress }: OpenTextOptions): Promise<OpenedText> {
   const type = weights === undefined ? undefined : loadedAs(weights);
   const sources: SourceModel[] = [];
   const language = async (place: string): Promise<LanguageModel> => {
@@ -92,7 +95,8 @@ export async function openText(location: string, { weights, context, cache, thre
     return openOnnxLanguageModel(source.graph, source.name, await tokenizerBeside(place));
   };
   try {
-    const main = await language(location);
+    const found = await language(location);
+    const main = tokenizer === undefined ? found : { ...found, tokenizer: await readTokenizerFiles(await openFolder(tokenizer)) };
     const drafts: (LanguageModel | 'ngram')[] = [];
     for (const place of draft) drafts.push(place === 'ngram' ? place : await language(place));
     progress.phase('load', main.tensors.size);

@@ -20,7 +20,7 @@ import { TextSlots } from './text-slots.ts';
 import type { WebGpuDecoder, WebGpuOptions } from './webgpu-decoder.ts';
 
 const errors = defineErrors('textModel', {
-  tokenizer: (f: { model: string }) => `${f.model} has no tokenizer.json, without which text is not read`,
+  tokenizer: (f: { model: string }) => [`${f.model} has no tokenizer.json, without which text is not read`, "put the model's tokenizer.json and tokenizer_config.json into its folder, or name theirs with --tokenizer"],
   architecture: (f: { model: string; architecture: string }) => [`${f.model} is of the family ${f.architecture}, which the low-bit engine does not run yet`, 'it runs llama, mistral, qwen2, qwen3, smollm3 and mamba2'],
   stateSpace: (f: { what: string; why: string }) => `${f.what} cannot be had for a state-space model: ${f.why}`,
 });

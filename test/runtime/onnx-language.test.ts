@@ -106,8 +106,11 @@ test('branches of low rank beside layers, one first factor for all that share an
   await source.close();
 });
 
-test('dynamic int8, and what is not a language model', async () => {
+test('dynamic int8, text with a tokenizer from elsewhere, and what is not a language model', async () => {
   const [file] = await written('int8', { bits: [8] });
   assert.ok((await far(file)) < 0.03);
+  const settings = { model: file, prompt: 'ROMEO:', maxTokens: 4, threads: 1 };
+  await assert.rejects(run(settings), { message: /has no tokenizer.json/ });
+  assert.equal((await run({ ...settings, tokenizer: join(folder, 'model') })).ids.length, 4);
   await assert.rejects(run({ model: asset('kws-dscnn/kws-dscnn.onnx'), prompt: 'x' }), { message: /is not a language model/ });
 });

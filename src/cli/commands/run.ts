@@ -24,7 +24,7 @@ export const runCommand: CliCommand = {
       .option('--repetition-penalty <x>', 'make tokens that were written before less likely')
       .option('--stop <texts...>', 'texts that end the output')
       .option('--json-schema <file>', 'the output is JSON that is valid under this schema')
-      .option('--weights <type>', 'load float weights as q4_0, q4_k, q6_k, q8_0, …')
+      .option('--weights <type>', 'load float weights as q4_0, q4_k, q8_0, nf4, int4/g32, …')
       .option('--cache <format>', 'hold keys and values as float, or those of older tokens as int8, int4 or vidkv (1.5 and 1.58 bits)', 'float')
       .option('--seed <n>', 'of everything that is drawn')
       .option('--threads <n>', 'threads that multiply', '2');
