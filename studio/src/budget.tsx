@@ -27,12 +27,18 @@ export function Budget({ model, worker, request, data, budget, onBudget }: Budge
   const [at, setAt] = useState(0);
   const [done, setDone] = useState<number>();
   const [wrong, setWrong] = useState('');
+  // What stays float or has a format of its own is no part of the choice.
+  const layers = `${request.keep} ${request.layers ?? ''}`;
+  const [measuredFor, setMeasuredFor] = useState(layers);
+  const stale = front !== undefined && measuredFor !== layers;
   const measure = (): void => {
     setWrong('');
     setDone(0);
     worker.call('front', { request, data }, (_text, share) => setDone(share)).then((found) => {
       setFront(found);
-      choose(found, Math.floor(found.points.length / 2));
+      setMeasuredFor(layers);
+      const near = budget === undefined ? -1 : found.points.findIndex(({ bitsPerWeight }) => budgetOf(bitsPerWeight) >= budget);
+      choose(found, near < 0 ? Math.floor(found.points.length / 2) : near);
     }, (error: Error) => { if (error.message !== 'cancelled') setWrong(error.message); }).finally(() => setDone(undefined));
   };
   const choose = ({ points }: Front, index: number): void => {
@@ -43,7 +49,8 @@ export function Budget({ model, worker, request, data, budget, onBudget }: Budge
   return (
     <fieldset className="budgets">
       <legend>Or a budget: each layer gets the format that serves it best within it</legend>
-      {front === undefined && <button type="button" disabled={done !== undefined} onClick={measure}>See what sizes can be had</button>}
+      {front === undefined && budget !== undefined && <label className="check"><input type="checkbox" checked onChange={() => onBudget(undefined)} /> a mixed file of {budget} bits per weight</label>}
+      {(front === undefined || stale) && <button type="button" disabled={done !== undefined} onClick={measure}>{stale ? 'See the sizes with these formats of layers' : 'See what sizes can be had'}</button>}
       {done !== undefined && <span className="row"><progress value={done} aria-label="errors of layers" /> <button type="button" onClick={() => worker.cancel()}>Cancel</button></span>}
       {wrong !== '' && <p className="trouble" role="alert">{wrong}</p>}
       {front !== undefined && point !== undefined && (
