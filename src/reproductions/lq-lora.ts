@@ -42,8 +42,11 @@ async function run({ seeds, threads, full, page, say }: ReproductionContext): Pr
     const fisher = await fisherDiagonals(host.graph, ortNode, host.calibration(sizes['Fisher sequences'], seeds[0]), sites, threads);
     say(`Fisher diagonals of ${sites.length} matrices`);
     const network: Network = { host, sites, matrices, fisher, threads };
-    const parts = new Map(widths.map((bits) => [bits, partsOf(network, bits, sizes['alternations at most'])]));
-    for (const [bits, part] of parts) say(`${bits} bits: ${part.plain.length} matrices decomposed`);
+    const parts = new Map<number, Parts>();
+    for (const bits of widths) {
+      parts.set(bits, partsOf(network, bits, sizes['alternations at most']));
+      say(`${bits} bits: ${sites.length} matrices decomposed`);
+    }
     const judged = host.judged(sizes['held-out windows']);
     const arms = await untrained(network, parts, judged, say);
     const runs = await finetuned(network, parts, judged, sizes, seeds, say);
