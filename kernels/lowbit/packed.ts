@@ -7,7 +7,7 @@
  * the lowest bits up; three bits 32 bytes more with the third bit of all 32 columns; four bits as in four.ts.
  */
 import { inputBytes } from './inputs';
-import { blockGroups, fourTokens, fourTokensCentred, fourTokensHalves, nowhere, oneToken } from './tile';
+import { blockGroups, everyToken } from './tile';
 import { held } from './vector';
 
 /** Where scales and minima of a block are worked out, behind its codes. */
@@ -103,13 +103,10 @@ function unpackScales(at: usize, by: usize, count: i32, to: usize): void {
  */
 export function productPacked(bits: i32, less: i32, table: usize, wide: bool, fine: bool, minima: bool, halves: bool, w: usize, sides: usize, groups: i32, x: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize): void {
   const row = <usize>groups * inputBytes;
-  const outRow = <usize>stride << 2;
   const parts = halves ? 2 : 1;
   const codeBytes = <usize>bits << 5;
   const fineBytes: usize = (32 + 64 * parts) << (minima ? 1 : 0);
   for (let p = first; p < last; p++) {
-    const there = p * 8 + 4 < stride;
-    const leftOut = out + (<usize>p << 5);
     for (let g = 0; g < groups; g += blockGroups) {
       const at = <usize>p * <usize>groups + <usize>g;
       const count = min(blockGroups, groups - g);
@@ -131,24 +128,7 @@ export function productPacked(bits: i32, less: i32, table: usize, wide: bool, fi
           unpackScales(codes + 64 * parts, block + 32, 8 * parts, m);
         }
       }
-      for (let t = 0; t < tokens;) {
-        const inputs = x + <usize>t * row + <usize>g * inputBytes;
-        const left = leftOut + <usize>t * outRow;
-        const right = there ? left + 16 : scratch + nowhere;
-        const rightRow = there ? outRow : 0;
-        const some = tokens - t >= 4 ? 4 : 1;
-        if (g === 0) {
-          for (let i: usize = 0; i < <usize>some; i++) {
-            v128.store(left + i * outRow, f32x4.splat(0));
-            v128.store(right + i * rightRow, f32x4.splat(0));
-          }
-        }
-        if (some === 1) oneToken(scratch, stop, s, m, inputs, left, right, minima, halves);
-        else if (halves) fourTokensHalves(scratch, stop, s, m, inputs, row, left, outRow, right, rightRow, minima);
-        else if (minima) fourTokens(scratch, stop, s, m, inputs, row, left, outRow, right, rightRow);
-        else fourTokensCentred(scratch, stop, s, inputs, row, left, outRow, right, rightRow);
-        t += some;
-      }
+      everyToken(g === 0, scratch, stop, s, m, x + <usize>g * inputBytes, row, tokens, out, stride, p, minima, halves);
     }
   }
 }

@@ -142,13 +142,13 @@ function times4(codes: usize, stop: usize, s: usize, m: usize, inputs: usize, ro
 }
 
 /** The same for each case by itself: in one function with all of them the compiler keeps fewer sums in registers. */
-export function fourTokens(codes: usize, stop: usize, s: usize, m: usize, inputs: usize, row: usize, left: usize, outRow: usize, right: usize, rightRow: usize): void {
+function fourTokens(codes: usize, stop: usize, s: usize, m: usize, inputs: usize, row: usize, left: usize, outRow: usize, right: usize, rightRow: usize): void {
   times4(codes, stop, s, m, inputs, row, left, outRow, right, rightRow, false, false, true, false);
 }
-export function fourTokensCentred(codes: usize, stop: usize, s: usize, inputs: usize, row: usize, left: usize, outRow: usize, right: usize, rightRow: usize): void {
+function fourTokensCentred(codes: usize, stop: usize, s: usize, inputs: usize, row: usize, left: usize, outRow: usize, right: usize, rightRow: usize): void {
   times4(codes, stop, s, 0, inputs, row, left, outRow, right, rightRow, false, false, false, false);
 }
-export function fourTokensHalves(codes: usize, stop: usize, s: usize, m: usize, inputs: usize, row: usize, left: usize, outRow: usize, right: usize, rightRow: usize, minima: bool): void {
+function fourTokensHalves(codes: usize, stop: usize, s: usize, m: usize, inputs: usize, row: usize, left: usize, outRow: usize, right: usize, rightRow: usize, minima: bool): void {
   times4(codes, stop, s, m, inputs, row, left, outRow, right, rightRow, false, false, minima, true);
 }
 function fourTokensBytes(codes: usize, stop: usize, s: usize, m: usize, inputs: usize, row: usize, left: usize, outRow: usize, right: usize, rightRow: usize, minima: bool, narrow: bool): void {
@@ -158,7 +158,7 @@ function fourTokensBytes(codes: usize, stop: usize, s: usize, m: usize, inputs: 
 }
 
 /** One token times unpacked groups, added to its outputs. */
-export function oneToken(codes: usize, stop: usize, s: usize, m: usize, inputs: usize, left: usize, right: usize, minima: bool, halves: bool): void {
+function oneToken(codes: usize, stop: usize, s: usize, m: usize, inputs: usize, left: usize, right: usize, minima: bool, halves: bool): void {
   let l = v128.load(left), r = v128.load(right);
   for (; codes < stop; inputs += inputBytes) {
     let a = i32x4.splat(0), b = a, c = a, d = a;
@@ -187,6 +187,31 @@ export function oneToken(codes: usize, stop: usize, s: usize, m: usize, inputs: 
   }
   v128.store(left, l);
   v128.store(right, r);
+}
+
+/** Every token times unpacked groups, of panel `p`; outputs begin at 0 where these groups are the first of a row. */
+export function everyToken(begin: bool, scratch: usize, stop: usize, s: usize, m: usize, inputs: usize, row: usize, tokens: i32, out: usize, stride: i32, p: i32, minima: bool, halves: bool): void {
+  const outRow = <usize>stride << 2;
+  const there = p * 8 + 4 < stride;
+  const rightRow = there ? outRow : 0;
+  let left = out + (<usize>p << 5);
+  for (let t = 0; t < tokens;) {
+    const right = there ? left + 16 : scratch + nowhere;
+    const some = tokens - t >= 4 ? 4 : 1;
+    if (begin) {
+      for (let i: usize = 0; i < <usize>some; i++) {
+        v128.store(left + i * outRow, f32x4.splat(0));
+        v128.store(right + i * rightRow, f32x4.splat(0));
+      }
+    }
+    if (some === 1) oneToken(scratch, stop, s, m, inputs, left, right, minima, halves);
+    else if (halves) fourTokensHalves(scratch, stop, s, m, inputs, row, left, outRow, right, rightRow, minima);
+    else if (minima) fourTokens(scratch, stop, s, m, inputs, row, left, outRow, right, rightRow);
+    else fourTokensCentred(scratch, stop, s, inputs, row, left, outRow, right, rightRow);
+    t += some;
+    left += <usize>some * outRow;
+    inputs += <usize>some * row;
+  }
 }
 
 /** Codes of four and eight bits; the first tokens, a multiple of four; what is left begins at the result. */

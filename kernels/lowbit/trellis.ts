@@ -9,7 +9,7 @@
  * Tables hold integers of at most 2047; scales [panel][row] are those of rows.
  */
 import { inputBytes } from './inputs';
-import { blockGroups, fourTokensCentred, nowhere, oneToken } from './tile';
+import { blockGroups, everyToken } from './tile';
 
 /** Where the scales of rows lie once for each group of a block, behind its codes. */
 const scalesAt: usize = 4096;
@@ -52,10 +52,7 @@ export function productTrellis(form: usize, w: usize, scales: usize, groups: i32
   const each = tileBytes(k, perState), wider = tileBytes(more, perState);
   const stripBytes = <usize>few * each + <usize>(across - few) * wider;
   const row = <usize>groups * inputBytes;
-  const outRow = <usize>stride << 2;
   for (let p = first; p < last; p++) {
-    const there = p * 8 + 4 < stride;
-    const leftOut = out + (<usize>p << 5);
     const strip = w + <usize>(p >> 1) * stripBytes;
     /** The step before which the panel's rows lie in their tiles. */
     const rest = (256 - (p & 1) * 128) / perState - 1;
@@ -80,22 +77,7 @@ export function productTrellis(form: usize, w: usize, scales: usize, groups: i32
           else unpackSingles(at, rest * more, more, ones, others, to);
         }
       }
-      for (let t = 0; t < tokens;) {
-        const inputs = x + <usize>t * row + <usize>g * inputBytes;
-        const left = leftOut + <usize>t * outRow;
-        const right = there ? left + 16 : scratch + nowhere;
-        const rightRow = there ? outRow : 0;
-        const some = tokens - t >= 4 ? 4 : 1;
-        if (g === 0) {
-          for (let i: usize = 0; i < <usize>some; i++) {
-            v128.store(left + i * outRow, f32x4.splat(0));
-            v128.store(right + i * rightRow, f32x4.splat(0));
-          }
-        }
-        if (some === 1) oneToken(scratch, stop, s, s, inputs, left, right, false, false);
-        else fourTokensCentred(scratch, stop, s, inputs, row, left, outRow, right, rightRow);
-        t += some;
-      }
+      everyToken(g === 0, scratch, stop, s, s, x + <usize>g * inputBytes, row, tokens, out, stride, p, false, false);
     }
   }
 }
