@@ -4,14 +4,15 @@ import { effectOf, effectText } from '../src/recipes/catalogue-effects.ts';
 import { unmeasured } from '../src/recipes/catalogue-unmeasured.ts';
 import type { Arm } from '../src/reproductions/reproduction.ts';
 
-export interface FeedResult { readonly recipe: string; readonly claim: string; readonly arms: readonly Arm[]; readonly checks: readonly { readonly holds: boolean }[] }
+export interface FeedResult { readonly recipe: string; readonly full: boolean; readonly claim: string; readonly arms: readonly Arm[]; readonly checks: readonly { readonly holds: boolean }[] }
 
 const escaped = (text: string): string => text.replace(/[&<>"]/g, (sign) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[sign]!);
 /** A month counts from its first day. */
 const moment = (published: string): string => `${published.length === 7 ? `${published}-01` : published}T00:00:00Z`;
 
 export function atomFeed(results: readonly FeedResult[]): string {
-  const found = new Map(results.map((result) => [result.recipe, result]));
+  // As in the page, the protocol of the paper goes before the reduced one.
+  const found = new Map(results.toSorted((a, b) => Number(a.full) - Number(b.full)).map((result) => [result.recipe, result]));
   const entries = papers.map((paper) => ({ ...paper, published: publishedOf(paper) })).toSorted((a, b) => moment(b.published).localeCompare(moment(a.published)));
   return `<?xml version="1.0" encoding="utf-8"?>
 <feed xmlns="http://www.w3.org/2005/Atom">

@@ -69,4 +69,6 @@ test('the feed says of every paper what it claims and what came of it', () => {
   const dates = entries.map((entry) => /<updated>([^<]*)/.exec(entry)![1]);
   assert.deepEqual(dates, dates.toSorted().reverse());
   assert.match(dates.join(), /^(\d{4}-\d\d-\d\dT00:00:00Z,?)+$/);
+  // Where both protocols were run, in whatever order they are read, that of the paper speaks.
+  for (const order of [[...kept.values()].flat(), [...kept.values()].flatMap((results) => results.toReversed())]) assert.equal(atomFeed(order), feed);
 });
