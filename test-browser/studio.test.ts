@@ -160,6 +160,9 @@ for (const colorScheme of ['light', 'dark'] as const) {
     await page.getByRole('button', { name: 'Quantize' }).click();
     await page.getByRole('heading', { name: 'Take' }).waitFor();
     await check('result');
+    await page.getByRole('button', { name: /example’s inputs/ }).click();
+    for (const name of [/^size and error of 2 files/, /^agreement with the float model/, /^error of 20 weights in 2 files/]) await page.getByRole('img', { name }).locator('svg').first().waitFor({ timeout: 120_000 });
+    await check('judged');
     await page.getByRole('button', { name: 'See what sizes can be had' }).click();
     await page.locator('figure.front svg').waitFor();
     await page.getByRole('button', { name: 'Show the plan' }).click();
