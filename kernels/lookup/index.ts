@@ -12,7 +12,7 @@
  * The build with relaxed swizzles, which leave open what indices above 15 give, has none of those and the same bits.
  * The plain twin in src/engine/kernels/lookup-plain.ts gives the same bits.
  */
-import { highest } from '../lowbit/vector';
+import { held, highest } from '../lowbit/vector';
 
 // @ts-ignore: decorator
 @inline
@@ -81,9 +81,9 @@ function addScaled(out: usize, dots: v128, weights: usize, input: v128, begin: b
   v128.store(out, f32x4.add(begin ? f32x4.splat(0) : v128.load(out), value));
 }
 
-/** out[token][16 · panel + row] for panels [first, last) of `panels`; `stride` in values. */
+/** out[token][16 · panel + row] for panels [first, last) of `panels`; `stride` in values. The first results hold a constant before they are made. */
 export function product(w: usize, scales: usize, blocks: i32, panels: i32, from: usize, inScales: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32): void {
-  const nibble = i8x16.splat(15);
+  const nibble = held(i8x16.splat(15), out + (<usize>first << 6));
   for (let b = 0; b < blocks; b++) {
     for (let p = first; p < last; p++) {
       const place = <usize>(b * panels + p);
@@ -99,7 +99,7 @@ export function product(w: usize, scales: usize, blocks: i32, panels: i32, from:
           const a = looked(table, one), c = looked(table + 32, two);
           all = i16x8.add(i16x8.add(all, a), c);
           odd = i16x8.add(i16x8.add(odd, i16x8.shr_u(a, 8)), i16x8.shr_u(c, 8));
-          high = i8x16.add(i8x16.add(high, i8x16.swizzle(v128.load(table, 16), one)), i8x16.swizzle(v128.load(table, 48), two));
+          high = i8x16.add(i8x16.add(high, looked(table + 16, one)), looked(table + 48, two));
           table += 64;
         }
         const even = i16x8.add(i16x8.sub(all, i16x8.shl(odd, 8)), i16x8.shl(high, 8));
