@@ -13,7 +13,7 @@
  * ascending order, each operation rounded once: plain twins in src/engine/kernels/kvcache-plain.ts give the same bits.
  */
 import { fromHalf, toHalf } from '../ggml/half';
-import { total, whole } from '../lowbit/vector';
+import { held, total, whole } from '../lowbit/vector';
 import { mixRows, round16, rowScores, softened } from './rows';
 
 // @ts-ignore: decorator
@@ -98,21 +98,21 @@ function halves4(at: usize): v128 {
 /** One of the four nibbles of each of eight words. */
 // @ts-ignore: decorator
 @inline
-function nibble(w: v128, n: i32): v128 {
-  return n == 3 ? i16x8.shr_u(w, 12) : v128.and(n == 0 ? w : i16x8.shr_u(w, 4 * n), i16x8.splat(15));
+function nibble(w: v128, n: i32, low: v128): v128 {
+  return n == 3 ? i16x8.shr_u(w, 12) : v128.and(n == 0 ? w : i16x8.shr_u(w, 4 * n), low);
 }
 
 /** Σ of a key's codes times 16-bit words. */
 // @ts-ignore: decorator
 @inline
-function dotKey(key: usize, query: usize, padded: usize, four: bool): f32 {
+function dotKey(key: usize, query: usize, padded: usize, four: bool, low: v128): f32 {
   let sum = i32x4.splat(0);
   if (four) {
     for (let i: usize = 0; i < padded; i += 32) {
       const w = v128.load(key + (i >> 1));
       const x = query + 2 * i;
-      sum = i32x4.add(sum, i32x4.add(i32x4.dot_i16x8_s(nibble(w, 0), v128.load(x)), i32x4.dot_i16x8_s(nibble(w, 1), v128.load(x, 16))));
-      sum = i32x4.add(sum, i32x4.add(i32x4.dot_i16x8_s(nibble(w, 2), v128.load(x, 32)), i32x4.dot_i16x8_s(nibble(w, 3), v128.load(x, 48))));
+      sum = i32x4.add(sum, i32x4.add(i32x4.dot_i16x8_s(nibble(w, 0, low), v128.load(x)), i32x4.dot_i16x8_s(nibble(w, 1, low), v128.load(x, 16))));
+      sum = i32x4.add(sum, i32x4.add(i32x4.dot_i16x8_s(nibble(w, 2, low), v128.load(x, 32)), i32x4.dot_i16x8_s(nibble(w, 3, low), v128.load(x, 48))));
     }
   } else {
     for (let i: usize = 0; i < padded; i += 16) {
@@ -127,7 +127,7 @@ function dotKey(key: usize, query: usize, padded: usize, four: bool): f32 {
 /** out += scale · Σ weights · codes of a block's values. */
 // @ts-ignore: decorator
 @inline
-function mixBlock(codes: usize, weights: usize, padded: usize, scale: f32, out: usize, four: bool): void {
+function mixBlock(codes: usize, weights: usize, padded: usize, scale: f32, out: usize, four: bool, low: v128): void {
   const by = f32x4.splat(scale);
   const pairBytes = four ? padded : 2 * padded;
   for (let c: usize = 0; c < padded; c += 16) {
@@ -137,10 +137,10 @@ function mixBlock(codes: usize, weights: usize, padded: usize, scale: f32, out: 
       const w = v128.load32_splat(weights + 2 * pair);
       const v = v128.load(at);
       if (four) {
-        a = i32x4.add(a, i32x4.dot_i16x8_s(nibble(v, 0), w));
-        b = i32x4.add(b, i32x4.dot_i16x8_s(nibble(v, 1), w));
-        d = i32x4.add(d, i32x4.dot_i16x8_s(nibble(v, 2), w));
-        e = i32x4.add(e, i32x4.dot_i16x8_s(nibble(v, 3), w));
+        a = i32x4.add(a, i32x4.dot_i16x8_s(nibble(v, 0, low), w));
+        b = i32x4.add(b, i32x4.dot_i16x8_s(nibble(v, 1, low), w));
+        d = i32x4.add(d, i32x4.dot_i16x8_s(nibble(v, 2, low), w));
+        e = i32x4.add(e, i32x4.dot_i16x8_s(nibble(v, 3, low), w));
       } else {
         const more = v128.load(at, 16);
         a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(v), w));
@@ -171,9 +171,10 @@ function attend(query: usize, width: usize, scale: f32, blockAt: usize, blockStr
   const padded = (width + 31) & ~31;
   const codes = four ? positions * padded >> 1 : positions * padded;
   const row = four ? padded >> 1 : padded;
-  const held = blocks * positions;
+  const coded = blocks * positions;
   const words = scratch + 4 * (padded + positions);
   const mixed = words + 2 * (padded + positions);
+  const low = held(i16x8.splat(15), scratch);
   let top: f32 = -Infinity;
   for (let p: usize = 0; p < from; p++) store<f32>(scores + 4 * p, -Infinity);
   for (let i = bytes; i < 4 * padded; i += 4) store<f32>(scratch + i, 0);
@@ -191,13 +192,13 @@ function attend(query: usize, width: usize, scale: f32, blockAt: usize, blockStr
     const by = round16(scratch, padded, most, words);
     const minimum = total(less);
     for (let p: usize = b == 0 ? from : 0; p < positions; p++) {
-      const score = (dotKey(block + p * row, words, padded, four) * by + minimum) * scale;
+      const score = (dotKey(block + p * row, words, padded, four, low) * by + minimum) * scale;
       store<f32>(scores + ((b * positions + p) << 2), score);
       top = max(top, score);
     }
   }
-  top = rowScores(query, bytes, scale, keys, stride, first, last, listed, more, scores + (held << 2), top);
-  const sum = f32x4.splat(total(softened(scores, held + <usize>(last - first + more), top)));
+  top = rowScores(query, bytes, scale, keys, stride, first, last, listed, more, scores + (coded << 2), top);
+  const sum = f32x4.splat(total(softened(scores, coded + <usize>(last - first + more), top)));
   memory.fill(mixed, 0, 4 * padded);
   let minima = f32x4.splat(0);
   for (let b: usize = 0; b < blocks; b++) {
@@ -211,9 +212,9 @@ function attend(query: usize, width: usize, scale: f32, blockAt: usize, blockStr
       minima = f32x4.add(minima, f32x4.mul(p, halves4(block + codes + 2 * positions + (i >> 1))));
     }
     const by = round16(scratch, positions, most, words);
-    mixBlock(block, words, padded, by, mixed, four);
+    mixBlock(block, words, padded, by, mixed, four, low);
   }
-  mixRows(mixed, bytes, scores + (held << 2), values, stride, first, last, listed, more, f32x4.splat(total(minima)), sum, out);
+  mixRows(mixed, bytes, scores + (coded << 2), values, stride, first, last, listed, more, f32x4.splat(total(minima)), sum, out);
 }
 
 export function attend4(query: usize, width: i32, scale: f32, blockAt: usize, blockStride: usize, blocks: i32, from: i32, keys: usize, values: usize, stride: usize, first: i32, last: i32, listed: usize, more: i32, scores: usize, scratch: usize, out: usize): void {

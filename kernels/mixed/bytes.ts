@@ -2,6 +2,7 @@
  * Products of 4-bit weights with inputs of bytes by relaxed dot products: weights with 8 added are the operand that must
  * have 7 bits, inputs of 4 or 8 bits the other, so that sums are exact.
  */
+import { held } from '../lowbit/vector';
 import { beside, scaled, sums } from './outputs';
 
 /** Products of 32 columns of one row, weights in their low and in their high nibbles, added to a sum. */
@@ -13,15 +14,16 @@ function plus(sum: v128, low: v128, high: v128, x: v128, y: v128): v128 {
 
 // @ts-ignore: decorator
 @inline
-function lowOf(w: v128): v128 { return v128.and(w, i8x16.splat(15)); }
+function lowOf(w: v128, nibble: v128): v128 { return v128.and(w, nibble); }
 // @ts-ignore: decorator
 @inline
-function highOf(w: v128): v128 { return v128.xor(v128.and(i16x8.shr_u(w, 4), i8x16.splat(15)), i8x16.splat(8)); }
+function highOf(w: v128, nibble: v128, sign: v128): v128 { return v128.xor(v128.and(i16x8.shr_u(w, 4), nibble), sign); }
 
-/** A panel times one token, or times two that follow each other, for which its weights are unpacked once. */
+/** A panel times one token, or times two that follow each other, for which its weights are unpacked once. Results hold constants before they are made. */
 // @ts-ignore: decorator
 @inline
 function panel(two: bool, at: usize, scales: usize, blocks: i32, x: usize, width: usize, inScales: usize, lifts: usize, up: usize, down: usize, rank: i32, out: usize, stride: usize): void {
+  const nibble = held(i8x16.splat(15), out), sign = held(i8x16.splat(8), out);
   const sides = <usize>blocks << 2;
   let y = x + width;
   let one = beside(up, down, rank), other = two ? beside(up, down + (<usize>rank << 2), rank) : one;
@@ -32,16 +34,16 @@ function panel(two: bool, at: usize, scales: usize, blocks: i32, x: usize, width
       const x0 = v128.load(x), x1 = v128.load(x, 16);
       const y0 = two ? v128.load(y) : x0, y1 = two ? v128.load(y, 16) : x1;
       if (two) y += 32;
-      let w = v128.load(at), low = lowOf(w), high = highOf(w);
+      let w = v128.load(at), low = lowOf(w, nibble), high = highOf(w, nibble, sign);
       a = plus(a, low, high, x0, x1);
       if (two) e = plus(e, low, high, y0, y1);
-      w = v128.load(at, 64); low = lowOf(w); high = highOf(w);
+      w = v128.load(at, 64); low = lowOf(w, nibble); high = highOf(w, nibble, sign);
       b = plus(b, low, high, x0, x1);
       if (two) f = plus(f, low, high, y0, y1);
-      w = v128.load(at, 128); low = lowOf(w); high = highOf(w);
+      w = v128.load(at, 128); low = lowOf(w, nibble); high = highOf(w, nibble, sign);
       c = plus(c, low, high, x0, x1);
       if (two) g = plus(g, low, high, y0, y1);
-      w = v128.load(at, 192); low = lowOf(w); high = highOf(w);
+      w = v128.load(at, 192); low = lowOf(w, nibble); high = highOf(w, nibble, sign);
       d = plus(d, low, high, x0, x1);
       if (two) h = plus(h, low, high, y0, y1);
     }

@@ -19,7 +19,7 @@
  * integer times both scales, in float32 with one rounding per multiplication and addition. The plain twin in
  * src/engine/kernels/mixed-plain.ts gives the same bits.
  */
-import { highest, whole } from '../lowbit/vector';
+import { held, highest, whole } from '../lowbit/vector';
 import { productBytes } from './bytes';
 import { beside, scaled, sums } from './outputs';
 
@@ -36,23 +36,21 @@ function swapped(w: v128): v128 {
 /** Two products of 32 columns with pairs of narrow inputs. */
 // @ts-ignore: decorator
 @inline
-function pairs(w: v128, x: usize): v128 {
-  const outer = i16x8.splat(<i16>0xf00f);
+function pairs(w: v128, x: usize, outer: v128): v128 {
   return i32x4.add(i32x4.dot_i16x8_s(v128.and(w, outer), v128.load(x)), i32x4.dot_i16x8_s(v128.and(swapped(w), outer), v128.load(x, 16)));
 }
 
 /** A half of a block of one row with narrow inputs: the field of bits 12 to 23 with its sign, rounded by what lies below it. */
 // @ts-ignore: decorator
 @inline
-function narrowHalf(w: usize, x: usize): v128 {
-  return i32x4.shr_s(i32x4.shl(i32x4.add(i32x4.splat(2048), i32x4.add(pairs(v128.load(w), x), pairs(v128.load(w, 16), x + 32))), 8), 20);
+function narrowHalf(w: usize, x: usize, outer: v128, round: v128): v128 {
+  return i32x4.shr_s(i32x4.shl(i32x4.add(round, i32x4.add(pairs(v128.load(w), x, outer), pairs(v128.load(w, 16), x + 32, outer))), 8), 20);
 }
 
 /** 32 columns of one row with wide inputs. */
 // @ts-ignore: decorator
 @inline
-function wideDots(w: v128, x: usize): v128 {
-  const low = i16x8.splat(0x000f);
+function wideDots(w: v128, x: usize, low: v128): v128 {
   const even = i32x4.add(i32x4.dot_i16x8_s(v128.and(w, low), v128.load(x)), i32x4.dot_i16x8_s(v128.and(i16x8.shr_u(w, 8), low), v128.load(x, 32)));
   const odd = i32x4.add(i32x4.dot_i16x8_s(i16x8.shr_s(i16x8.shl(w, 8), 12), v128.load(x, 16)), i32x4.dot_i16x8_s(i16x8.shr_s(w, 12), v128.load(x, 48)));
   return i32x4.add(even, odd);
@@ -60,10 +58,13 @@ function wideDots(w: v128, x: usize): v128 {
 
 /**
  * out[token][4 · panel + row] for panels [first, last); `stride` in values. `wide` holds a byte per block; codes of a
- * token take `width` bytes. A branch of low rank, values [panel][rank][row] with inputs [token][rank], comes first.
+ * token take `width` bytes. A branch of low rank, values [panel][rank][row] with inputs [token][rank], comes first. The first
+ * results hold constants before they are made.
  */
 export function product(w: usize, scales: usize, blocks: i32, wide: usize, codes: usize, width: usize, inScales: usize, lifts: usize, branch: usize, down: usize, rank: i32, tokens: i32, out: usize, stride: i32, first: i32, last: i32): void {
   if (ASC_FEATURE_RELAXED_SIMD) return productBytes(w, scales, blocks, codes, width, inScales, lifts, branch, down, rank, tokens, out, stride, first, last);
+  const made = out + (<usize>first << 4);
+  const low = held(i16x8.splat(0x000f), made), outer = held(i16x8.splat(<i16>0xf00f), made), round = held(i32x4.splat(2048), made);
   for (let p = first; p < last; p++) {
     const panel = w + (<usize>p * <usize>blocks << 8);
     const ps = scales + (<usize>p * <usize>blocks << 4);
@@ -78,17 +79,17 @@ export function product(w: usize, scales: usize, blocks: i32, wide: usize, codes
         const end = at + 64;
         if (load<u8>(wide + b) !== 0) {
           for (; at < end; at += 16, x += 64) {
-            a0 = i32x4.add(a0, wideDots(v128.load(at), x));
-            b0 = i32x4.add(b0, wideDots(v128.load(at, 64), x));
-            c0 = i32x4.add(c0, wideDots(v128.load(at, 128), x));
-            d0 = i32x4.add(d0, wideDots(v128.load(at, 192), x));
+            a0 = i32x4.add(a0, wideDots(v128.load(at), x, low));
+            b0 = i32x4.add(b0, wideDots(v128.load(at, 64), x, low));
+            c0 = i32x4.add(c0, wideDots(v128.load(at, 128), x, low));
+            d0 = i32x4.add(d0, wideDots(v128.load(at, 192), x, low));
           }
         } else {
           for (; at < end; at += 32, x += 64) {
-            a0 = i32x4.add(a0, narrowHalf(at, x));
-            b0 = i32x4.add(b0, narrowHalf(at + 64, x));
-            c0 = i32x4.add(c0, narrowHalf(at + 128, x));
-            d0 = i32x4.add(d0, narrowHalf(at + 192, x));
+            a0 = i32x4.add(a0, narrowHalf(at, x, outer, round));
+            b0 = i32x4.add(b0, narrowHalf(at + 64, x, outer, round));
+            c0 = i32x4.add(c0, narrowHalf(at + 128, x, outer, round));
+            d0 = i32x4.add(d0, narrowHalf(at + 192, x, outer, round));
           }
         }
         acc = f32x4.add(acc, scaled(sums(a0, b0, c0, d0), lifts + side, v128.load(ps + (<usize>b << 4)), inScales + side));

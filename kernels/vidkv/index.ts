@@ -15,7 +15,7 @@
  */
 import { fromHalf } from '../ggml/half';
 import { mixRows, round16, rowScores, softened } from '../kvcache/rows';
-import { total, whole } from '../lowbit/vector';
+import { held, total, whole } from '../lowbit/vector';
 
 // @ts-ignore: decorator
 @inline
@@ -25,22 +25,21 @@ const positions: usize = 32;
 @inline
 function isLoud(block: usize, channel: usize): bool { return ((load<u8>(block + (channel >> 3)) >> <u8>(channel & 7)) & 1) !== 0; }
 
-/** Four codes of two bits of a byte, each times 4^lane, times `by`, which is as much less in each lane. */
+/** Four codes of two bits of a byte, taken out by `fields`, each times 4^lane, times `by`, which is as much less in each lane. */
 // @ts-ignore: decorator
 @inline
-function plusCodes(sum: v128, codes: usize, by: v128): v128 {
-  return f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(v128.and(i32x4.splat(<i32>load<u8>(codes)), i32x4(3, 12, 48, 192))), by));
+function plusCodes(sum: v128, codes: usize, by: v128, fields: v128): v128 {
+  return f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(v128.and(i32x4.splat(<i32>load<u8>(codes)), fields)), by));
 }
 
-/** `by` where the bits from `shift` on are set. */
+/** `by` where the bits of a word from `shift` on are set; `bits` are the lowest four. */
 // @ts-ignore: decorator
 @inline
-function plusSigns(sum: v128, word: v128, shift: i32, by: v128): v128 {
-  const bits = i32x4(1 << shift, 2 << shift, 4 << shift, 8 << shift);
-  return f32x4.add(sum, v128.and(by, i32x4.eq(v128.and(word, bits), bits)));
+function plusSigns(sum: v128, word: v128, shift: i32, by: v128, bits: v128): v128 {
+  return f32x4.add(sum, v128.and(by, i32x4.eq(v128.and(shift === 0 ? word : i32x4.shr_u(word, shift), bits), bits)));
 }
 
-/** Scores of the positions of a block; `quiet` takes the quiet channels of the query and then what becomes of them. */
+/** Scores of the positions of a block, which hold constants before; `quiet` takes the quiet channels of the query and then what becomes of them. */
 function scoresOf(query: usize, width: usize, scale: f32, waves: usize, block: usize, quiet: usize, scores: usize): void {
   const loudCount = width >> 1;
   const quietCount = width - loudCount;
@@ -62,21 +61,22 @@ function scoresOf(query: usize, width: usize, scale: f32, waves: usize, block: u
   let code = sign + 4 * quietCount;
   let spectrum = turned;
   let base: f32 = 0;
+  const fields = held(i32x4(3, 12, 48, 192), scores), parts = held(f32x4(1, 0.25, 0.0625, 0.015625), scores), bits = held(i32x4(1, 2, 4, 8), scores);
   let a = f32x4.splat(0), b = a, d = a, e = a, g = a, h = a, j = a, k = a;
   for (let c: usize = 0; c < width; c++) {
     if (isLoud(block, c)) {
       const x = load<f32>(query + (c << 2));
       const v = x * fromHalf(load<u16>(number));
       base += x * fromHalf(load<u16>(number, 2));
-      const by = f32x4.mul(f32x4.splat(v), f32x4(1, 0.25, 0.0625, 0.015625));
-      a = plusCodes(a, code, by);
-      b = plusCodes(b, code + 1, by);
-      d = plusCodes(d, code + 2, by);
-      e = plusCodes(e, code + 3, by);
-      g = plusCodes(g, code + 4, by);
-      h = plusCodes(h, code + 5, by);
-      j = plusCodes(j, code + 6, by);
-      k = plusCodes(k, code + 7, by);
+      const by = f32x4.mul(f32x4.splat(v), parts);
+      a = plusCodes(a, code, by, fields);
+      b = plusCodes(b, code + 1, by, fields);
+      d = plusCodes(d, code + 2, by, fields);
+      e = plusCodes(e, code + 3, by, fields);
+      g = plusCodes(g, code + 4, by, fields);
+      h = plusCodes(h, code + 5, by, fields);
+      j = plusCodes(j, code + 6, by, fields);
+      k = plusCodes(k, code + 7, by, fields);
       number += 4;
       code += 8;
     } else {
@@ -84,14 +84,14 @@ function scoresOf(query: usize, width: usize, scale: f32, waves: usize, block: u
       base -= v;
       const by = f32x4.splat(v + v);
       const word = v128.load32_splat(sign);
-      a = plusSigns(a, word, 0, by);
-      b = plusSigns(b, word, 4, by);
-      d = plusSigns(d, word, 8, by);
-      e = plusSigns(e, word, 12, by);
-      g = plusSigns(g, word, 16, by);
-      h = plusSigns(h, word, 20, by);
-      j = plusSigns(j, word, 24, by);
-      k = plusSigns(k, word, 28, by);
+      a = plusSigns(a, word, 0, by, bits);
+      b = plusSigns(b, word, 4, by, bits);
+      d = plusSigns(d, word, 8, by, bits);
+      e = plusSigns(e, word, 12, by, bits);
+      g = plusSigns(g, word, 16, by, bits);
+      h = plusSigns(h, word, 20, by, bits);
+      j = plusSigns(j, word, 24, by, bits);
+      k = plusSigns(k, word, 28, by, bits);
       number += 2;
       sign += 4;
       spectrum += 4;
@@ -135,15 +135,15 @@ function mixBlock(weights: usize, width: usize, block: usize, trits: usize, room
  */
 export function attend(query: usize, width: i32, scale: f32, waves: usize, trits: usize, blockAt: usize, blockStride: usize, keyBytes: usize, blocks: i32, from: i32, keys: usize, values: usize, stride: usize, first: i32, last: i32, listed: usize, more: i32, scores: usize, scratch: usize, out: usize): void {
   const bytes = <usize>width << 2;
-  const held = <usize>blocks * positions;
+  const coded = <usize>blocks * positions;
   const room = scratch + bytes;
   let top: f32 = -Infinity;
   for (let b: usize = 0; b < <usize>blocks; b++) scoresOf(query, width, scale, waves, blockAt + b * blockStride, room, scores + ((b * positions) << 2));
   for (let p: usize = 0; p < <usize>from; p++) store<f32>(scores + (p << 2), -Infinity);
-  for (let p: usize = from; p < held; p++) top = max(top, load<f32>(scores + (p << 2)));
-  top = rowScores(query, bytes, scale, keys, stride, first, last, listed, more, scores + (held << 2), top);
-  const sum = f32x4.splat(total(softened(scores, held + <usize>(last - first + more), top)));
+  for (let p: usize = from; p < coded; p++) top = max(top, load<f32>(scores + (p << 2)));
+  top = rowScores(query, bytes, scale, keys, stride, first, last, listed, more, scores + (coded << 2), top);
+  const sum = f32x4.splat(total(softened(scores, coded + <usize>(last - first + more), top)));
   memory.fill(scratch, 0, bytes);
   for (let b: usize = 0; b < <usize>blocks; b++) mixBlock(scores + ((b * positions) << 2), width, blockAt + b * blockStride + keyBytes, trits, room, scratch);
-  mixRows(scratch, bytes, scores + (held << 2), values, stride, first, last, listed, more, f32x4.splat(0), sum, out);
+  mixRows(scratch, bytes, scores + (coded << 2), values, stride, first, last, listed, more, f32x4.splat(0), sum, out);
 }
