@@ -1,4 +1,7 @@
-/** Formats that a user gives to single layers, as in `--layer NAME=FORMAT`: from names and patterns to weights of a model. */
+/**
+ * What a user says of single layers: a format, as in `--layer NAME=FORMAT`, or that they stay float, as in `--keep NAME`.
+ * From names and patterns to weights of a model; what names nothing is refused.
+ */
 import { defineErrors } from '../errors.ts';
 import { tiedHeads } from '../export/onnx-embedding.ts';
 import type { NumberFormat } from '../formats/format.ts';
@@ -20,8 +23,11 @@ export interface LayerFormat {
   readonly format: string;
 }
 
+const namesLike = (near: string): string => (near === '' ? 'this model has no layers that take formats' : `names like it: ${near}; * stands for anything, and fewbit inspect lists all`);
+
 const errors = defineErrors('layer', {
-  unnamed: (f: { rule: string; near: string }) => [`--layer ${f.rule}: no layer has this name`, f.near === '' ? 'this model has no layers that take formats' : `names like it: ${f.near}; * stands for anything, and fewbit inspect lists all`] as const,
+  unnamed: (f: { rule: string; near: string }) => [`--layer ${f.rule}: no layer has this name`, namesLike(f.near)] as const,
+  keepsNothing: (f: { pattern: string; near: string }) => [`--keep ${f.pattern}: no layer or value has this name`, namesLike(f.near)] as const,
   twice: (f: { weight: string; one: string; other: string }) => [`${f.weight} is given two formats: --layer ${f.one} and --layer ${f.other}`, 'leave one of them out, or name the layer itself, which goes before patterns'] as const,
   kept: (f: { weight: string; rule: string; keep: string }) => [`${f.weight} is kept float by --keep ${f.keep} and given a format by --layer ${f.rule}`, 'leave it out of one of them'] as const,
   notForTarget: (f: { rule: string; target: string; format: string }) => [`--layer ${f.rule}: ${f.target} files cannot hold ${f.format} weights`, f.target === 'gguf' ? 'name a GGUF type such as q6_k' : 'name an integer or table format such as int8/channel'] as const,
@@ -48,6 +54,17 @@ function namedLayers({ graph, language }: Pick<SourceModel, 'graph' | 'language'
 const namesOf = ({ weight, nodes, others }: NamedLayer): string[] => [weight, ...others, ...nodes].filter((name) => name !== '');
 const calls = (pattern: string, layer: NamedLayer): boolean => namesOf(layer).some((name) => matches(pattern, name));
 const isPattern = ({ name }: Rule): boolean => name.includes('*');
+
+/** Throws where a pattern of `--keep` names no weight, node or value; names in GGUF files count where one is written. */
+export function refuseUnknown({ graph, language }: Pick<SourceModel, 'graph' | 'language'>, { keep, to }: Pick<QuantizeSettings, 'keep' | 'to'>): void {
+  if (keep.length === 0) return;
+  const tensors = [...language?.tensors.keys() ?? []];
+  const names = [
+    ...graph.weights.keys(), ...graph.inputs.map(({ name }) => name), ...graph.nodes.flatMap(({ name, outputs }) => [name, ...outputs]), ...tensors, ...(to.includes('gguf') ? tensors.map(ggufName) : []),
+  ].filter((name) => name !== '');
+  const unknown = keep.find((pattern) => !names.some((name) => matches(pattern, name)));
+  if (unknown !== undefined) throw errors.keepsNothing({ pattern: unknown, near: nearest(unknown, namedLayers({ graph, language })) });
+}
 
 /** Names hold no format, and formats no equals sign. */
 const ruleOf = (text: string): Rule => ({ text, name: text.slice(0, text.lastIndexOf('=')).trim(), spelling: text.slice(text.lastIndexOf('=') + 1).trim() });

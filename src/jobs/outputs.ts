@@ -6,7 +6,7 @@ import { checkTogether, refusesOwnFormat, stageOf } from '../recipes/join.ts';
 import type { Recipe, Step } from '../recipes/recipe.ts';
 import { isStateSpace } from '../models/language-model.ts';
 import { imageShape } from '../train/statistics-loss.ts';
-import { layerFormats } from './layer-formats.ts';
+import { layerFormats, refuseUnknown } from './layer-formats.ts';
 import { requestedSchemes, requireData, type ModelKind, type Scheme, type Target } from './schemes.ts';
 import type { QuantizeSettings } from './settings.ts';
 import type { SourceModel } from './source.ts';
@@ -34,6 +34,7 @@ export function outputSpecs(model: SourceModel, settings: QuantizeSettings): Out
   for (const target of settings.to) if (target !== 'onnx' && config !== undefined && isStateSpace(config)) throw errors.noStateSpace({ target, model: model.name, family: config.family });
   if (settings.saveImatrix !== undefined && !(hasData && model.kind === 'lm')) throw errors.saveImatrix({});
   const asked = settings.recipe ?? [undefined];
+  refuseUnknown(model, settings);
   const own = layerFormats(model, settings);
   const specs = wanted(settings, model.kind).map(({ target, scheme: whole, name }): OutputSpec => {
     const layers = own.get(target) ?? [];

@@ -23,6 +23,7 @@ import { turnable } from '../transform/rotate.ts';
 import { roundsOfFrozen, type FinetuneSettings } from './finetune-settings.ts';
 import { prepareAdaptive } from './adaptive-training.ts';
 import { keepsFloat } from './keep.ts';
+import { refuseUnknown } from './layer-formats.ts';
 import type { TensorLine } from './result.ts';
 import type { SourceModel } from './source.ts';
 import { frozenLines, integerLines } from './training-lines.ts';
@@ -65,6 +66,7 @@ const errors = defineErrors('training', {
 });
 
 export async function prepareTraining(model: SourceModel, data: Dataset, options: TrainingOptions): Promise<Prepared> {
+  refuseUnknown(model, { keep: options.keep, to: ['onnx'] });
   if (options.recipe === 'double-rounding') return prepareAdaptive(model, data, options);
   const { engine, seed } = options;
   const material = await materialOf(model, data, options);

@@ -131,6 +131,7 @@ test('what cannot be trained is told in one line', async () => {
   const { labels: _labels, ...unlabelled } = keywords;
   await assert.rejects(run({ ...unlabelled, steps: 1 }, 'e1'), { message: /training needs labels/ });
   await assert.rejects(run({ ...keywords, steps: 1, recipe: 'quest-llm', model: at('kws-dscnn/kws-dscnn.onnx'), keep: ['*'] }, 'e2'), { message: /no matrix products for quest-llm/ });
+  await assert.rejects(run({ ...keywords, steps: 1, keep: ['dens.weight'] }, 'e0'), { message: '--keep dens.weight: no layer or value has this name' });
   await assert.rejects(run({ ...keywords, weights: 'q4_k' }, 'e3'), { message: /--weights: must be float, or look like int4\/channel \(given: "q4_k"\)/ });
   await assert.rejects(run({ ...keywords, recipe: 'qlora', weights: 'nothing4', activations: 'float' }, 'e6'), { message: /nothing4/ });
   await assert.rejects(run({ ...keywords, recipe: 'qlora', activations: 'int8/tensor' }, 'e7'), { message: /--activations: must be float with --recipe qlora/ });

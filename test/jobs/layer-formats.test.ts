@@ -66,6 +66,15 @@ for (const [layer, message, wayOut, keep] of wrong) {
   });
 }
 
+test('--keep takes weights, nodes, values and patterns, and names of GGUF files where one is written; what names nothing is refused', async () => {
+  const planned = (request: QuantizeRequest, keep: string) => planQuantize({ ...request, bits: '4', keep }).then(() => undefined, (error: FewbitError) => `${error.message}; ${error.wayOut}`);
+  for (const keep of ['dense.weight', 'dense', 'input,*conv*']) assert.equal(await planned(keywords, keep), undefined, keep);
+  assert.match((await planned(keywords, 'dense,conv2d_9.weight'))!, /^--keep conv2d_9\.weight: no layer or value has this name; names like it: conv2d_\d\.weight, conv2d_\d\.weight, conv2d_\d\.weight; \* stands for anything, and fewbit inspect lists all$/);
+  assert.match((await planned(keywords, '*attention*'))!, /^--keep \*attention\*: no layer or value has this name; /);
+  assert.equal(await planned(llama, 'blk.0.*'), undefined);
+  assert.match((await planned({ ...llama, to: 'onnx' }, 'blk.0.*'))!, /^--keep blk\.0\.\*: no layer or value/);
+});
+
 test('the plan shows layers with their own formats, and the written file holds them', async () => {
   const layer = 'dense=int8/channel,conv2d_1.weight=nf4/b64,depthwise_conv2d_*=int8/channel';
   const plan = await planQuantize({ ...keywords, weights: 'int4/channel', layer });
