@@ -24,8 +24,8 @@ const findings = {
   noise: 'inputs without outliers have nothing to spread: a Hadamard matrix leaves channels of the Mamba-1 as uneven as they were',
   whole: 'on the Mamba-1, early in its training, smoothing the readout costs more than turning it saves',
 } as const;
-/** Tokens. */
-const protocols = { reduced: { calibration: 2048, judged: 2048 }, full: { calibration: 65_536, judged: 24_576 } };
+/** Windows of text, which for the paper are 128, and judged tokens. */
+const protocols = { reduced: { samples: (window: number) => 2048 / window, judged: 2048 }, full: { samples: () => 128, judged: 24_576 } };
 const settings: readonly (readonly [weights: number, activations: number])[] = [[8, 8], [4, 8], [6, 6]];
 /** Where rotations show most. */
 const shortSettings = settings.slice(-1);
@@ -53,7 +53,7 @@ async function run({ asset, seeds, threads, full, page, say }: ReproductionConte
   const arms: Arm[] = [];
   const checks: Check[] = [];
   for (const each of [first, ...second, ...twins]) {
-    const setting: MambaRun = { host: each, calibration: (seed) => each.calibration(protocol.calibration / each.window, seed), judged: each.judged(protocol.judged / each.window), threads, say };
+    const setting: MambaRun = { host: each, calibration: (seed) => each.calibration(protocol.samples(each.window), seed), judged: each.judged(protocol.judged / each.window), threads, say };
     const own = twins.includes(each) ? seeds.slice(0, 1) : seeds;
     for (const pair of page ? shortSettings : settings) {
       const rungs = armsAt(pair);
@@ -70,7 +70,7 @@ async function run({ asset, seeds, threads, full, page, say }: ReproductionConte
   }
   return {
     arms, checks,
-    protocol: { 'calibration tokens': protocol.calibration, 'judged tokens': protocol.judged, seeds: seeds.length },
+    protocol: { 'calibration windows of Mamba-1 and Mamba-2': [first, ...second].map(({ window }) => protocol.samples(window)).join(', '), 'judged tokens': protocol.judged, seeds: seeds.length },
     notApplicable: [
       ...(page ? [notInPage('the Mamba-2 and its twin with planted outliers', 'its weights do not come with it'), notInPage('W8A8 and W4A8', 'twelve more networks take minutes')] : []),
       { arm: 'rotation between x_proj and dt_proj (R5) on Mamba-2', reason: 'it projects its step sizes directly; the Mamba-1 arms have it' },
