@@ -96,7 +96,7 @@ export const unmeasured: Readonly<Record<string, Unmeasured>> = {
   },
   'cq-nir': {
     claim: 'Snapping coordinates to a grid of about 25,600 cells before they are encoded steadies surfaces that are learned from several views, at no cost.',
-    reason: 'The quantizer is one line, and a test of ours in two dimensions found no gain at 10 bits and a loss below 8; a real test needs rendering of surfaces from several views with gradients, which is not here.',
+    reason: 'The quantizer is one line; what it is worth shows where surfaces are rendered from several views with gradients, which is not here.',
   },
   'eq-net': {
     claim: 'One ResNet-18 for all widths from 2 to 8 bits: 65.9 % at W2A2 where a network of its own has 67.6, 69.8 % with mixed widths, as much as float.',
@@ -128,7 +128,7 @@ export const unmeasured: Readonly<Record<string, Unmeasured>> = {
   },
   'farhi-neven-qnn': {
     claim: 'A circuit of rotations learns parity, majority and pairs of digits of 4 × 4 pixels in simulation.',
-    reason: 'It claims no advantage and has no low-bit numbers. Its weights are angles, of which a test of ours found 8 bits to be free and 4 to break it; the simulator of circuits is not part of the repository.',
+    reason: 'It claims no advantage and has no low-bit numbers. Its weights are the angles of a circuit, and there is no simulator of circuits here.',
   },
   'addendum-mmmcv': {
     claim: 'That biological vision follows relativistic quantum laws and predicts motion by a quantized energy of time.',
@@ -148,6 +148,6 @@ export const unmeasured: Readonly<Record<string, Unmeasured>> = {
   },
   'ifsq': {
     claim: 'A scaled sigmoid for the tanh of finite scalar quantization fills its levels nearly evenly, and about 4 bits a dimension balance discrete and continuous image models.',
-    reason: 'It quantizes what an image autoencoder holds, not weights; none is trained here. The change is one line: for normal values and rounded bins our own sums find tanh filling 17 levels more evenly, and the sigmoid from a deviation of 1.5 on.',
+    reason: 'It quantizes what an image autoencoder holds, not weights; none is trained here. The change is one line; how evenly levels fill depends on the spread of the values that an autoencoder learns, which takes one to measure.',
   },
 };
