@@ -12,7 +12,7 @@
  * The build with relaxed swizzles, which leave open what indices above 15 give, has none of those and the same bits.
  * The plain twin in src/engine/kernels/lookup-plain.ts gives the same bits.
  */
-import { held, highest } from '../lowbit/vector';
+import { held, highest, swizzled } from '../lowbit/vector';
 
 // @ts-ignore: decorator
 @inline
@@ -27,13 +27,6 @@ function largest(x: usize, count: i32): f32 {
   let top = f32x4.splat(0);
   for (let i: usize = 0; i < <usize>count << 2; i += 16) top = f32x4.max(top, f32x4.abs(v128.load(x + i)));
   return highest(top);
-}
-
-/** A byte of a table for each index below 16. */
-// @ts-ignore: decorator
-@inline
-function looked(table: usize, indices: v128): v128 {
-  return ASC_FEATURE_RELAXED_SIMD ? i8x16.relaxed_swizzle(v128.load(table), indices) : i8x16.swizzle(v128.load(table), indices);
 }
 
 /** x with the sign of a digit: itself where the digit is `plus`, negated where it is `minus`, else nothing. */
@@ -96,10 +89,10 @@ export function product(w: usize, scales: usize, blocks: i32, panels: i32, from:
         for (; at < end; at += 16) {
           const v = v128.load(at);
           const one = v128.and(v, nibble), two = i8x16.shr_u(v, 4);
-          const a = looked(table, one), c = looked(table + 32, two);
+          const a = swizzled(v128.load(table), one), c = swizzled(v128.load(table, 32), two);
           all = i16x8.add(i16x8.add(all, a), c);
           odd = i16x8.add(i16x8.add(odd, i16x8.shr_u(a, 8)), i16x8.shr_u(c, 8));
-          high = i8x16.add(i8x16.add(high, looked(table + 16, one)), looked(table + 48, two));
+          high = i8x16.add(i8x16.add(high, swizzled(v128.load(table, 16), one)), swizzled(v128.load(table, 48), two));
           table += 64;
         }
         const even = i16x8.add(i16x8.sub(all, i16x8.shl(odd, 8)), i16x8.shl(high, 8));

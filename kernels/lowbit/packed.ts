@@ -8,7 +8,7 @@
  */
 import { inputBytes } from './inputs';
 import { blockGroups, everyToken } from './tile';
-import { held } from './vector';
+import { held, swizzled } from './vector';
 
 /** Where scales and minima of a block are worked out, behind its codes. */
 const scalesAt: usize = 4096;
@@ -42,26 +42,26 @@ function unpack2(at: usize, to: usize, third: bool, less: v128): void {
 /** A byte of the table for each 16 bits. */
 // @ts-ignore: decorator
 @inline
-function looked(table: v128, codes: v128): v128 { return i16x8.shr_s(i16x8.shl(i8x16.swizzle(table, codes), 8), 8); }
+function looked(table: v128, codes: v128): v128 { return i16x8.shr_s(i16x8.shl(swizzled(table, codes), 8), 8); }
 
 /** A value of a wide table for each 16 bits. Bytes whose index has its highest bit find nothing. */
 // @ts-ignore: decorator
 @inline
-function lookedWide(low: v128, high: v128, codes: v128): v128 {
-  return v128.or(i8x16.swizzle(low, v128.or(codes, i16x8.splat(<i16>0x8000))), i8x16.swizzle(high, v128.or(i16x8.shl(codes, 8), i16x8.splat(0x0080))));
+function lookedWide(low: v128, high: v128, codes: v128, notHigh: v128, notLow: v128): v128 {
+  return v128.or(swizzled(low, v128.or(codes, notHigh)), swizzled(high, v128.or(i16x8.shl(codes, 8), notLow)));
 }
 
 // @ts-ignore: decorator
 @inline
 function unpackWide(at: usize, to: usize, left: v128, right: v128): void {
-  const low = held(i16x8.splat(15), to);
+  const low = held(i16x8.splat(15), to), notHigh = held(i16x8.splat(<i16>0x8000), to), notLow = held(i16x8.splat(0x0080), to);
   const end = at + 128;
   for (; at < end; at += 32) {
     let u = v128.load(at), v = v128.load(at, 16);
     const stop = to + 128;
     for (; to < stop; to += 32) {
-      v128.store(to, lookedWide(left, right, v128.and(u, low)));
-      v128.store(to, lookedWide(left, right, v128.and(v, low)), 16);
+      v128.store(to, lookedWide(left, right, v128.and(u, low), notHigh, notLow));
+      v128.store(to, lookedWide(left, right, v128.and(v, low), notHigh, notLow), 16);
       u = i16x8.shr_u(u, 4);
       v = i16x8.shr_u(v, 4);
     }

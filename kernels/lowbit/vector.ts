@@ -8,6 +8,11 @@ export function held(constant: v128, scratch: usize): v128 {
   return v128.load(scratch);
 }
 
+/** Bytes of a table by indices below 16, and zeros by those from 128 on; relaxed swizzles leave open what others give. */
+// @ts-ignore: decorator
+@inline
+export function swizzled(table: v128, indices: v128): v128 { return ASC_FEATURE_RELAXED_SIMD ? i8x16.relaxed_swizzle(table, indices) : i8x16.swizzle(table, indices); }
+
 /** Σ over lanes as (0 + 2) + (1 + 3). */
 // @ts-ignore: decorator
 @inline
