@@ -13,6 +13,13 @@ export interface LayerLimits {
 export const limitNames = ['bops', 'milliseconds'] as const satisfies readonly (keyof LayerLimits)[];
 export const limitUnits: Readonly<Record<keyof LayerLimits, string>> = { bops: '· 10⁹ bit operations', milliseconds: 'ms' };
 
+/** Bits per weight of a float file: a budget of size that holds nothing back where only other budgets are given. */
+export const noLimit = 32;
+
+/** `4.25 bits`, `0.8 · 10⁹ bit operations`, `2.5 ms`: each budget that holds something back. */
+export const budgetTexts = (bits: number, limits: LayerLimits, unit = 'bits'): string[] =>
+  [...(bits === noLimit ? [] : [`${bits} ${unit}`]), ...limitNames.flatMap((name) => (limits[name] === undefined ? [] : [`${limits[name]} ${limitUnits[name]}`]))];
+
 export interface FormatOption extends LayerLimits {
   readonly format: string;
   /** Bits of the whole layer as the file holds it. */
@@ -63,12 +70,14 @@ export interface AllocationBudget extends LayerLimits {
   /** Weights of the model, and bits of everything that is not chosen here. */
   readonly weights: number;
   readonly rest: number;
+  /** How smaller formats can be had, said where these do not reach the budget. */
+  readonly offers?: string;
 }
 
 const errors = defineErrors('allocation', {
   tooLittle: (f: { budget: number; unit: string; least: string }) => [`${f.budget} ${f.unit} cannot be reached: the least that any choice takes is ${f.least}`, 'ask for more, or offer other formats with --candidates'] as const,
-  tooFew: (f: { budget: number; least: string; rest: string }) =>
-    [`${f.budget} bits per weight cannot be reached: the smallest choice takes ${f.least}, of which ${f.rest} are embeddings and what else is not chosen`, 'ask for more bits, or offer finer formats, as --candidates plain,trellis does for ONNX files'] as const,
+  tooFew: (f: { budget: number; least: string; rest: string; others: string | undefined }) =>
+    [`${f.budget} bits per weight cannot be reached: the smallest choice takes ${f.least}, of which ${f.rest} are embeddings and what else is not chosen`, `ask for more bits${f.others === undefined ? '' : `, or ${f.others}`}`] as const,
 });
 
 /** Points of the front that are kept, at most. */
@@ -80,7 +89,7 @@ const frontStates = 2000;
 export async function chooseFormats(layers: readonly LayerOptions[], budget: AllocationBudget): Promise<readonly number[]> {
   const { bitsPerWeight, weights, rest } = budget;
   const least = rest + layers.reduce((sum, { options }) => sum + Math.min(...options.map(({ bits }) => bits)), 0);
-  if (least > bitsPerWeight * weights) throw errors.tooFew({ budget: bitsPerWeight, least: (least / weights).toFixed(2), rest: (rest / weights).toFixed(2) });
+  if (least > bitsPerWeight * weights) throw errors.tooFew({ budget: bitsPerWeight, least: (least / weights).toFixed(2), rest: (rest / weights).toFixed(2), others: budget.offers });
   const limits = limitNames.filter((name) => budget[name] !== undefined);
   for (const name of limits) {
     const reach = layers.reduce((sum, { options }) => sum + Math.min(...options.map((option) => option[name]!)), 0);

@@ -5,7 +5,7 @@
 import { defineErrors } from '../errors.ts';
 import { refuseInput } from '../export/onnx-activations.ts';
 import type { NumberFormat } from '../formats/format.ts';
-import type { LayerLimits } from '../allocate/allocation.ts';
+import { budgetTexts, noLimit, type LayerLimits } from '../allocate/allocation.ts';
 import { parseFormat } from '../formats/registry.ts';
 import { candidateFormats, finerSets } from './candidates.ts';
 import type { LayerFormat } from './layer-formats.ts';
@@ -34,9 +34,6 @@ export interface Scheme {
   /** Layers that take a format of their own, whatever `weights` and `budget` say. */
   readonly layers?: readonly LayerFormat[];
 }
-
-/** Bits per weight of a float file: a budget of size that holds nothing back where only other budgets are given. */
-const noLimit = 32;
 
 const scheme = (label: string, weights: string, activations: Scheme['activations'] = 'float', compute: Scheme['compute'] = 'f32'): Scheme =>
   ({ label, weights, activations, compute });
@@ -103,7 +100,7 @@ const errors = defineErrors('scheme', {
     `${f.target} files cannot hold ${f.weights} weights`,
     f.target === 'gguf' ? 'name a GGUF type such as q4_k, or another target' : 'name an integer or table format such as int4/g32, or the target gguf',
   ],
-  oneFormat: (f: { bits: number; target: string; known: string }) => [`${f.target} files take one format for all layers, and none has ${f.bits} bits`, `bits with a default there: ${f.known}; or write ONNX or GGUF, where every layer has its own`] as const,
+  noBudget: (f: { target: string; known: string }) => [`no budget chooses a format per layer for ${f.target} folders`, `bits with a default there: ${f.known}, without --candidates, --bops and --latency; or write ONNX or GGUF`] as const,
   notTimed: (f: { target: string }) => [`layers of ${f.target} files are not timed: llama.cpp runs whole networks alone`, 'give the budget in bits, or write ONNX'] as const,
   floatInputsTimed: (f: { activations: string }) => [`--latency is measured of layers with float inputs, not ${f.activations}`, 'leave out --activations, or give the budget as --bits or --bops'] as const,
   inputsNotForTarget: (f: { activations: string; target: string }) => [`${f.target} files cannot say that inputs are rounded to ${f.activations}`, 'write ONNX, where standard operators say it'],
@@ -132,7 +129,7 @@ export function schemeForBits(bits: number, target: Target, kind: ModelKind, can
   if (found !== undefined && !measures) return found;
   const known = Object.keys(defaults).filter((key) => defaults[Number(key)][`${target}:${kind}`] !== undefined).join(', ');
   if (Number.isInteger(bits) && !measures) throw errors.noDefault({ bits, target, kind, known: known === '' ? 'none' : known });
-  if (target === 'safetensors') throw errors.oneFormat({ bits, target, known });
+  if (target === 'safetensors') throw errors.noBudget({ target, known });
   const typical = target === 'gguf' ? 'q4_k' : kind === 'lm' ? 'uint4/g128' : 'uint4/channel';
   if (target === 'gguf' && limits?.milliseconds !== undefined) throw errors.notTimed({ target });
   const label = [...(bits === noLimit ? [] : [`${bits}bit`]), ...(limits?.bops === undefined ? [] : [`${limits.bops}gbops`]), ...(limits?.milliseconds === undefined ? [] : [`${limits.milliseconds}ms`])].join('-');
@@ -142,9 +139,7 @@ export function schemeForBits(bits: number, target: Target, kind: ModelKind, can
 }
 
 /** `4.25 bits`, `2.5 bits with trellis`, `3 bits, 0.8 · 10⁹ bit operations`. */
-const budgetText = ({ bits, limits, sets = [] }: NonNullable<Scheme['budget']>): string => [
-  ...(bits === noLimit ? [] : [`${bits} bits`]), ...(limits?.bops === undefined ? [] : [`${limits.bops} · 10⁹ bit operations`]), ...(limits?.milliseconds === undefined ? [] : [`${limits.milliseconds} ms`]),
-].join(', ') + (sets.length === 0 ? '' : ` with ${sets.join(', ')}`);
+const budgetText = ({ bits, limits = {}, sets = [] }: NonNullable<Scheme['budget']>): string => budgetTexts(bits, limits).join(', ') + (sets.length === 0 ? '' : ` with ${sets.join(', ')}`);
 
 /** How the weights of a scheme are called: the format, or how many bits where each layer has its own; and how many layers were given another. */
 export function weightsText({ weights, budget, layers = [] }: Scheme): string {

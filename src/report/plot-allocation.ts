@@ -1,6 +1,6 @@
 /** Size, and other budgets that were given, against loss of every choice of formats that no other beats, with single formats beside it and the choice that was taken. */
 import * as Plot from '@observablehq/plot';
-import { limitUnits, type Allocation } from '../allocate/allocation.ts';
+import { budgetTexts, type Allocation } from '../allocate/allocation.ts';
 import type { Output } from '../jobs/result.ts';
 import { placeLabels } from './labels.ts';
 import { colours, draw, fontPixels, logTicks, plotFigure, short } from './plot-frame.ts';
@@ -30,7 +30,7 @@ export function allocationFigure({ file, allocation }: Pick<Output, 'file' | 'al
 
 function axesOf({ budget, bitsPerWeight, counted, loss, front, uniform, limits = [] }: Allocation): Axis[] {
   const size: Axis = {
-    label: 'bits per weight', counted, budget, budgetText: [...(budget < 32 ? [`${budget} bits`] : []), ...limits.map(({ name, budget: most }) => `${most} ${limitUnits[name]}`)].join(' and '), taken: { at: bitsPerWeight, loss, text: `taken, ${bitsPerWeight.toFixed(2)} bits` },
+    label: 'bits per weight', counted, budget, budgetText: budgetTexts(budget, Object.fromEntries(limits.map(({ name, budget: most }) => [name, most]))).join(' and '), taken: { at: bitsPerWeight, loss, text: `taken, ${bitsPerWeight.toFixed(2)} bits` },
     front: front.map((point) => ({ at: point.bitsPerWeight, loss: point.loss })), single: uniform.map((one) => ({ at: one.bitsPerWeight, loss: one.loss, text: one.format })),
   };
   return [size, ...limits.map(({ name, counted: words, budget: most, reached, front: others }): Axis => ({

@@ -9,6 +9,7 @@ test('bits mean what the design says for each target', () => {
   assert.deepEqual(schemeForBits(8, 'onnx', 'onnx'), { label: 'int8', weights: 'int8/channel', activations: 'static', compute: 'f32' });
   assert.equal(schemeForBits(4, 'onnx', 'lm').weights, 'int4/g32');
   assert.throws(() => schemeForBits(7, 'gguf', 'lm'), /gguf has no default for 7 bits/);
+  for (const [bits, candidates] of [[2.5, undefined], [4, ['plain']]] as const) assert.throws(() => schemeForBits(bits, 'safetensors', 'lm', candidates), /no budget chooses a format per layer for safetensors folders/);
 });
 
 test('names of the ecosystem are whole schemes', () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LayerLimits } from '../../src/allocate/allocation.ts';
+import type { FewbitError } from '../../src/errors.ts';
 import { ortNode } from '../../src/engine/ort-node.ts';
 import { f32, type Tensor } from '../../src/engine/tensor.ts';
 import { parseFormat } from '../../src/formats/registry.ts';
@@ -116,4 +117,10 @@ test('bit operations and time are budgets too: the choice keeps every limit, and
   assert.ok(both.bitsPerWeight <= 4.7 && both.limits![0].reached <= 5);
   await assert.rejects(applyRecipe(steps(32, { milliseconds: 1 }), uneven(), options({ layerTimes })), /1 ms cannot be reached: the least that any choice takes is 2\.00/);
   await assert.rejects(applyRecipe(steps(32, { milliseconds: 5 }), uneven(), options()), /no engine is at hand/);
+});
+
+test('a budget that cannot be reached says what else could be offered', async () => {
+  const wayOut = (offered: readonly string[]) => applyRecipe({ ...recipe, steps: [{ step: 'allocate', bits: 1.1, formats: offered }, { step: 'round', rounder: 'nearest' }] }, uneven(), options()).then(() => undefined, (error: FewbitError) => error.wayOut);
+  assert.equal(await wayOut(formats), 'ask for more bits, or offer finer ones with --candidates plain,trellis');
+  assert.equal(await wayOut(['int2/channel', 'vq2.5+had']), 'ask for more bits, or offer smaller formats with --candidates');
 });

@@ -4,7 +4,7 @@
  * that is nearest to the float network with all layers low-bit is taken.
  */
 import {
-  chooseFormats, frontOf, frontOfUse, isWithin, limitNames, limitUnits, pointOf, uniformChoice, type Allocation, type AllocationBudget, type AllocationPoint, type FormatOption, type LayerLimits, type LayerOptions,
+  budgetTexts, chooseFormats, frontOf, frontOfUse, isWithin, limitNames, limitUnits, pointOf, uniformChoice, type Allocation, type AllocationBudget, type AllocationPoint, type FormatOption, type LayerOptions,
 } from '../../allocate/allocation.ts';
 import type { NumberFormat } from '../../formats/format.ts';
 import { parseFormat } from '../../formats/registry.ts';
@@ -47,7 +47,7 @@ export const allocate: StepRunner<'allocate'> = async (state, { bits, formats, l
     }
     layers.push({ id: site.id, weights: site.rows * site.cols, options: own, ...(fixed(site) === undefined ? {} : { fixed: true }) });
   }
-  const budget: AllocationBudget = { ...limits, bitsPerWeight: bits, weights: storage.weights, rest: await storage.rest(state.graph, new Set(sites.map(({ id }) => id))) };
+  const budget: AllocationBudget = { ...limits, bitsPerWeight: bits, weights: storage.weights, rest: await storage.rest(state.graph, new Set(sites.map(({ id }) => id))), offers: offersBeside(candidates) };
   /** Bits of what the layers of a choice share. */
   const sharedIn = async (choice: readonly number[]): Promise<number> => await storage.shared?.(
     sites.map((site, i) => ({ site, format: parseFormat(layers[i].options[choice[i]].format) })), choice.reduce((sum, option, i) => sum + layers[i].options[option].bits, 0),
@@ -86,11 +86,15 @@ export const allocate: StepRunner<'allocate'> = async (state, { bits, formats, l
     layers: layers.map(({ id, weights, options: own }, i) => ({ id, weights, ...own[choice[i]] })),
   };
   const given = layers.filter((layer) => layer.fixed).length;
-  const note = `formats for ${budgetText(bits, limits)} chosen by ${losses.distance === undefined ? 'the error of the weights alone, because no data were given' : allocation.measure}: ${reached.bitsPerWeight.toFixed(3)} bits, ${limited.map((one) => `${one.reached.toPrecision(3)} of ${one.budget} ${limitUnits[one.name]} (float: ${one.float.toPrecision(3)}), `).join('')}${spelled(allocation)}${given === 0 ? '' : `; ${given} of them as asked`}`;
+  const note = `formats for ${budgetTexts(bits, limits, 'bits per weight').join(', ')} chosen by ${losses.distance === undefined ? 'the error of the weights alone, because no data were given' : allocation.measure}: ${reached.bitsPerWeight.toFixed(3)} bits, ${limited.map((one) => `${one.reached.toPrecision(3)} of ${one.budget} ${limitUnits[one.name]} (float: ${one.float.toPrecision(3)}), `).join('')}${spelled(allocation)}${given === 0 ? '' : `; ${given} of them as asked`}`;
   onLine?.(losses.measured === 0 ? `${note}; every figure was measured before` : note);
   const chosen = new Map(allocation.layers.map(({ id, format }) => [id, parseFormat(format)]));
   return { ...state, formats: new Map([...state.formats, ...chosen]), allocation, notes: [...state.notes, note] };
 };
+
+/** GGUF files hold no trellises, and where widths are fractions they were offered already. */
+const offersBeside = (candidates: readonly NumberFormat[]): string =>
+  (candidates.some(({ family, bits }) => family === 'ggml' || !Number.isInteger(bits)) ? 'offer smaller formats with --candidates' : 'offer finer ones with --candidates plain,trellis');
 
 /** The best choice that leaves room for what its layers share; where no mix does, the best single format that fits. */
 async function chosenWithin(
@@ -207,10 +211,6 @@ const ownStorage = (sites: readonly Linear[]): StorageCost => ({
   bitsOf: async ({ rows, cols }, format) => rows * cols * format.bitsPerWeight(rows, cols),
   rest: async () => 0,
 });
-
-/** `4.25 bits per weight, 2.5 ms`: a float file's bits hold nothing back. */
-const budgetText = (bits: number, limits: LayerLimits): string =>
-  [...(bits >= 32 ? [] : [`${bits} bits per weight`]), ...limitNames.flatMap((name) => (limits[name] === undefined ? [] : [`${limits[name]} ${limitUnits[name]}`]))].join(', ');
 
 /** `int8/channel in 2 layers, int4/g32 in 20`. */
 function spelled({ layers }: Allocation): string {
