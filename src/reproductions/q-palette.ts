@@ -50,7 +50,7 @@ async function run({ seeds: [seed], threads, full, page, say }: ReproductionCont
         ...language.notes,
       ],
       notApplicable: [
-        { arm: 'tokens per second under a latency budget', reason: 'no runtime at hand computes with trellis codes: files unpack them to float when they are loaded, and all widths run at the speed of float' },
+        { arm: 'tokens per second under a latency budget', reason: 'ONNX Runtime unpacks trellis codes to floats when it loads a file, so that all widths run at the speed of float; the engine of fewbit run multiplies from codes, more slowly than it does from four-bit integers' },
         ...(page ? [notInPage('mixed widths, losses predicted for random ones, and the twin with planted outliers', 'sensitivities of 42 layers and the searches of all widths take minutes')] : []),
       ],
     };
