@@ -83,13 +83,8 @@ export function attentionKernels(memory: WebAssembly.Memory, build: Build = fast
   };
 }
 
-let fastest: Build | undefined;
-
 /** The build that is taken here. */
-export function fastestAttention(): Build {
-  fastest ??= fasterOf(attentionRelaxedWasm(), agree);
-  return fastest;
-}
+export const fastestAttention = (): Build => fasterOf(attentionRelaxedWasm, agree);
 
 /** Whether both builds give the same bits for extreme and mixed codes. */
 function agree(): boolean {

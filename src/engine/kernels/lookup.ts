@@ -49,13 +49,8 @@ export function lookupKernels(memory: WebAssembly.Memory, build: Build = fastest
   };
 }
 
-let fastest: Build | undefined;
-
 /** The build that is taken here. */
-export function fastestLookup(): Build {
-  fastest ??= fasterOf(lookupRelaxedWasm(), sumsAddUp);
-  return fastest;
-}
+export const fastestLookup = (): Build => fasterOf(lookupRelaxedWasm, sumsAddUp);
 
 /** All indices of tables of extreme and mixed codes against sums worked out here. */
 function sumsAddUp(): boolean {

@@ -102,13 +102,8 @@ export function lowBitKernels(memory: WebAssembly.Memory, build: LowBitBuild = f
   };
 }
 
-let fastest: LowBitBuild | undefined;
-
 /** The build that is taken here. */
-export function fastestBuild(): LowBitBuild {
-  fastest ??= fasterOf(lowbitRelaxedWasm(), dotsAddUp);
-  return fastest;
-}
+export const fastestBuild = (): LowBitBuild => fasterOf(lowbitRelaxedWasm, dotsAddUp);
 
 /** Rows of extreme and of mixed codes against sums worked out here, with inputs of both widths. */
 function dotsAddUp(): boolean {

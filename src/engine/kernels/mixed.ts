@@ -60,13 +60,8 @@ export function mixedKernels(memory: WebAssembly.Memory, build: Build = fastestM
   };
 }
 
-let fastest: Build | undefined;
-
 /** The build that is taken here. */
-export function fastestMixed(): Build {
-  fastest ??= fasterOf(mixedRelaxedWasm(), dotsAddUp);
-  return fastest;
-}
+export const fastestMixed = (): Build => fasterOf(mixedRelaxedWasm, dotsAddUp);
 
 /** Extreme and mixed codes against sums worked out here, with inputs of both widths. */
 function dotsAddUp(): boolean {

@@ -20,16 +20,11 @@ export const qdqSlack = 64;
 
 export const qdqKernels = (memory: WebAssembly.Memory, build: QdqBuild): QdqKernels => kernelsOver<QdqKernels>(build === 'relaxed SIMD' ? qdqRelaxedWasm() : qdqWasm(), memory);
 
-let fastest: QdqBuild | undefined;
-
 /**
  * The build with relaxed dot products where they take bytes from 0 to 255 and add without saturating, as instructions for
  * neural networks do; the standard leaves open what else may come out of them.
  */
-export function fastestQdqBuild(): QdqBuild {
-  fastest ??= fasterOf(qdqRelaxedWasm(), dotsAddUp);
-  return fastest;
-}
+export const fastestQdqBuild = (): QdqBuild => fasterOf(qdqRelaxedWasm, dotsAddUp);
 
 /** Extreme and mixed codes against sums worked out here, once and after so many calls that the engine's better compiler has its turn. */
 function dotsAddUp(): boolean {
