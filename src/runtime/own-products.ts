@@ -60,7 +60,7 @@ export async function packOwn(tensor: TensorRef, arena: Arena, kernels?: (memory
   const wide = codes === undefined || coded.rotated === true ? undefined : blockWidths(codes, coded.inputs?.format, cols);
   const before = await placesOf(coded.inputs ?? {}, wide === undefined ? padded(cols) : Math.ceil(cols / blockSize) * blockSize, cols);
   const branch = inFours(await coded.branch?.(), tensor.shape);
-  return wide === undefined ? roundedProduct(tensor, coded, before, branch, arena) : mixedProduct(tensor, codes!, wide, before, branch, arena, kernels?.(arena.memory));
+  return wide === undefined ? roundedProduct(tensor, coded, codes, before, branch, arena) : mixedProduct(tensor, codes!, wide, before, branch, arena, kernels?.(arena.memory));
 }
 
 /** A branch whose rank is a multiple of four, as vectors are written. */
@@ -148,11 +148,11 @@ function turn(arena: Arena, at: number, tokens: number, cols: number, width: num
 }
 
 /** Inputs rounded by their codec, if at all, and then taken as 16 bits, which stand for floats; the branch is two float products more. */
-async function roundedProduct(tensor: TensorRef, coded: CodedMatrix, { factors, order, format }: Before, branch: LowRankBranch | undefined, arena: Arena): Promise<OwnProduct> {
+async function roundedProduct(tensor: TensorRef, coded: CodedMatrix, codes: MatrixCodes | undefined, { factors, order, format }: Before, branch: LowRankBranch | undefined, arena: Arena): Promise<OwnProduct> {
   const [rows, cols] = tensor.shape;
   const width = padded(cols);
   const { trellis } = coded;
-  const inner = await packMatrix({ ...tensor, coded: { read: () => coded.read(), ...(trellis === undefined ? {} : { trellis }) } }, arena);
+  const inner = await packMatrix({ ...tensor, coded: { read: async () => codes, ...(trellis === undefined ? {} : { trellis }) } }, arena);
   // A matrix that no layout holds is float, and turned back already.
   const rotated = coded.rotated === true && inner.layout !== 'float';
   const [down, up] = branch === undefined ? [] : [await packFactor('down', branch.down, branch.rank, cols, arena), await packFactor('up', branch.up, rows, branch.rank, arena)];
