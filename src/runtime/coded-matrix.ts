@@ -2,7 +2,7 @@
 import { bytePlace, groupSize, nibblePlace, panelRows, wideTop } from '../engine/kernels/lowbit.ts';
 import type { MatrixCodes } from '../formats/coded.ts';
 import type { Arena } from './arena.ts';
-import { emptyBlock, packedGroupBytes, putBlock, sideBytes, type PackedForms } from './packed-forms.ts';
+import { emptyBlock, packedGroupBytes, putBlock, sideBytes, viewsOf, type PackedForms } from './packed-forms.ts';
 import type { PackedMatrix } from './packed-matrix.ts';
 
 type Size = Pick<PackedMatrix, 'rows' | 'cols' | 'groups' | 'panels'>;
@@ -60,7 +60,7 @@ function packForm(coded: MatrixCodes, form: PackedForms, step: number, size: Siz
     arena.bytesAt(table, tableBytes)[i] = level;
     if (wide) arena.bytesAt(table, tableBytes)[16 + i] = level >> 8;
   });
-  const views = { codes: arena.bytesAt(weights, codeBytes), sides: arena.bytesAt(scales, scaleBytes), floats: arena.floats(scales, scaleBytes / 4) };
+  const views = viewsOf(arena, { weights, scales, panels, groups }, form);
   const block = emptyBlock(groupSize);
   for (let r = 0; r < rows; r++) {
     for (let g = 0; g < groups; g++) {

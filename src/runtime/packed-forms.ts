@@ -6,6 +6,7 @@ import { nibblePlace, panelRows, thirdBitPlace, twoBitPlace, type PackedForm } f
 import { doubled, ue4m3Half } from '../formats/ggml/fp4.ts';
 import { iq4Levels } from '../formats/ggml/iq4.ts';
 import type { BlockType } from '../tensor-ref.ts';
+import type { Arena } from './arena.ts';
 import { half, nibbles } from './unpack.ts';
 
 /** One block: codes, and scales of groups or their halves as floats, or, where fine, as codes times `d`, less codes times `dmin`. */
@@ -114,7 +115,12 @@ export const sideBytes = (form: PackedForms, panels: number, groups: number): nu
   (form.fine ? panels * Math.ceil(groups / 8) * fineBytes(form) : 4 * panels * groups * parts(form) * panelRows);
 
 /** Views of what a matrix is packed into. */
-export interface PackedViews { readonly codes: Uint8Array; readonly sides: Uint8Array; readonly floats: Float32Array }
+interface PackedViews { readonly codes: Uint8Array; readonly sides: Uint8Array; readonly floats: Float32Array }
+
+export function viewsOf(arena: Arena, { weights, scales, panels, groups }: Readonly<Record<'weights' | 'scales' | 'panels' | 'groups', number>>, form: PackedForms): PackedViews {
+  const sides = sideBytes(form, panels, groups);
+  return { codes: arena.bytesAt(weights, panels * groups * packedGroupBytes(form)), sides: arena.bytesAt(scales, sides), floats: arena.floats(scales, sides / 4) };
+}
 
 /** Puts a block, which begins at `group` of a panel's row, where the kernels read it. `index` numbers panels' groups. */
 export function putBlock({ form }: Pick<PackedType, 'form'>, block: UnpackedBlock, index: number, lane: number, { codes, sides, floats }: PackedViews): void {

@@ -7,7 +7,7 @@ import { packCodes } from './coded-matrix.ts';
 import { trellisLevels } from '../engine/kernels/trellis-tiles.ts';
 import { packTrellis } from './trellis-matrix.ts';
 import { packOwn, type OwnProduct } from './own-products.ts';
-import { emptyBlock, packedGroupBytes, packedTypes, packedValue, putBlock, sideBytes, type PackedType, type PackedViews } from './packed-forms.ts';
+import { emptyBlock, packedGroupBytes, packedTypes, packedValue, putBlock, sideBytes, viewsOf, type PackedType } from './packed-forms.ts';
 import { unpackers, type Layout } from './unpack.ts';
 
 export interface PackedMatrix {
@@ -120,11 +120,6 @@ async function packBlocks(tensor: TensorRef, matrix: PackedMatrix & { readonly l
 /** Places of codes of four bits by row and column. */
 const nibbles = Array.from({ length: panelRows }, (_, row) => Array.from({ length: groupSize }, (_, column) => nibblePlace(row, column)));
 
-const viewsOf = (arena: Arena, { weights, scales, panels, groups }: Pick<PackedMatrix, 'weights' | 'scales' | 'panels' | 'groups'>, { form }: Pick<PackedType, 'form'>): PackedViews => {
-  const sides = sideBytes(form, panels, groups);
-  return { codes: arena.bytesAt(weights, panels * groups * packedGroupBytes(form)), sides: arena.bytesAt(scales, sides), floats: arena.floats(scales, sides / 4) };
-};
-
 async function packPacked(tensor: TensorRef, type: PackedType, size: Pick<PackedMatrix, 'rows' | 'cols' | 'groups' | 'panels'>, arena: Arena): Promise<PackedMatrix> {
   const { rows, cols, groups, panels } = size;
   const { form } = type;
@@ -136,7 +131,7 @@ async function packPacked(tensor: TensorRef, type: PackedType, size: Pick<Packed
   const room = emptyBlock(block);
   for (const [first, last] of rowsAtOnce(rows, rowBytes)) {
     const read = await tensor.read(first * rowBytes, last * rowBytes);
-    const views = viewsOf(arena, { weights, scales, panels, groups }, type);
+    const views = viewsOf(arena, { weights, scales, panels, groups }, form);
     for (let r = first; r < last; r++) {
       const [panel, lane] = placeOf(r);
       for (let b = 0; b * block < cols; b++) {
@@ -179,7 +174,7 @@ export function rowOf(arena: Arena, matrix: PackedMatrix, row: number, out: Floa
   const layout = matrix.layout as Exclude<PackedMatrix['layout'], 'own'>;
   const [panel, lane] = placeOf(row);
   if (layout === 'packed') {
-    const views = viewsOf(arena, matrix, packed!.type);
+    const views = viewsOf(arena, matrix, packed!.type.form);
     for (let c = 0; c < cols; c++) out[c] = packedValue(packed!.type, panel * groups + Math.floor(c / groupSize), lane, c % groupSize, views);
     return;
   }
