@@ -69,17 +69,18 @@ async function asWebp(page: Page, png: Buffer): Promise<Buffer> {
 
 const server = await serveStudio({ port: 0 });
 const browser = await launchChromium();
-for (const colorScheme of ['light', 'dark'] as const) {
-  for (const [name, lead] of Object.entries(pictures)) {
-    const context = await browser.newContext({ colorScheme, viewport: { width: 1000, height: 760 } });
-    context.setDefaultTimeout(patience);
-    const page = await context.newPage();
-    await page.goto(server.url);
-    await lead(page);
+for (const [name, lead] of Object.entries(pictures)) {
+  const context = await browser.newContext({ viewport: { width: 1000, height: 760 } });
+  context.setDefaultTimeout(patience);
+  const page = await context.newPage();
+  await page.goto(server.url);
+  await lead(page);
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme });
     const shot = parts[name] === undefined ? await page.screenshot() : await page.locator(parts[name]).screenshot();
     writeFileSync(join(folder, `studio-${name}-${colorScheme}.webp`), await asWebp(page, shot));
-    await context.close();
   }
+  await context.close();
 }
 await browser.close();
 await server.close();

@@ -10,7 +10,7 @@ const isBest = ({ bitsPerWeight, loss }: Front['uniform'][number], { uniform }: 
 export function FrontPicture({ front, at }: { readonly front: Front; readonly at: Front['points'][number] }): ReactNode {
   const draw = useCallback((width: number) => Plot.plot({
     width, height: 200, marginLeft: 56, marginRight: 70, marginBottom: 38, style: { background: 'transparent', fontSize: '12px' },
-    x: { label: 'bits per weight', grid: true }, y: { label: 'error', type: 'log', grid: true, ticks: 4, tickFormat: (value: number) => value.toPrecision(1) },
+    x: { label: 'bits per weight', labelOffset: 34, grid: true }, y: { label: 'error', type: 'log', grid: true, ticks: 4, tickFormat: (value: number) => value.toPrecision(1) },
     marks: [
       Plot.line(front.points, { x: 'bitsPerWeight', y: 'loss', stroke: 'var(--bar)', strokeWidth: 2 }),
       Plot.dot(front.points, { x: 'bitsPerWeight', y: 'loss', fill: 'var(--bar)', r: 2 }),

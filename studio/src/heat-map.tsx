@@ -10,9 +10,9 @@ export function HeatMapPicture({ map }: { readonly map: HeatMap }): ReactNode {
     const longest = Math.max(...map.layers.map(({ length }) => length));
     const narrow = width < 700;
     return Plot.plot({
-      width, height: 70 + map.layers.length * (narrow ? 11 : 14), marginLeft: narrow ? 10 : Math.min(320, 10 + longest * 6.2), marginTop: 34,
+      width, height: (narrow ? 100 : 70) + map.layers.length * (narrow ? 11 : 14), marginTop: narrow ? 64 : 34, ...(narrow ? { marginLeft: 10, marginRight: 44 } : { marginLeft: Math.min(320, 10 + longest * 6.2) }),
       style: { background: 'transparent', fontSize: '11px' },
-      x: { domain: [...map.formats], label: null, axis: 'top' }, y: { domain: [...map.layers], label: null, ...(narrow ? { axis: null } : {}) },
+      x: { domain: [...map.formats], label: null, axis: 'top', ...(narrow ? { tickRotate: -40 } : {}) }, y: { domain: [...map.layers], label: null, ...(narrow ? { axis: null } : {}) },
       color: { scheme: 'viridis', label: 'signal over error, dB', legend: true, type: 'linear' },
       marks: [Plot.cell(cells.filter(({ sqnr }) => sqnr !== undefined), { x: 'format', y: 'layer', fill: 'sqnr', inset: 0.5, title: ({ layer, format, sqnr }: (typeof cells)[number]) => `${layer} in ${format}: ${sqnr!.toFixed(1)} dB` })],
     });

@@ -50,7 +50,7 @@ function SizeError({ points, floatBytes, measure }: { readonly points: readonly 
     marks: [
       Plot.ruleX([floatBytes / 1e6], { stroke: 'currentColor', strokeOpacity: 0.6, strokeDasharray: '5 4' }),
       Plot.line(paretoFront(points), { x: 'megabytes', y: 'drawn', curve: 'step-after', stroke: 'var(--bar)', strokeWidth: 2 }),
-      Plot.dot(points, { x: 'megabytes', y: 'drawn', r: 4.5, fill: 'var(--bar)' }),
+      Plot.dot(points, { x: 'megabytes', y: 'drawn', r: 4.5, fill: 'var(--accent)' }),
       Plot.dot(points.filter(({ chosen }) => chosen), { x: 'megabytes', y: 'drawn', r: 8, stroke: 'var(--accent)', strokeWidth: 2 }),
       Plot.text(points, { x: 'megabytes', y: 'drawn', text: 'name', dx: 9, dy: -9, textAnchor: 'start', fill: 'currentColor' }),
     ],
@@ -69,7 +69,7 @@ function Agreement({ rows }: { readonly rows: readonly { readonly name: string; 
     x: { label: 'same first choice, %', domain: [0, 100], grid: true, ticks: 5 }, y: { axis: null, domain: rows.map(({ name }) => name) },
     marks: [
       Plot.barX(rows, { x: ({ agreement }: { agreement: number }) => 100 * agreement, y: 'name', fill: 'var(--bar)', insetTop: 19, insetBottom: 3 }),
-      Plot.text(rows, { x: 0, y: 'name', text: ({ name, agreement }: { name: string; agreement: number }) => `${name}: ${(100 * agreement).toFixed(1)} %`, textAnchor: 'start', dy: -10, fill: 'currentColor' }),
+      Plot.text(rows, { x: 0, y: 'name', text: ({ name, agreement }: { name: string; agreement: number }) => `${name}: ${(100 * agreement).toFixed(1)} %`, textAnchor: 'start', dx: 4, dy: -10, fill: 'currentColor' }),
       Plot.ruleX([0], { stroke: 'currentColor' }),
     ],
   }), [rows]);

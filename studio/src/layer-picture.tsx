@@ -11,7 +11,7 @@ export function LayerPicture({ view }: { readonly view: TensorView }): ReactNode
     const step = (view.max - view.min) / view.counts.length;
     const bars = view.counts.map((n, i) => ({ left: view.min + i * step, right: view.min + (i + 1) * step, n }));
     return Plot.plot({
-      width, height: 200, marginLeft: 52, x: { label: 'value' }, y: { label: 'weights', grid: true, ticks: 4 },
+      width, height: 208, marginLeft: 52, marginBottom: 38, x: { label: 'value' }, y: { label: 'weights', grid: true, ticks: 4 },
       style: { background: 'transparent', fontSize: '12px' },
       marks: [
         Plot.rectY(bars, { x1: 'left', x2: 'right', y: 'n', fill: 'var(--bar)' }),
