@@ -40,8 +40,7 @@ const pictures: Readonly<Record<string, (page: Page) => Promise<void>>> = {
     await page.getByRole('button', { name: 'Quantize' }).click();
     await page.getByRole('button', { name: /example’s inputs/ }).click();
     await page.getByText('Judged on').waitFor();
-    await page.getByRole('button', { name: 'Write' }).click();
-    await page.locator('.texts article').nth(3).waitFor();
+    await page.getByRole('img', { name: /^error of/ }).locator('svg').first().waitFor();
     await page.getByRole('heading', { name: 'Take' }).scrollIntoViewIfNeeded();
   },
   async methods(page) {
