@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { inputBytes, lowBitKernels } from '../../src/engine/kernels/lowbit.ts';
+import { lowBitKernels } from '../../src/engine/kernels/lowbit.ts';
 import { plainLowBit } from '../../src/engine/kernels/lowbit-plain.ts';
 import { startTeam } from '../../src/engine/kernels/lowbit-team-node.ts';
 import { i64 } from '../../src/engine/tensor.ts';
@@ -20,10 +20,11 @@ import { normal } from '../../src/numeric/random.ts';
 import { Arena } from '../../src/runtime/arena.ts';
 import { integerLevels } from '../../src/runtime/coded-matrix.ts';
 import { LlamaDecoder, type DecoderOptions } from '../../src/runtime/llama-decoder.ts';
-import { multiply, packMatrix, rowOf, takeRounded } from '../../src/runtime/packed-matrix.ts';
+import { packMatrix, rowOf } from '../../src/runtime/packed-matrix.ts';
 import { inCodes } from '../../src/runtime/text-model.ts';
 import { floatTensor, type TensorRef } from '../../src/tensor-ref.ts';
 import { distance } from './outputs.ts';
+import { assertSums, packedProduct } from './packed-product.ts';
 
 const location = fileURLToPath(new URL('../../assets/host-llama-shakespeare', import.meta.url));
 const source = await openSource(location);
@@ -46,39 +47,20 @@ for (const [format, [layout, bound]] of Object.entries(formats)) {
     const quantized = codec.encode(values, rows, cols);
     const decoded = codec.decode(quantized);
     const largest = quantized.scales.reduce((most, scale) => Math.max(most, scale * (quantized.tensorScale ?? 1)), 0);
-    const [tokens, stride] = [6, 16];
     for (const bits of [8, 16] as const) {
-      const [fast, plain] = await Promise.all([lowBitKernels, plainLowBit].map(async (kernels) => {
-        const arena = new Arena();
-        const matrix = await packMatrix(coded(format), arena);
+      const [fast, plain] = [await packedProduct(lowBitKernels, coded(format), 6, bits), await packedProduct(plainLowBit, coded(format), 6, bits)];
+      assert.deepEqual(fast.out, plain.out);
+      const row = new Float32Array(cols);
+      for (const { matrix, arena } of [fast, plain]) {
         assert.equal(matrix.layout, layout);
-        const row = new Float32Array(cols);
         for (let r = 0; r < rows; r++) {
           rowOf(arena, matrix, r, row);
           row.forEach((value, c) => assert.ok(Math.abs(value - decoded[r * cols + c]) <= bound * largest, `${value} where ${decoded[r * cols + c]} belongs`));
         }
-        const [x, out] = [arena.take(4 * tokens * cols), arena.take(4 * tokens * stride)];
-        const rounded = takeRounded(arena, tokens, cols, bits);
-        arena.floats(x, tokens * cols).forEach((_, i, all) => { all[i] = normal(10, 0, i); });
-        const k = kernels(arena.memory);
-        k.roundInputs(x, (tokens * cols) / 32, rounded);
-        multiply(k, matrix, { x, rounded }, tokens, out, stride);
-        return { out: arena.floats(out, tokens * stride).slice(), arena, matrix, at: rounded.at };
-      }));
-      assert.deepEqual(fast.out, plain.out);
-      const row = new Float32Array(cols);
+      }
       for (let r = 0; r < rows; r++) {
         rowOf(fast.arena, fast.matrix, r, row);
-        for (let t = 0; t < tokens; t++) {
-          let [expected, size] = [0, 0];
-          for (let c = 0; c < cols; c++) {
-            const record = fast.at + (t * (cols / 32) + Math.floor(c / 32)) * inputBytes;
-            const term = row[c] * new Int16Array(fast.arena.memory.buffer, record, 32)[c % 32] * fast.arena.floats(record + 128, 1)[0];
-            expected += term;
-            size += Math.abs(term);
-          }
-          assert.ok(Math.abs(fast.out[t * stride + r] - expected) <= 1e-5 * size);
-        }
+        assertSums(fast, r, row, 1e-5);
       }
     }
   });

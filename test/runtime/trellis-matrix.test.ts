@@ -1,7 +1,7 @@
 /** Products straight from trellis codes: values of rows, the bits of the plain twin, and matrices behind rotations. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { inputBytes, lowBitKernels } from '../../src/engine/kernels/lowbit.ts';
+import { lowBitKernels } from '../../src/engine/kernels/lowbit.ts';
 import { plainLowBit } from '../../src/engine/kernels/lowbit-plain.ts';
 import { encodeTrellisFast } from '../../src/engine/kernels/trellis.ts';
 import { encodeBlocks } from '../../src/formats/column-blocks.ts';
@@ -11,8 +11,9 @@ import { isRotated, rotated } from '../../src/formats/rotated.ts';
 import { isTrellisFormat, type TrellisFormat } from '../../src/formats/trellis/trellis.ts';
 import { normal } from '../../src/numeric/random.ts';
 import { Arena } from '../../src/runtime/arena.ts';
-import { multiply, packMatrix, rowOf, takeRounded, type PackedMatrix } from '../../src/runtime/packed-matrix.ts';
+import { packMatrix, rowOf } from '../../src/runtime/packed-matrix.ts';
 import { floatTensor, type TensorRef } from '../../src/tensor-ref.ts';
+import { assertSums, packedProduct, type PackedProduct } from './packed-product.ts';
 
 /** Rows end within a tile and a panel, columns within a group. */
 const [rows, cols] = [28, 80];
@@ -29,48 +30,24 @@ function inFormat(spelling: string, from: Float32Array = values, [height, width]
   return { tensor: { ...floatTensor('w', [height, width], decoded), coded }, decoded, scales: quantized.scales };
 }
 
-interface Run { readonly out: Float32Array; readonly arena: Arena; readonly matrix: PackedMatrix; readonly at: number; readonly x: Float32Array }
-
-async function product(kernels: typeof lowBitKernels | typeof plainLowBit, tensor: TensorRef, tokens: number, bits: 8 | 16): Promise<Run> {
-  const [height, width] = tensor.shape;
-  const [padded, stride] = [Math.ceil(width / 32) * 32, Math.ceil(height / 4) * 4];
-  const arena = new Arena();
-  const matrix = await packMatrix(tensor, arena);
-  const [x, out] = [arena.take(4 * tokens * padded), arena.take(4 * tokens * stride)];
-  const rounded = takeRounded(arena, tokens, padded, bits);
-  arena.floats(x, tokens * padded).forEach((_, i, all) => { all[i] = i % padded < width ? normal(10, 0, i) : 0; });
-  const k = kernels(arena.memory);
-  k.roundInputs(x, (tokens * padded) / 32, rounded);
-  multiply(k, matrix, { x, rounded }, tokens, out, stride);
-  return { out: arena.floats(out, tokens * stride).slice(), arena, matrix, at: rounded.at, x: arena.floats(x, tokens * padded).slice() };
-}
-
 for (const [spelling, bound] of [['tcq1.5/l12', 2 ** -12], ['tcq3', 2 ** -12], ['tcq3.25', 2 ** -12], ['tcq4', 1e-6], ['tcq4.25', 1e-6], ['tcq2@3inst', 2 ** -12], ['tcq2.25/l16@1mad', 1e-6], ['tcq3/l10', 2 ** -12]] as const) {
   test(`${spelling}: rows are what the codec decodes, to 2^-12 of the largest level, and products have the bits of the plain twin`, async () => {
     const { tensor, decoded, scales } = inFormat(spelling);
-    const runs = new Map<string, Run>();
+    const runs = new Map<string, PackedProduct>();
     for (const bits of [8, 16] as const) {
-      const [fast, plain] = [await product(lowBitKernels, tensor, 5, bits), await product(plainLowBit, tensor, 5, bits)];
+      const [fast, plain] = [await packedProduct(lowBitKernels, tensor, 5, bits), await packedProduct(plainLowBit, tensor, 5, bits)];
       assert.deepEqual(fast.out, plain.out);
       runs.set(String(bits), fast);
     }
-    const { out, arena, matrix, at } = runs.get('16')!;
+    const fast = runs.get('16')!;
+    const { arena, matrix } = fast;
     assert.equal(matrix.layout, 'trellis');
     const row = new Float32Array(cols);
     for (let r = 0; r < rows; r++) {
       rowOf(arena, matrix, r, row);
       // The largest level of a normal is below 5 of its deviations.
       row.forEach((value, c) => assert.ok(Math.abs(value - decoded[r * cols + c]) <= 5 * bound * scales[r], `${value} where ${decoded[r * cols + c]} belongs`));
-      for (let t = 0; t < 5; t++) {
-        let [expected, size] = [0, 0];
-        for (let c = 0; c < cols; c++) {
-          const record = at + (t * 3 + Math.floor(c / 32)) * inputBytes;
-          const term = row[c] * new Int16Array(arena.memory.buffer, record, 32)[c % 32] * arena.floats(record + 128, 1)[0];
-          expected += term;
-          size += Math.abs(term);
-        }
-        assert.ok(Math.abs(out[t * 28 + r] - expected) <= 2e-6 * size);
-      }
+      assertSums(fast, r, row, 2e-6);
     }
   });
 }
@@ -79,7 +56,7 @@ test('a matrix behind rotations: inputs are turned, results turned back, and lit
   const [height, width] = [48, 96];
   const { tensor, decoded } = inFormat('tcq3.25+had', Float32Array.from({ length: height * width }, (_, i) => normal(6, 0, i)), [height, width]);
   const tokens = 5;
-  const { out, matrix, x } = await product(lowBitKernels, tensor, tokens, 8);
+  const { out, matrix, x } = await packedProduct(lowBitKernels, tensor, tokens, 8);
   assert.equal(matrix.layout, 'own');
   let [far, size] = [0, 0];
   for (let t = 0; t < tokens; t++) {

@@ -1,15 +1,16 @@
 /** Codes, scales and minima of blocks stand for the values that the codecs decode. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { inputBytes, lowBitKernels } from '../../src/engine/kernels/lowbit.ts';
+import { lowBitKernels } from '../../src/engine/kernels/lowbit.ts';
 import { plainLowBit } from '../../src/engine/kernels/lowbit-plain.ts';
 import { decodeBlocks, encodeBlocks } from '../../src/formats/ggml/index.ts';
 import { normal } from '../../src/numeric/random.ts';
 import { Arena } from '../../src/runtime/arena.ts';
-import { multiply, packMatrix, rowOf, takeRounded } from '../../src/runtime/packed-matrix.ts';
+import { packMatrix, rowOf } from '../../src/runtime/packed-matrix.ts';
 import { packedTypes } from '../../src/runtime/packed-forms.ts';
 import { unpackers } from '../../src/runtime/unpack.ts';
 import { blockTypes, floatTensor, memoryTensor, type BlockType } from '../../src/tensor-ref.ts';
+import { assertSums, packedProduct } from './packed-product.ts';
 
 const [rows, cols] = [6, 512];
 const values = Float32Array.from({ length: rows * cols }, (_, i) => normal(9, 0, i) * (1 + (i % 7)));
@@ -33,33 +34,10 @@ for (const type of Object.keys(packedTypes) as BlockType[]) {
   for (const bits of [8, 16] as const) {
     test(`products of ${type} with inputs of ${bits}: the bits of the plain twin, and what float64 gives of the decoded values and the rounded inputs`, async () => {
       const blocks = memoryTensor('w', type, [rows, cols], encodeBlocks(type, values, rows, cols));
-      const [tokens, stride] = [5, 8];
-      const results = await Promise.all([lowBitKernels, plainLowBit].map(async (kernels) => {
-        const arena = new Arena();
-        const matrix = await packMatrix(blocks, arena);
-        const [x, out] = [arena.take(4 * tokens * cols), arena.take(4 * tokens * stride)];
-        const rounded = takeRounded(arena, tokens, cols, bits);
-        arena.floats(x, tokens * cols).forEach((_, i, all) => { all[i] = normal(10, 0, i); });
-        const run = kernels(arena.memory);
-        run.roundInputs(x, (tokens * cols) / 32, rounded);
-        multiply(run, matrix, { x, rounded }, tokens, out, stride);
-        return { out: arena.floats(out, tokens * stride).slice(), arena, matrix, at: rounded.at };
-      }));
-      assert.deepEqual(results[0].out, results[1].out);
-      const { out, arena, at } = results[0];
+      const [fast, plain] = [await packedProduct(lowBitKernels, blocks, 5, bits), await packedProduct(plainLowBit, blocks, 5, bits)];
+      assert.deepEqual(fast.out, plain.out);
       const decoded = decodeBlocks(type, await blocks.read());
-      for (let t = 0; t < tokens; t++) {
-        for (let r = 0; r < rows; r++) {
-          let [expected, size] = [0, 0];
-          for (let c = 0; c < cols; c++) {
-            const record = at + (t * (cols / 32) + Math.floor(c / 32)) * inputBytes;
-            const input = new Int16Array(arena.memory.buffer, record, 32)[c % 32] * arena.floats(record + 128, 1)[0];
-            expected += decoded[r * cols + c] * input;
-            size += Math.abs(decoded[r * cols + c] * input);
-          }
-          assert.ok(Math.abs(out[t * stride + r] - expected) <= 2e-6 * size);
-        }
-      }
+      for (let r = 0; r < rows; r++) assertSums(fast, r, decoded.subarray(r * cols, (r + 1) * cols), 2e-6);
     });
   }
 }
