@@ -7,6 +7,7 @@ import type { Visible } from '../kernels/attention.ts';
 import type { GpuAbilities } from './gpu.ts';
 import { dot4 } from './inputs.ts';
 import { each, range } from './lines.ts';
+import { tileSoftmax, tileTotals } from './tile-softmax.ts';
 
 export interface CodedAttention {
   readonly heads: number; readonly kvHeads: number; readonly width: number;
@@ -119,16 +120,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane:
     let keyScales = vec4f(${range(4).map((j) => `kScales[place + min(u32(key[${j}]), ${count - 1}u)]`).join(', ')});
     ${each(4, (i) => `let seen${i} = (key < vec4i(to${i}))${window === undefined ? '' : ` & (key >= vec4i(to${i} - ${window}))`};
     let s${i} = select(vec4f(-1e30), vec4f(dots${i}) * (by${i} * keyScales), seen${i});`)}
-    parts[lane] = vec4f(${range(4).map((i) => `max(max(s${i}.x, s${i}.y), max(s${i}.z, s${i}.w))`).join(', ')});
-    workgroupBarrier();
-    var most = top;
-    for (var i = 0u; i < 16u; i++) { most = max(most, parts[ty * 16u + i]); }
-    let fade = exp(top - most);
-    top = most;
-    ${each(4, (i) => `let w${i} = select(vec4f(), exp(s${i} - most[${i}]), seen${i});`)}
-    total = total * fade + vec4f(${range(4).map((i) => `w${i}.x + w${i}.y + w${i}.z + w${i}.w`).join(', ')});
-    ${each(4, (c) => `weights[(tx * 4u + ${c}u) * ${Q}u + ty] = vec4f(w0[${c}], w1[${c}], w2[${c}], w3[${c}]);`)}
-    ${each(4 * columns, (i) => `sum${i} *= fade[${i & 3}];`)}
+    ${tileSoftmax(Q, columns, 'f32')}
     for (var c0 = 0u; c0 < ${tile}u; c0 += ${positions}u) {
       workgroupBarrier();
       for (var task = lane; task < ${positions * words}u; task += ${threads}u) {
@@ -142,11 +134,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane:
       }
     }
   }
-  workgroupBarrier();
-  parts[lane] = total;
-  workgroupBarrier();
-  total = vec4f();
-  for (var i = 0u; i < 16u; i++) { total += parts[ty * 16u + i]; }
+  ${tileTotals}
   ${each(4, (i) => `if (row${i} < ${rows}u) {
     let by = select(0.0, 1.0 / total[${i}], total[${i}] > 0.0);
     ${each(columns, (j) => `if (tx + ${16 * j}u < ${words}u) { results[(id.y * ${rows}u + row${i}) * ${words}u + tx + ${16 * j}u] = sum${4 * j + i} * by; }`)}

@@ -4,7 +4,8 @@
  * small stage in shared memory; each thread keeps 4 × 4 scores and 4 rows of sums.
  */
 import { attentionBindings, keyDims, leftFloats, type AttentionShape } from './attention-shape.ts';
-import { each, range } from './lines.ts';
+import { each } from './lines.ts';
+import { tileSoftmax, tileTotals } from './tile-softmax.ts';
 
 export interface AttentionTile {
   /** Queries of a workgroup, a multiple of 4; 16 threads to each four. */
@@ -58,7 +59,7 @@ ${attentionBindings(context, cache)}
 var<workgroup> q: array<vec4<${E}>, ${padded(headDim, dims) * Q}>;
 var<workgroup> stage: array<vec4<${E}>, ${stageQuads(headDim, shape)}>;
 var<workgroup> weights: array<vec4<${E}>, ${tile * Q}>;
-var<workgroup> rows: array<vec4f, ${threads}>;
+var<workgroup> parts: array<vec4f, ${threads}>;
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
   let tx = lane & 15u;
@@ -102,16 +103,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane:
     }
     let key = vec4u(k0 + tx * 4u) + vec4u(0u, 1u, 2u, 3u);
     ${each(4, (i) => `let seen${i} = (key <= vec4u(own[${i}]))${window === undefined ? '' : ` & (key + vec4u(${window}u) > vec4u(own[${i}]))`}; s${i} = select(vec4f(-1e30), s${i}, seen${i});`)}
-    rows[lane] = vec4f(${range(4).map((i) => `max(max(s${i}.x, s${i}.y), max(s${i}.z, s${i}.w))`).join(', ')});
-    workgroupBarrier();
-    var most = top;
-    for (var i = 0u; i < 16u; i++) { most = max(most, rows[ty * 16u + i]); }
-    let fade = exp(top - most);
-    top = most;
-    ${each(4, (i) => `let w${i} = select(vec4f(), exp(s${i} - most[${i}]), seen${i});`)}
-    total = total * fade + vec4f(${range(4).map((i) => `w${i}.x + w${i}.y + w${i}.z + w${i}.w`).join(', ')});
-    ${each(4, (c) => `weights[(tx * 4u + ${c}u) * ${Q}u + ty] = vec4<${E}>(vec4f(w0[${c}], w1[${c}], w2[${c}], w3[${c}]));`)}
-    ${each(4 * columns, (i) => `sum${i} *= fade[${i & 3}];`)}
+    ${tileSoftmax(Q, columns, E)}
     for (var c0 = 0u; c0 < ${tile}u; c0 += ${positions}u) {
       workgroupBarrier();
       for (var task = lane; task < ${positions * quads}u; task += ${threads}u) {
@@ -128,11 +120,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane:
       ${half ? each(4 * columns, (i) => `sum${i} += vec4f(part${i});`) : ''}
     }
   }
-  workgroupBarrier();
-  rows[lane] = total;
-  workgroupBarrier();
-  total = vec4f();
-  for (var i = 0u; i < 16u; i++) { total += rows[ty * 16u + i]; }
+  ${tileTotals}
   ${each(4, (i) => `if (token0 + ty * 4u + ${i}u < state.tokens) {
     let out = ((token0 + ty * 4u + ${i}u) * ${heads}u + id.y) * ${leftFloats(headDim)}u;
     ${each(columns, (j) => `if (tx + ${16 * j}u < ${quads}u) { for (var d = 0u; d < 4u; d++) { left[out + (tx + ${16 * j}u) * 4u + d] = sum${4 * j + i}[d]; } }`)}
