@@ -18,6 +18,7 @@ export async function planOutputs(
       output: {
         file: spec.file, target: spec.target, label: spec.scheme.label, format: weightsText(spec.scheme), recipe: spec.recipe?.name ?? 'none',
         tensors: plan.tensors, bytes, bitsPerWeight: (8 * bytes) / Math.max(1, model.parameters), refusals: plan.refusals,
+        ...(plan.open === undefined || plan.open.length === 0 ? {} : { open: plan.open }),
       },
     };
   }));

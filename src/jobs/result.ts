@@ -143,6 +143,8 @@ export interface PlannedOutput {
   readonly tensors: readonly TensorLine[];
   readonly bytes: number;
   readonly bitsPerWeight: number;
+  /** What the file will hold beside these tensors that only data can tell, as half sentences. */
+  readonly open?: readonly string[];
   /** Why the plan cannot be carried out as asked; empty when it can. */
   readonly refusals: readonly string[];
 }

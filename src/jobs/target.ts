@@ -25,6 +25,8 @@ export interface TargetPlan {
   readonly tensors: readonly TensorLine[];
   /** Why a tensor cannot be written as asked; empty when all can. */
   readonly refusals: readonly string[];
+  /** What the file will hold beside these tensors that only data can tell, as half sentences. */
+  readonly open?: readonly string[];
 }
 
 export interface WriteContext {

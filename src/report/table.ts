@@ -42,12 +42,13 @@ export function planText(plan: QuantizePlan, options: TextOptions = {}): string 
 }
 
 function outputLines(output: PlannedOutput, options: TextOptions): string[] {
-  const { file, target, format, recipe, tensors, bytes, bitsPerWeight, refusals } = output;
+  const { file, target, format, recipe, tensors, bytes, bitsPerWeight, open = [], refusals } = output;
   const before = tensors.reduce((sum, { bytesBefore }) => sum + bytesBefore, 0);
   return [
     `${file}  (${target}, ${format}${recipe === 'none' ? '' : `, recipe ${recipe}`})`,
     ...tensorLines(tensors, options),
     `total  ${size(before)} -> ${size(bytes)}, ${figure(bitsPerWeight)} bits per weight`,
+    ...open.map((what) => `not counted  ${what}`),
     ...refusals.map((refusal) => `refused  ${refusal}`),
   ];
 }

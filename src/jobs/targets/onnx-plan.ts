@@ -4,11 +4,13 @@ import { elementTypes, isBlockType, type TensorRef } from '../../tensor-ref.ts';
 import { linearSites, type Linear } from '../../graph/linear.ts';
 import { isFloatType } from '../../graph/values.ts';
 import { isTooShort, keepsFloat } from '../keep.ts';
+import { turnable } from '../../transform/rotate.ts';
 import { ownFormat, ownWeights } from '../layer-formats.ts';
 import type { TensorLine } from '../result.ts';
 import type { Scheme } from '../schemes.ts';
 import type { SourceModel } from '../source.ts';
-import type { TargetPlan } from '../target.ts';
+import type { OutputSpec, TargetPlan } from '../target.ts';
+import { additionsOf } from './onnx-additions.ts';
 import { lowBitTables } from './onnx-tables.ts';
 
 export interface Choice { readonly site: Linear; readonly format: string; readonly fallback?: string }
@@ -30,11 +32,12 @@ export function choices(model: SourceModel, scheme: Scheme, settings: { readonly
   return { chosen, refusals };
 }
 
-export function planGraph(model: SourceModel, scheme: Scheme, settings: { readonly keep: readonly string[]; readonly allowFallback: boolean }): TargetPlan {
+export function planGraph(model: SourceModel, { scheme, recipe }: Pick<OutputSpec, 'scheme' | 'recipe'>, settings: { readonly keep: readonly string[]; readonly allowFallback: boolean }): TargetPlan {
   const { chosen, refusals } = choices(model, scheme, settings);
   const own = ownWeights(scheme);
   const tables = lowBitTables(model, scheme, settings.keep);
   const all = new Map<string, Choice>([...chosen, ...tables]);
+  const additions = additionsOf(recipe, turnable(model.graph).filter(({ id }) => chosen.get(id)?.fallback === undefined && chosen.has(id)));
   const tensors: TensorLine[] = [];
   for (const [id, tensor] of model.graph.weights) {
     if (isBlockType(tensor.type) || !isFloatType(tensor.type)) continue;
@@ -43,13 +46,14 @@ export function planGraph(model: SourceModel, scheme: Scheme, settings: { readon
     const count = tensor.shape.reduce((product, dim) => product * dim, 1);
     const bits = choice === undefined || target === scheme.compute ? elementTypes[scheme.compute].bits : parseFormat(target).bitsPerWeight(choice.site.rows, choice.site.cols);
     tensors.push({
-      name: id, shape: shapeOf(tensor), source: tensor.type, target, bytesBefore: tensor.byteLength, bytesAfter: Math.ceil((count * bits) / 8),
+      name: id, shape: shapeOf(tensor), source: tensor.type, target, bytesBefore: tensor.byteLength, bytesAfter: Math.ceil((count * bits * (chosen.has(id) ? 1 + additions.copied : 1)) / 8),
       ...(choice?.fallback === undefined ? {} : { fallback: choice.fallback }), ...(choice !== undefined && choice.fallback === undefined && own.has(id) ? { asked: true } : {}),
     });
   }
+  tensors.push(...additions.tensors);
   const refused = settings.allowFallback ? [] : [...tables].flatMap(([id, { fallback }]) => (fallback === undefined ? [] : [`${id}: ${fallback}`]));
   const open = new Set([...chosen.keys()].filter((id) => !own.has(id)));
-  return { tensors: scheme.budget === undefined ? tensors : withinBudget(tensors, open, scheme.budget.bits * model.parameters), refusals: [...refusals, ...refused] };
+  return { tensors: scheme.budget === undefined ? tensors : withinBudget(tensors, open, scheme.budget.bits * model.parameters), refusals: [...refusals, ...refused], open: additions.open };
 }
 
 /** Layers whose formats are still to be chosen share what the others leave of the budget, at most what floats take. */

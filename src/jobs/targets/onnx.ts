@@ -11,7 +11,7 @@ import { linearSites } from '../../graph/linear.ts';
 import { isFloatType } from '../../graph/values.ts';
 import type { Applied } from '../../recipes/apply.ts';
 import { languageNote, languageNoteOf } from '../../models/onnx-language-model.ts';
-import { elementTypes } from '../../tensor-ref.ts';
+import { elementTypes, type TensorRef } from '../../tensor-ref.ts';
 import { histograms } from '../histogram.ts';
 import type { TensorLine } from '../result.ts';
 import type { Scheme } from '../schemes.ts';
@@ -24,7 +24,7 @@ import { lowBitTables, roundedTables, tableNotes, withLowBitTables } from './onn
 const externalBytes = 512 * 1024 * 1024;
 
 export const onnxTarget: TargetWriter = {
-  plan: async (model, { scheme }, settings) => planGraph(model, scheme, settings),
+  plan: async (model, spec, settings) => planGraph(model, spec, settings),
   async write(context) {
     const { graph, applied, notes } = await schemeGraph(context);
     await writeGraph(context, graph, context.spec.file);
@@ -110,18 +110,23 @@ export async function writeGraph(context: Pick<WriteContext, 'open'>, graph: Gra
  */
 export async function described(context: WriteContext, { graph, weights, kept, allocation }: Applied): Promise<Pick<Written, 'tensors' | 'histograms' | 'allocation'>> {
   const { compute } = context.spec.scheme;
-  const floatBytes = (shape: readonly number[]): number => (shape.reduce((product, dim) => product * dim, 1) * elementTypes[compute].bits) / 8;
+  const float = ({ type, shape }: Pick<TensorRef, 'type' | 'shape'>): Pick<TensorLine, 'shape' | 'target' | 'bytesAfter'> => {
+    const target = type === 'f16' ? type : compute;
+    return { shape, target, bytesAfter: (shape.reduce((product, dim) => product * dim, 1) * elementTypes[target].bits) / 8 };
+  };
   const stored = new Map(allocation?.layers.map(({ id, bits }) => [id, bits / 8]));
-  const planned = context.plan.tensors.map((line): TensorLine => {
+  // Of what a recipe was going to put in, the data had the last word.
+  const planned = context.plan.tensors.filter(({ name, source }) => source !== 'none' || graph.weights.has(name)).map((line): TensorLine => {
     const matrix = weights.get(line.name);
-    if (matrix === undefined) return kept.has(line.name) ? { ...line, target: compute, bytesAfter: floatBytes(line.shape) } : line;
+    if (line.source === 'none') return { ...line, ...float(graph.weights.get(line.name)!) };
+    if (matrix === undefined) return kept.has(line.name) ? { ...line, ...float({ type: compute, shape: line.shape }) } : line;
     const { format, rows, cols } = matrix;
     const stats = matrix.stats();
     const made = { ...line, target: format.name, bytesAfter: stored.get(line.name) ?? Math.ceil((rows * cols * format.bitsPerWeight(rows, cols)) / 8) };
     return stats === undefined || !Number.isFinite(stats.sumOfSquares) ? made : { ...made, ...stats };
   });
   const names = new Set(planned.map(({ name }) => name));
-  const added = [...graph.weights].flatMap(([name, { type, shape }]): TensorLine[] =>
-    (names.has(name) || weights.has(name) || !isFloatType(type) ? [] : [{ name, shape, source: 'none', target: compute, bytesBefore: 0, bytesAfter: floatBytes(shape) }]));
+  const added = [...graph.weights].flatMap(([name, tensor]): TensorLine[] =>
+    (names.has(name) || weights.has(name) || !isFloatType(tensor.type) ? [] : [{ name, source: 'none', bytesBefore: 0, ...float(tensor) }]));
   return { tensors: [...planned, ...added], histograms: await histograms(linearSites(graph), weights), ...(allocation === undefined ? {} : { allocation }) };
 }

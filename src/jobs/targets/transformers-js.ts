@@ -33,7 +33,7 @@ export function clientConfig(rawConfig: JsonObject, present: JsonObject | undefi
 }
 
 export const transformersJsTarget: TargetWriter = {
-  plan: async (model, { scheme }, settings) => planGraph(model, scheme, settings),
+  plan: async (model, spec, settings) => planGraph(model, spec, settings),
   async write(context) {
     const { model, spec } = context;
     const { graph, applied, notes } = await schemeGraph(context);

@@ -29,7 +29,7 @@ export const decomposeWeights: StepRunner<'decompose'> = async (state, settings,
   const split = [];
   for (const [done, site] of sites.entries()) {
     const matrix = { values: await site.weightMatrix(), rows: site.rows, cols: site.cols, name: site.id };
-    const rank = rankOf(settings.rank, site);
+    const rank = lowRankOf(settings.rank, site);
     const { left, right, residual, errors } = decompose(matrix, context.formatOf(next, site)!, rank, optionsOf(site, settings.rounds));
     split.push({ sites: [site], branch: { rank, down: right, ups: [left] }, residuals: [residual] });
     onLine?.(`[${String(done + 1).padStart(4)}/${sites.length}] ${site.id}: ${errors.length} alternations, error ${(Math.min(...errors) / errors[0]).toFixed(3)} of the first`);
@@ -46,7 +46,8 @@ export const decomposeWeights: StepRunner<'decompose'> = async (state, settings,
   };
 };
 
-const rankOf = (rank: number, { rows, cols }: Linear): number => Math.min(rank, Math.floor(Math.min(rows, cols) / 2));
+/** The rank asked for, at most half of what the matrix can have. */
+export const lowRankOf = (rank: number, { rows, cols }: Linear): number => Math.min(rank, Math.floor(Math.min(rows, cols) / 2));
 
 /** Of language models that are given text; others weigh all errors alike. */
 async function fisherOf(state: RecipeState, sites: readonly Linear[], { sequences }: Extract<Step, { step: 'decompose' }>, context: StepContext): Promise<ReadonlyMap<string, Float32Array> | undefined> {
@@ -70,7 +71,7 @@ async function chosen(
     for (const format of own) {
       const key = `${site.id} ${format.name}`;
       if (!costs.has(key)) {
-        const { errors } = decompose({ values: await site.weightMatrix(), rows: site.rows, cols: site.cols, name: site.id }, format, rankOf(rank, site), optionsOf(site, roundsOfCosts));
+        const { errors } = decompose({ values: await site.weightMatrix(), rows: site.rows, cols: site.cols, name: site.id }, format, lowRankOf(rank, site), optionsOf(site, roundsOfCosts));
         costs.set(key, Math.min(...errors) ** 2);
       }
       options.push({ format: format.name, bits: format.bitsPerWeight(site.rows, site.cols) * site.rows * site.cols, loss: costs.get(key)! });
