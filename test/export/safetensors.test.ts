@@ -137,8 +137,9 @@ test('layers left float are named in the words of each layout', async () => {
 test('layers with a format of their own have a group or a pattern of their own, and are read back in it', async () => {
   const keep = ['*.layers.1.*', '*.layers.2.*', '*.layers.3.*', '*.layers.4.*', '*.layers.5.*'];
   const [down, up] = ['model.layers.0.mlp.down_proj', 'model.layers.0.mlp.up_proj'];
+  let said: readonly string[] = [];
   const made = async (request: Partial<QuantizeRequest>) => {
-    const { folder, weights } = await write({ keep, ...request });
+    const { folder, weights, written: { notes } } = await write({ keep, ...request });
     const { config: { quantization_config: quantization } } = await readFolder(folder);
     const again = await openLanguageModel(await openFolder(folder));
     for (const [name, matrix] of weights) {
@@ -147,13 +148,16 @@ test('layers with a format of their own have a group or a pattern of their own, 
       assert.equal(off, -1, `${name} ${matrix.format.name}`);
     }
     await again.close();
+    said = notes;
     return quantization as { format: string; config_groups: Record<string, { targets: string[]; format?: string; weights: Record<string, unknown> }>; dynamic: Record<string, object> };
   };
   const packed = await made({ weights: 'int4/g64', layer: `${down}.weight=int8/channel` });
   assert.equal(packed.format, 'pack-quantized');
+  assert.ok(!said.some((note) => note.includes('several formats')));
   assert.deepEqual(Object.values(packed.config_groups).map(({ targets, format, weights }) => [targets, format, weights.num_bits, weights.strategy, weights.group_size]), [[['Linear'], undefined, 4, 'group', 64], [[down], undefined, 8, 'channel', null]]);
   const mixed = await made({ weights: 'int4/g64', layer: `${down}.weight=e4m3/channel,${up}.weight=mxfp4` });
   assert.equal(mixed.format, 'mixed-precision');
+  assert.ok(said.includes('gate_proj, up_proj of model.layers.0.mlp have several formats: transformers loads them, servers that join them, such as vLLM, want one'));
   assert.deepEqual(Object.values(mixed.config_groups).map(({ targets, format }) => [targets, format]), [[['Linear'], 'pack-quantized'], [[up], 'mxfp4-pack-quantized'], [[down], 'float-quantized']]);
   const gptq = await made({ layout: 'gptq', weights: 'int4/g64', layer: `${down}.weight=int8/g128` });
   assert.deepEqual(gptq.dynamic['+:^model\\.layers\\.0\\.mlp\\.down_proj$'], { bits: 8, group_size: 128 });

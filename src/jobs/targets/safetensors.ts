@@ -145,6 +145,18 @@ function refuseAdded({ language, graph: before }: SourceModel, { graph: after }:
 const leftFloat = ({ linears }: LanguageModel, taken: Decided['taken']): string[] =>
   linears.filter((name) => name !== head && !taken.has(name)).map(layerOf);
 
+/** Layers that inference servers such as vLLM lay side by side as one matrix. */
+const joinedLayers = [['q_proj', 'k_proj', 'v_proj'], ['gate_proj', 'up_proj']] as const;
+
+/** Says where layers of one block that are joined elsewhere have several formats. */
+function joinedNotes({ linears }: LanguageModel, taken: Decided['taken']): string[] {
+  return joinedLayers.flatMap((parts) => {
+    const blocks = linears.filter((name) => name.endsWith(`.${parts[0]}.weight`)).map((name) => name.slice(0, -`${parts[0]}.weight`.length));
+    const mixed = blocks.filter((block) => new Set(parts.map((part) => taken.get(`${block}${part}.weight`)?.name)).size > 1);
+    return mixed.length === 0 ? [] : [`${parts.join(', ')} of ${mixed[0].replace(/\.$/, '')}${mixed.length === 1 ? '' : ` and ${mixed.length - 1} more`} have several formats: transformers loads them, servers that join them, such as vLLM, want one`];
+  });
+}
+
 const typeName: Readonly<Record<Float, string>> = { f32: 'float32', f16: 'float16', bf16: 'bfloat16', f64: 'float64' };
 
 /** The configuration's word for the type of the weights, under the key that it has. */
@@ -178,6 +190,7 @@ export const safetensorsTarget: TargetWriter = {
     });
     const notes = [
       ...(spec.scheme.activations === 'dynamic' ? ['rounding of activations is in the configuration; the figures here are with float activations'] : []),
+      ...joinedNotes(language, taken),
       ...(language.tensors.has(head) ? ['lm_head stays float, as loaders of this layout expect'] : []),
     ];
     return { files: [...files, ...side], notes, ...(await described(context, { ...applied, weights: new Map([...applied.weights].filter(([name]) => taken.has(name))) })) };
