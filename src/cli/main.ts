@@ -5,14 +5,14 @@ import { readFileSync } from 'node:fs';
 import { FewbitError } from '../errors.ts';
 import { exitCodes } from './exit.ts';
 import { commands } from './commands/index.ts';
+import { complain } from './output.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
 
 function printError(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
   if (error instanceof FewbitError) {
-    process.stderr.write(`fewbit: ${error.message}\n`);
-    if (error.wayOut !== undefined) process.stderr.write(`  ${error.wayOut}\n`);
+    complain(error);
     return exitCodes.failed;
   }
   // Anything else is a defect of ours: the stack is what a bug report needs.

@@ -4,18 +4,17 @@ import { openFile } from '../files/fs-node.ts';
 import { parseJsonBytes, type Json } from '../files/json.ts';
 import { jsonConstraint } from '../runtime/constrain.ts';
 import { cacheFormats } from '../runtime/kv-caches.ts';
-import type { Generated } from '../runtime/generate.ts';
+import type { Message } from '../runtime/chat.ts';
+import type { Generated, GenerateOptions } from '../runtime/generate.ts';
 import { jsonSchema } from '../runtime/json-schema.ts';
 import type { SpeculationReport } from '../runtime/speculation-report.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import { checkSettings } from './settings.ts';
-import { draftSettings, openText } from './text-model-node.ts';
+import { draftSettings, openText, type OpenedText } from './text-model-node.ts';
 
-const runSettings = z.strictObject({
+/** Settings of every way to have text written, but for what is read. */
+export const writerSettings = z.strictObject({
   model: z.string().min(1),
-  prompt: z.string().min(1),
-  /** The prompt is a message, put into the model's chat template. */
-  chat: z.boolean().default(false),
   /** Said to the model before the message. */
   system: z.string().optional(),
   maxTokens: z.coerce.number().int().positive().default(128),
@@ -36,6 +35,11 @@ const runSettings = z.strictObject({
   seed: z.coerce.number().int().default(0),
   threads: z.coerce.number().int().positive().max(256).default(2),
   ...draftSettings,
+});
+const runSettings = writerSettings.extend({
+  prompt: z.string().min(1),
+  /** The prompt is a message, put into the model's chat template. */
+  chat: z.boolean().default(false),
 });
 export type RunRequest = z.input<typeof runSettings>;
 
@@ -61,26 +65,44 @@ const readSchema = async (file: string): Promise<Json> => {
   }
 };
 
-export async function run(request: RunRequest, { onText, progress = silentProgress, signal }: { onText?(text: string): void; readonly progress?: Progress; readonly signal?: AbortSignal } = {}): Promise<RunResult> {
-  const { model: location, prompt, chat, system, weights, cache, context, threads, draft, draftTokens, draftTree, tokenizer, jsonSchema: schema, ...options } = checkSettings(runSettings, request);
+/** A model that is open, and what is asked of every text. */
+export interface Writer extends OpenedText {
+  options(signal?: AbortSignal): GenerateOptions;
+  /** Messages with what is said before them. */
+  messages(all: readonly Message[]): Message[];
+}
+
+export async function openWriter(settings: z.output<typeof writerSettings>, progress: Progress): Promise<Writer> {
+  const { model: location, system, weights, cache, context, threads, draft, draftTokens, draftTree, tokenizer, jsonSchema: schema, ...options } = settings;
   const shape = schema === undefined ? undefined : jsonSchema(typeof schema === 'string' ? await readSchema(schema) : schema);
-  const { name, model, weightBytes } = await openText(location, { weights, context, cache, threads, draft, draftTokens, draftTree, tokenizer, progress });
+  const opened = await openText(location, { weights, context, cache, threads, draft, draftTokens, draftTree, tokenizer, progress });
+  return {
+    ...opened,
+    options: (signal) => ({ ...options, ...(shape === undefined ? {} : { constraint: jsonConstraint(opened.model.tokenizer, shape) }), ...(signal === undefined ? {} : { signal }) }),
+    messages: (all) => [...(system === undefined ? [] : [{ role: 'system', content: system }]), ...all],
+  };
+}
+
+/** Hands on pieces of a text, and gives what came of it. */
+export async function written<T>(pieces: AsyncGenerator<string, T>, onText?: (text: string) => void): Promise<T> {
+  for (;;) {
+    const next = await pieces.next();
+    if (next.done === true) return next.value;
+    onText?.(next.value);
+  }
+}
+
+/** Tokens per second: reading the prompt, and writing. */
+export const speedOf = ({ promptTokens, cachedTokens, ids, seconds }: Generated): RunResult['speed'] =>
+  ({ prompt: (promptTokens - cachedTokens) / seconds.prompt, decode: Math.max(0, ids.length - 1) / seconds.decode });
+
+export async function run(request: RunRequest, { onText, progress = silentProgress, signal }: { onText?(text: string): void; readonly progress?: Progress; readonly signal?: AbortSignal } = {}): Promise<RunResult> {
+  const { prompt, chat, ...settings } = checkSettings(runSettings, request);
+  const { name, model, weightBytes, options, messages } = await openWriter(settings, progress);
   try {
-    const given = { ...options, ...(shape === undefined ? {} : { constraint: jsonConstraint(model.tokenizer, shape) }), ...(signal === undefined ? {} : { signal }) };
-    const pieces = chat ? model.chat([...(system === undefined ? [] : [{ role: 'system', content: system }]), { role: 'user', content: prompt }], given) : model.write(prompt, given);
-    for (;;) {
-      const next = await pieces.next();
-      if (next.done !== true) {
-        onText?.(next.value);
-        continue;
-      }
-      const { value } = next;
-      const speculation = await model.speculation();
-      return {
-        model: name, ...value, ...(speculation === undefined ? {} : { speculation }), bytes: { model: weightBytes, memory: model.bytes, cache: model.cacheBytes },
-        speed: { prompt: value.promptTokens / value.seconds.prompt, decode: Math.max(0, value.ids.length - 1) / value.seconds.decode },
-      };
-    }
+    const value = await written(chat ? model.chat(messages([{ role: 'user', content: prompt }]), options(signal)) : model.write(prompt, options(signal)), onText);
+    const speculation = await model.speculation();
+    return { model: name, ...value, ...(speculation === undefined ? {} : { speculation }), bytes: { model: weightBytes, memory: model.bytes, cache: model.cacheBytes }, speed: speedOf(value) };
   } finally {
     model.dispose();
   }

@@ -11,6 +11,7 @@ import { parseFormat } from '../formats/registry.ts';
 import type { LanguageModel } from '../models/language-model.ts';
 import { languageNote, openOnnxLanguageModel } from '../models/onnx-language-model.ts';
 import { readTokenizerFiles, type TokenizerFiles } from '../models/tokenizer-files.ts';
+import { chatTemplates } from '../runtime/chat.ts';
 import type { CacheFormat } from '../runtime/kv-caches.ts';
 import { openTextModel, type TextModel } from '../runtime/text-model.ts';
 import type { BlockType } from '../tensor-ref.ts';
@@ -75,7 +76,13 @@ export interface OpenTextOptions {
   readonly progress: Progress;
 }
 
-export interface OpenedText { readonly name: string; readonly model: TextModel; readonly weightBytes: number }
+export interface OpenedText {
+  readonly name: string;
+  readonly model: TextModel;
+  readonly weightBytes: number;
+  /** A chat template came with it. */
+  readonly chats: boolean;
+}
 
 /** The tokenizer in the folder of an ONNX file, or in the one above, where folders of transformers.js have it. */
 async function tokenizerBeside(place: string): Promise<TokenizerFiles | undefined> {
@@ -105,7 +112,7 @@ export async function openText(location: string, { weights, context, cache, thre
       ...(threads === 1 ? {} : { team: { members: threads, start: startTeam } }), onTensor: (_name, done) => progress.advance(done),
     });
     progress.end();
-    return { name: sources[0].name, model, weightBytes: [...main.tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0) };
+    return { name: sources[0].name, model, weightBytes: [...main.tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0), chats: main.tokenizer !== undefined && chatTemplates(main.tokenizer).size > 0 };
   } finally {
     for (const source of sources) await source.close();
   }

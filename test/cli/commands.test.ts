@@ -71,3 +71,12 @@ test('methods that are no recipe are run by an option that its command has', () 
     assert.ok(given.options.some(({ long }) => long === runBy.option), `${name}: fewbit ${runBy.command} ${runBy.option}`);
   }
 });
+
+test('run reads its prompt from standard input, and says what to do where there is none', () => {
+  const run = (input: string) => spawnSync(process.execPath, ['--import', 'tsx', join(root, 'src/cli/main.ts'), 'run', 'assets/draft-llama-shakespeare', '--max-tokens', '4', '--threads', '1'], { encoding: 'utf8', cwd: root, input });
+  const { status, stdout } = run('ROMEO:\n');
+  assert.deepEqual([status, stdout], [0, `${fewbit('run', 'assets/draft-llama-shakespeare', '--max-tokens', '4', '--threads', '1', '--prompt', 'ROMEO:').out}`]);
+  const none = run('');
+  assert.equal(none.status, 1);
+  assert.match(none.stderr, /^fewbit: there is no prompt\n {2}give one with --prompt/m);
+});

@@ -1,10 +1,25 @@
+import { text } from 'node:stream/consumers';
+import { defineErrors } from '../../errors.ts';
 import { run } from '../../jobs/run-node.ts';
 import type { CliCommand } from '../command.ts';
+import { conversation } from '../conversation.ts';
 import { draftOptions } from '../draft-options.ts';
 import { exitCodes } from '../exit.ts';
-import { printJson } from '../output.ts';
+import { onScreen, printJson } from '../output.ts';
 import { speculationText } from '../../report/speculation-text.ts';
 import { terminalProgress } from '../progress.ts';
+
+const errors = defineErrors('runCommand', {
+  prompt: (_: Record<string, never>) => ['there is no prompt', 'give one with --prompt or on standard input; on a terminal, fewbit run without --prompt and --json is a conversation'],
+});
+
+/** What standard input gives; undefined where it is a terminal. */
+async function given(): Promise<string | undefined> {
+  if (process.stdin.isTTY) return undefined;
+  const prompt = (await text(process.stdin)).replace(/\r?\n$/, '');
+  if (prompt === '') throw errors.prompt({});
+  return prompt;
+}
 
 export const runCommand: CliCommand = {
   usage: 'run <model>',
@@ -12,7 +27,7 @@ export const runCommand: CliCommand = {
   example: "fewbit run model-Q4_K.gguf --prompt 'Once upon a time' --max-tokens 64",
   options(command) {
     command
-      .requiredOption('--prompt <text>', 'text to continue, or with --chat a message to answer')
+      .option('--prompt <text>', 'text to continue, or with --chat a message to answer (default: what standard input gives; on a terminal, a conversation)')
       .option('--chat', "put the prompt into the model's chat template")
       .option('--system <text>', 'said before the message of --chat')
       .option('--max-tokens <n>', 'tokens to write at most', '128')
@@ -32,12 +47,20 @@ export const runCommand: CliCommand = {
       .option('--json', 'one JSON document on standard output');
   },
   async run([model], options) {
-    const { json, ...rest } = options;
+    const { json, prompt = await given(), ...rest } = options as { json?: boolean; prompt?: string };
+    if (prompt === undefined) {
+      if (json === true) throw errors.prompt({});
+      // A conversation goes by the chat template wherever there is one.
+      const { chat: _, ...settings } = rest as { chat?: boolean };
+      await conversation({ ...settings, model: model as string });
+      return exitCodes.ok;
+    }
     const abort = new AbortController();
     const cancel = (): void => abort.abort();
     process.once('SIGINT', cancel);
-    const result = await run({ ...rest, model: model as string } as Parameters<typeof run>[0], {
-      progress: terminalProgress(), signal: abort.signal, ...(json === true ? {} : { onText: (text: string) => { process.stdout.write(text); } }),
+    const seen = process.stdout.isTTY ? onScreen : (text: string): string => text;
+    const result = await run({ ...rest, prompt, model: model as string }, {
+      progress: terminalProgress(), signal: abort.signal, ...(json === true ? {} : { onText: (text: string) => { process.stdout.write(seen(text)); } }),
     });
     process.off('SIGINT', cancel);
     if (json === true) printJson(result);
