@@ -10,7 +10,8 @@ import type { Graph } from '../graph/graph.ts';
 import { withFloatOperators } from '../graph/linear-operators.ts';
 import { matchLayers, type MatchedLayer } from '../observe/match-layers.ts';
 import { comparedOutputs, distanceTo, type Distance, type Outputs } from '../observe/output-distance.ts';
-import { quantizedLayers, withPutBack, type PutBack } from '../observe/quantized-layers.ts';
+import { quantizedLayers, unreadOperators, withPutBack, type PutBack } from '../observe/quantized-layers.ts';
+import { withWholeTables } from '../observe/quantized-lookups.ts';
 import { openGraph } from '../observe/taps.ts';
 import { encodeMatrix } from '../round/encode-matrix.ts';
 
@@ -44,6 +45,8 @@ export interface Diagnosis {
   readonly allBack: number;
   readonly layers: number;
   readonly unmatched: readonly string[];
+  /** Operators that take stored codes and are not taken apart, with how many there are. */
+  readonly unread: Readonly<Record<string, number>>;
   /** Largest gain first. */
   readonly guilty: readonly GuiltyLayer[];
   /** The first of them that together recover most of what all layers recover. */
@@ -74,7 +77,7 @@ const lost = 0.1;
 const ladder = { grouped: ['uint3/g128', 'uint4/g128', 'uint4/g32', 'uint5/g64', 'uint6/g64', 'int8/g128', 'f16'], channels: ['uint3/channel', 'uint4/channel', 'uint5/channel', 'uint6/channel', 'int8/channel', 'f16'] } as const;
 
 export async function diagnose({ quantized: given, float, engine, distance, feeds, storedBits, threads, onTrial }: DiagnoseInput): Promise<Diagnosis> {
-  const quantized = await withFloatOperators(given);
+  const quantized = withWholeTables(await withFloatOperators(given));
   const layers = (await quantizedLayers(quantized, engine)).map((layer) => ({ ...layer, bits: storedBits?.get(layer.id) ?? layer.bits }));
   const { matched, unmatched } = matchLayers(layers, await quantizedLayers(float, engine));
   const options = threads === undefined ? undefined : { threads };
@@ -104,8 +107,8 @@ export async function diagnose({ quantized: given, float, engine, distance, feed
   };
 
   const asIs = await measure(new Map(), 'as it is');
-  // A table that is tied to the head is one weight at two places: they go back together.
-  const suspects = [...new Map(matched.map((one) => [one.layer.id, one])).values()].sort((a, b) => b.error - a.error);
+  // A table that is tied to the head is one weight at two places: they go back together. What is the float layer loses nothing.
+  const suspects = [...new Map(matched.filter(({ layer, error }) => error > 0 || layer.roundsInput).map((one) => [one.layer.id, one])).values()].sort((a, b) => b.error - a.error);
   const allBack = suspects.length === 0 ? asIs : await putBack(suspects, 'all layers put back');
   const recoverable = asIs - allBack;
   const gains = await bisect(suspects, async (group) => asIs - await putBack(group, `${group.length} put back`), worth * Math.max(0, recoverable));
@@ -124,7 +127,8 @@ export async function diagnose({ quantized: given, float, engine, distance, feed
   }
   const fix = few.length === 0 || reached >= asIs ? undefined : await cheapestFix(few, new Map(guilty.map((one) => [one.id, one])), asIs, reached, layers.reduce((sum, { bits }) => sum + bits, 0), measure);
   return {
-    distance, asIs, allBack, layers: new Set(layers.map(({ id }) => id)).size, unmatched: [...new Set(unmatched.map(({ id }) => id))], guilty,
+    distance, asIs, allBack, layers: new Set(layers.map(({ id }) => id)).size, unmatched: [...new Set(unmatched.map(({ id }) => id))],
+    unread: Object.fromEntries(unreadOperators(quantized, layers)), guilty,
     few: { ids: few.map(({ layer }) => layer.id), distance: reached, recovered: recoverable > 0 ? (asIs - reached) / recoverable : 0 },
     ...(fix === undefined ? {} : { fix }), trials,
   };

@@ -1,6 +1,6 @@
 /**
  * The layers of anybody's quantized network: products whose weight is computed from stored codes, in the forms that tools
- * write (DequantizeLinear, blocked or not, table lookups, MatMulNBits, MatMulInteger and ConvInteger behind
+ * write (DequantizeLinear, blocked or not, table lookups, MatMulNBits, MatMulBnb4, MatMulInteger and ConvInteger behind
  * DynamicQuantizeLinear) and lookups in such tables, with the weight that each one really takes, and float layers in their
  * place. Of a float network they are all its layers, tied heads included.
  */
@@ -11,7 +11,8 @@ import { linearSites, storedOrder, type Linear } from '../graph/linear.ts';
 import { freshNames, makeNode, removeDeadNodes } from '../graph/rewrite.ts';
 import { bodies, sortNodes, viewOf, type GraphView } from '../graph/traverse.ts';
 import { encodeNumbers } from '../graph/values.ts';
-import { elementCount, floatTensor, memoryTensor, type ElementType } from '../tensor-ref.ts';
+import { elementCount, floatTensor, memoryTensor, type ElementType, type TensorType } from '../tensor-ref.ts';
+import { bnb4, nBits, whole } from './packed-products.ts';
 import { floatsOf, openGraph } from './taps.ts';
 
 export interface QuantizedLayer {
@@ -58,6 +59,25 @@ export async function quantizedLayers(graph: Graph, engine: Engine): Promise<Qua
   return layers;
 }
 
+/** Types that codes are stored in, and the fewest of them that are a weight. */
+const codeTypes: ReadonlySet<string> = new Set<TensorType>(['u8', 'i8', 'u4', 'i4', 'u2', 'i2']), fewest = 256;
+
+/** Operators that take stored codes and are none of the layers, with how many there are. */
+export function unreadOperators(graph: Graph, layers: readonly QuantizedLayer[]): Map<string, number> {
+  const view = viewOf(graph);
+  const constant = constants(view);
+  const read = new Set(layers.flatMap(({ output, id }) => [output, id]));
+  const isCodes = (name: string): boolean => {
+    const stored = graph.weights.get(name);
+    return stored !== undefined && codeTypes.has(stored.type) && elementCount(stored.shape) >= fewest && !read.has(name);
+  };
+  const counts = new Map<string, number>();
+  for (const { op, inputs, outputs } of graph.nodes) {
+    if (!constant(outputs[0]) && !read.has(outputs[0]) && inputs.some(isCodes)) counts.set(op, (counts.get(op) ?? 0) + 1);
+  }
+  return counts;
+}
+
 /** The graph with layers in other forms, by id. */
 export function withPutBack(graph: Graph, layers: readonly QuantizedLayer[], back: ReadonlyMap<string, PutBack>): Graph {
   const fresh = freshNames(graph);
@@ -87,7 +107,7 @@ export function withPutBack(graph: Graph, layers: readonly QuantizedLayer[], bac
   return removeDeadNodes({ ...next, nodes: sortNodes(next) });
 }
 
-interface Draft extends Pick<QuantizedLayer, 'id' | 'op' | 'output' | 'input' | 'roundsInput'> {
+export interface Draft extends Pick<QuantizedLayer, 'id' | 'op' | 'output' | 'input' | 'roundsInput'> {
   /** Constants that the matrix is made of. */
   readonly needs: readonly string[];
   finish(values: readonly Tensor[]): Promise<Pick<QuantizedLayer, 'rows' | 'cols' | 'type' | 'matrix' | 'replaced' | 'stored' | 'reach'> | undefined>;
@@ -97,6 +117,7 @@ type IsConstant = (value: string) => boolean;
 
 function draftOf(node: Node, view: GraphView, isConstant: IsConstant): Draft | undefined {
   if (node.op === 'MatMulNBits' && node.domain === 'com.microsoft') return nBits(node);
+  if (node.op === 'MatMulBnb4' && node.domain === 'com.microsoft') return bnb4(node);
   if (node.domain !== '') return undefined;
   if (node.op === 'MatMulInteger' || node.op === 'ConvInteger') return integerProduct(node, view, isConstant);
   if (node.op === 'Gather') return table(node, view, isConstant);
@@ -123,8 +144,8 @@ function table(node: Node, view: GraphView, isConstant: IsConstant): Draft | und
   return {
     id: storedName(source, view), op: node.op, output: node.outputs[0], input: indices, roundsInput: false, needs: [source],
     async finish([{ shape, ...tensor }]) {
-      if (shape.length !== 2 || (tensor.type !== 'f32' && tensor.type !== 'f16')) return undefined;
-      const [rows, cols] = shape;
+      if (shape.length < 2 || (tensor.type !== 'f32' && tensor.type !== 'f16')) return undefined;
+      const [rows, cols] = [shape[0], elementCount(shape.slice(1))];
       return {
         rows, cols, type: tensor.type, matrix: Float32Array.from(floatsOf(source, { shape, ...tensor })), stored: (values) => ({ shape, values }),
         replaced: (from, weight) => [{ ...node, inputs: [weight, from] }],
@@ -141,51 +162,6 @@ function siteOf(node: Node, shape: readonly number[], values: Float32Array): Lin
     inputs: [], outputs: [], opset: new Map(), metadata: new Map(),
   });
   return site;
-}
-
-const whole = (node: Node, name: string): number => (node.attributes[name]?.kind === 'int' ? node.attributes[name].value : 0);
-
-/** A product [rows, cols] as MatMul, and Add where there is a bias. */
-const product = (node: Node, output: string, bias: string) => (from: string, weight: string): Node[] => {
-  const sum = bias === '' ? output : `${output}_product`;
-  const multiplied = makeNode('MatMul', [from, weight], [sum], { name: node.name });
-  return bias === '' ? [multiplied] : [multiplied, makeNode('Add', [sum, bias], [output], { name: `${node.name}_bias` })];
-};
-
-const turned = (matrix: Float32Array, rows: number, cols: number) => {
-  const values = new Float32Array(matrix.length);
-  for (let row = 0; row < rows; row++) for (let col = 0; col < cols; col++) values[col * rows + row] = matrix[row * cols + col];
-  return { shape: [cols, rows], values };
-};
-
-/** Codes as unsigned bytes, blocks of columns, low bits first. */
-function nBits(node: Node): Draft {
-  const [rows, cols, bits, block] = ['N', 'K', 'bits', 'block_size'].map((name) => whole(node, name));
-  const [input, codes, scales, zeros = '', order = '', bias = ''] = node.inputs;
-  return {
-    id: codes, op: node.op, output: node.outputs[0], input, roundsInput: false, needs: [codes, scales, ...(zeros === '' ? [] : [zeros])],
-    async finish([code, scale, zero]) {
-      // Codes in another order of columns are not taken apart.
-      if (order !== '') return undefined;
-      const blocks = Math.ceil(cols / block);
-      const at = (bytes: ArrayLike<number>, row: number, index: number, rowBytes: number): number => {
-        const bit = index * bits;
-        const byte = bytes[row * rowBytes + (bit >> 3)];
-        return (byte >> (bit & 7)) & ((1 << bits) - 1);
-      };
-      const [codeBytes, steps] = [code.data as Uint8Array, floatsOf(scales, scale)];
-      const zeroBytes = Math.ceil((blocks * bits) / 8);
-      const matrix = new Float32Array(rows * cols);
-      for (let row = 0; row < rows; row++) {
-        for (let col = 0; col < cols; col++) {
-          const group = Math.floor(col / block);
-          const offset = zero === undefined ? 2 ** (bits - 1) : zero.type === 'u8' ? at(zero.data as Uint8Array, row, group, zeroBytes) : Number(floatsOf(zeros, zero)[row * blocks + group]);
-          matrix[row * cols + col] = (at(codeBytes, row, col, (blocks * block * bits) / 8) - offset) * steps[row * blocks + group];
-        }
-      }
-      return { rows, cols, type: scale.type, matrix, stored: (other) => turned(other, rows, cols), replaced: product(node, node.outputs[0], bias) };
-    },
-  };
 }
 
 /** An integer product, the cast behind it and the multiplication by both scales. */

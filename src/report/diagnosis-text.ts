@@ -4,7 +4,7 @@ import { textTable } from './text-table.ts';
 import { duration, figure, percent, plural } from './words.ts';
 
 export function diagnosisText(result: DiagnoseResult, width?: number): string {
-  const { quantized, against, data, distance, asIs, allBack, layers, unmatched, guilty, few, fix, trials, seconds } = result;
+  const { quantized, against, data, distance, asIs, allBack, layers, unmatched, unread, guilty, few, fix, trials, seconds } = result;
   const unit = distance === 'kl' ? 'mean KL to the float model, nats' : 'noise in the outputs, share of their power';
   const table = textTable(
     [
@@ -19,9 +19,10 @@ export function diagnosisText(result: DiagnoseResult, width?: number): string {
   return [
     `quantized    ${quantized}`, `against      ${against}`, `data         ${data.name}, ${plural(data.samples, 'sample')}`,
     `distance     ${figure(asIs)} (${unit}); ${figure(allBack)} with all ${plural(layers, 'layer')} put back`,
-    ...(unmatched.length === 0 ? [] : [`not matched  ${plural(unmatched.length, 'layer')} without a partner in the float model, among them ${unmatched[0]}`]), '',
-    ...table, '',
-    ...(few.ids.length === 0 || few.recovered <= 0 ? ['no layer stands out: putting them back brings the outputs no nearer'] : [
+    ...(unmatched.length === 0 ? [] : [`not matched  ${plural(unmatched.length, 'layer')} without a partner in the float model, among them ${unmatched[0]}`]),
+    ...Object.entries(unread).map(([op, count]) => `not read     ${count} ${op}: fewbit does not know how to take them apart, so they stay as they are`), '',
+    ...(guilty.length === 0 ? ['no layer that was read differs from the float model'] : [...table, '']),
+    ...(guilty.length === 0 ? [] : few.ids.length === 0 || few.recovered <= 0 ? ['no layer stands out: putting them back brings the outputs no nearer'] : [
       `* ${plural(few.ids.length, 'layer')} of ${layers} put back: ${figure(few.distance)}, ${percent(Math.min(1, few.recovered))} of what all layers recover`,
     ]),
     ...(fix === undefined ? [] : [

@@ -8,8 +8,10 @@ import type { Feeds } from '../../src/engine/session.ts';
 import { bindFeeds } from '../../src/evaluate/feeds.ts';
 import { exportWeightOnly } from '../../src/export/onnx-weight-only.ts';
 import { parseFormat } from '../../src/formats/registry.ts';
+import { float32Tensor, int, int64Tensor } from '../../src/graph/build.ts';
 import type { Graph } from '../../src/graph/graph.ts';
 import { linearSites } from '../../src/graph/linear.ts';
+import { makeNode } from '../../src/graph/rewrite.ts';
 import { bisect, diagnose } from '../../src/jobs/diagnose.ts';
 import { diagnoseModel } from '../../src/jobs/diagnose-node.ts';
 import { quantize } from '../../src/jobs/quantize-node.ts';
@@ -19,9 +21,11 @@ import { openData } from '../../src/jobs/data-node.ts';
 import { parseSettings } from '../../src/jobs/settings.ts';
 import { matchLayers } from '../../src/observe/match-layers.ts';
 import { distanceTo, type Outputs } from '../../src/observe/output-distance.ts';
-import { quantizedLayers, withPutBack } from '../../src/observe/quantized-layers.ts';
+import { quantizedLayers, unreadOperators, withPutBack } from '../../src/observe/quantized-layers.ts';
+import { withWholeTables } from '../../src/observe/quantized-lookups.ts';
 import { openGraph } from '../../src/observe/taps.ts';
 import { quantizedLazily } from '../../src/round/quantized-matrix.ts';
+import { elementCount, floatTensor, memoryTensor, type TensorType } from '../../src/tensor-ref.ts';
 
 const root = new URL('../../', import.meta.url).pathname;
 const folder = mkdtempSync(join(tmpdir(), 'fewbit-test-'));
@@ -81,6 +85,64 @@ test('weights that are read out are those that the engine multiplies by, in ever
     const best = Math.min(...layers.filter(({ rows, cols }) => rows === site.rows && cols === site.cols).map(({ matrix }) => matrix.reduce((most, value, at) => Math.max(most, Math.abs(value - expected[at])), 0)));
     assert.ok(best < 1e-6, `${format.name}: ${best}`);
   }
+  await close();
+});
+
+test('codes of other tools, packed products and tables of rows, are what the engine multiplies by and looks up', async () => {
+  const [rows, cols, block] = [24, 32, 16];
+  const bytes = (count: number, seed: number) => Uint8Array.from({ length: count }, (_, i) => (i * 73 + seed * 31 + (i >> 3) * 11) & 255);
+  const stored = (name: string, type: TensorType, shape: readonly number[], data: Uint8Array) => memoryTensor(name, type, shape, data);
+  const scales = (name: string, shape: readonly number[]) => floatTensor(name, shape, Float32Array.from({ length: elementCount(shape) }, (_, i) => (0.5 + (i % 7)) / 64));
+  const blocks = (rows * cols) / block;
+  const packed = [2, 4, 8].flatMap((bits) => [stored(`nbits${bits}`, 'u8', [rows, cols / block, (block * bits) / 8], bytes((rows * cols * bits) / 8, bits)), stored(`zero${bits}`, 'u8', [rows, Math.ceil((cols / block) * bits / 8)], bytes(rows * Math.ceil((cols / block) * bits / 8), 3))]);
+  const weights = [
+    ...['nf4', 'fp4'].map((name, i) => stored(name, 'u8', [(rows * cols) / 2], bytes((rows * cols) / 2, i))), scales('absmax', [blocks]), ...packed, scales('step', [blocks]),
+    stored('half', 'u4', [rows, cols], bytes((rows * cols) / 2, 5)), stored('signed', 'i4', [rows, cols], bytes((rows * cols) / 2, 6)), scales('steps', [rows, cols / block]),
+    stored('table', 'u8', [rows, cols], bytes(rows * cols, 7)), float32Tensor('one', 0.03), stored('middle', 'u8', [], Uint8Array.of(121)),
+  ];
+  const ms = 'com.microsoft';
+  const common = { N: int(rows), K: int(cols), block_size: int(block) };
+  const blocked = { block_size: int(block), gather_axis: int(0), quantize_axis: int(1) };
+  const nodes = [
+    makeNode('MatMulBnb4', ['x', 'nf4', 'absmax'], ['by nf4'], { domain: ms, attributes: { ...common, quant_type: int(1) } }),
+    makeNode('MatMulBnb4', ['x', 'fp4', 'absmax'], ['by fp4'], { domain: ms, attributes: { ...common, quant_type: int(0) } }),
+    ...[2, 4, 8].map((bits) => makeNode('MatMulNBits', ['x', `nbits${bits}`, 'step', `zero${bits}`], [`by nbits${bits}`], { domain: ms, attributes: { ...common, bits: int(bits) } })),
+    makeNode('GatherBlockQuantized', ['half', 'ids', 'steps'], ['by half'], { domain: ms, attributes: blocked }),
+    makeNode('GatherBlockQuantized', ['signed', 'ids', 'steps'], ['by signed'], { domain: ms, attributes: blocked }),
+    makeNode('Gather', ['table', 'ids'], ['found']), makeNode('DequantizeLinear', ['found', 'one', 'middle'], ['by table']),
+  ];
+  const outputs = nodes.map(({ outputs: [name] }) => name).filter((name) => name !== 'found');
+  const graph: Graph = {
+    name: 'others', nodes, weights: new Map(weights.map((weight) => [weight.name, weight])), values: new Map(), opset: new Map([['', 21], [ms, 1]]), metadata: new Map(),
+    inputs: [{ name: 'x', type: 'f32', shape: [cols, cols] }, { name: 'ids', type: 'i64', shape: [rows] }], outputs: outputs.map((name) => ({ name, type: 'f32', shape: undefined })),
+  };
+  const identity = Float32Array.from({ length: cols * cols }, (_, i) => Number(i % (cols + 1) === 0));
+  const feeds: Feeds = { x: { type: 'f32', shape: [cols, cols], data: identity }, ids: { type: 'i64', shape: [rows], data: BigInt64Array.from({ length: rows }, (_, i) => BigInt(i)) } };
+  const session = await openGraph(graph, ortNode);
+  const results = await session.run(feeds, outputs);
+  await session.dispose();
+  const whole = withWholeTables(graph);
+  const layers = await quantizedLayers(whole, ortNode);
+  assert.deepEqual(layers.map(({ output }) => output).sort(), [...outputs].sort());
+  assert.deepEqual(unreadOperators(whole, layers), new Map());
+  for (const { output, op, matrix } of layers) {
+    const seen = results[output].data as Float32Array;
+    const gap = matrix.reduce((most, value, i) => Math.max(most, Math.abs(value - seen[op === 'Gather' ? i : (i % cols) * rows + Math.floor(i / cols)])), 0);
+    assert.ok(gap < 1e-6, `${output}: ${gap}`);
+  }
+});
+
+test('operators with codes that are not taken apart are named, and float layers among them accuse nobody', async () => {
+  const model = `${root}assets/kws-dscnn/kws-dscnn.onnx`;
+  const { graph, close } = await openModern(model);
+  const samples = await keywordSamples();
+  const codes = memoryTensor('lookup', 'u8', [512], new Uint8Array(512));
+  const strange = makeNode('Expand', ['lookup', 'shape'], ['spread']);
+  const shape = int64Tensor('shape', [512]);
+  const given: Graph = { ...graph, nodes: [...graph.nodes, makeNode('Shape', [graph.inputs[0].name], ['size']), makeNode('TfIdf', ['size', 'lookup'], ['unused']), strange], weights: new Map([...graph.weights, ['lookup', codes], ['shape', shape]]) };
+  assert.deepEqual(unreadOperators(given, await quantizedLayers(given, ortNode)), new Map([['TfIdf', 1]]));
+  const { guilty, few, fix, layers } = await diagnose({ quantized: graph, float: graph, engine: ortNode, distance: 'kl', feeds: { quantized: samples, float: samples } });
+  assert.deepEqual([guilty, few.ids, fix, layers], [[], [], undefined, 10]);
   await close();
 });
 
