@@ -20,7 +20,7 @@ import { openSource } from './source-node.ts';
 import type { SourceModel } from './source.ts';
 
 const errors = defineErrors('run', {
-  notLanguage: (f: { model: string }) => [`${f.model} is not a language model`, 'fewbit evaluate runs other graphs on their data; ONNX files of language models are read back where fewbit wrote them'],
+  notLanguage: (f: { model: string }) => [`${f.model} is not a language model`, 'other networks run on inputs that are given with --data; ONNX files of language models are read back where fewbit wrote them'],
   weights: (f: { weights: string; known: string }) => `float weights cannot be loaded as ${f.weights} (known: ${f.known})`,
 });
 

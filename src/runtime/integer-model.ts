@@ -32,11 +32,13 @@ export interface IntegerModel {
 
 /** Opens the bytes of a written file. */
 export async function openIntegerModel(bytes: Uint8Array, name = 'model.onnx'): Promise<IntegerModel> {
-  const graph = await openOnnx(memorySource(name, bytes));
-  return isQdq(graph) ? qdqModel(graph) : integerModel(graph);
+  return openIntegerGraph(await openOnnx(memorySource(name, bytes)));
 }
 
-/** The same for a graph. Nodes behind the last layer are computed in float64 and rounded once. */
+/** The same for a graph. */
+export const openIntegerGraph = async (graph: Graph): Promise<IntegerModel> => (isQdq(graph) ? qdqModel(graph) : integerModel(graph));
+
+/** In integers alone. Nodes behind the last layer are computed in float64 and rounded once. */
 async function integerModel(graph: Graph): Promise<IntegerModel> {
   const network = await readIntegerNetwork(graph);
   for (const node of network.tail) if (operators[node.op] === undefined) throw errors.tail({ node: label(node), op: node.op });

@@ -1,6 +1,8 @@
 import { text } from 'node:stream/consumers';
 import { defineErrors } from '../../errors.ts';
 import { run } from '../../jobs/run-node.ts';
+import { runNetwork } from '../../jobs/run-network-node.ts';
+import { networkText } from '../../report/network-text.ts';
 import type { CliCommand } from '../command.ts';
 import { conversation } from '../conversation.ts';
 import { draftOptions } from '../draft-options.ts';
@@ -21,9 +23,18 @@ async function given(): Promise<string | undefined> {
   return prompt;
 }
 
+/** A network that is no language model. */
+async function network(model: string, { data, input, samples, names, top, output, threads, json }: Readonly<Record<string, unknown>>): Promise<number> {
+  const given = Object.fromEntries(Object.entries({ data, input, samples, names, top, output, threads }).filter(([, value]) => value !== undefined));
+  const result = await runNetwork({ ...given, model } as Parameters<typeof runNetwork>[0], terminalProgress());
+  if (json === true) printJson(result);
+  else process.stdout.write(`${networkText(result)}\n`);
+  return exitCodes.ok;
+}
+
 export const runCommand: CliCommand = {
   usage: 'run <model>',
-  summary: 'write text with a language model on the low-bit engine',
+  summary: 'write text with a language model, or run another network, on the low-bit engine',
   example: "fewbit run model-Q4_K.gguf --prompt 'Once upon a time' --max-tokens 64",
   options(command) {
     command
@@ -44,9 +55,16 @@ export const runCommand: CliCommand = {
       .option('--seed <n>', 'of everything that is drawn')
       .option('--threads <n>', 'threads that multiply', '2');
     draftOptions(command)
+      .option('--data <path>', 'for other networks: inputs to run, such as images, .npy or .npz')
+      .option('--input <text>', "how images become inputs, such as 'rgb 224 crop, /255, nchw'")
+      .option('--samples <n>', 'inputs of --data that are run (default: 8)')
+      .option('--names <file>', 'names of classes, one a line')
+      .option('--top <n>', 'classes that are told (default: 5)')
+      .option('-o, --output <folder>', 'folder for the pictures and numbers that come out')
       .option('--json', 'one JSON document on standard output');
   },
   async run([model], options) {
+    if (options.data !== undefined) return network(model as string, options);
     const { json, prompt = await given(), ...rest } = options as { json?: boolean; prompt?: string };
     if (prompt === undefined) {
       if (json === true) throw errors.prompt({});

@@ -6,11 +6,12 @@ import { arrayDataset, type Dataset } from './dataset.ts';
 import { yoloFolder } from './detection.ts';
 import { imageFolder } from './folder.ts';
 import { readIdx } from './idx.ts';
+import { decodeImage, isImageName } from './image.ts';
 import { jsonLines } from './jsonl.ts';
 import { readNpy } from './npy.ts';
 import { readNpz } from './npz.ts';
 import { imagePairs } from './pairs.ts';
-import { rawPixels, type Preprocessing } from './preprocess.ts';
+import { preprocess, rawPixels, type Preprocessing } from './preprocess.ts';
 import { tokenWindows } from './text.ts';
 
 /** Arrays and texts are held in memory; larger sets belong into folders. */
@@ -18,7 +19,7 @@ export const maxFileBytes = 2 ** 31;
 
 const errors = defineErrors('data', {
   unknownKind: (f: { name: string }) =>
-    [`${f.name}: unknown kind of data`, 'known: .npy, .npz, .safetensors, .jsonl, .txt, idx files, folders of images'] as const,
+    [`${f.name}: unknown kind of data`, 'known: .npy, .npz, .safetensors, .jsonl, .txt, idx files, .png, .jpg, folders of images'] as const,
   tooLarge: (f: { name: string; size: number }) => `${f.name}: ${f.size} bytes of data in one file (limit ${maxFileBytes})`,
   noTokenizer: (f: { name: string }) => [`${f.name}: text needs the model's tokenizer`, 'texts are for language models; give arrays or images'] as const,
 });
@@ -60,6 +61,7 @@ export async function openDataFile(source: ByteSource, options: OpenDataOptions 
   if (/\.npy$/i.test(name)) return arrayDataset(name, new Map([['input', readNpy(bytes, name)]]), options.labels);
   if (/\.(jsonl|ndjson)$/i.test(name)) return jsonLines(name, bytes, options.integers);
   if (/(idx\d-ubyte|\.idx)(\.gz)?$/i.test(name)) return arrayDataset(name, new Map([['input', readIdx(bytes, name)]]), options.labels);
+  if (isImageName(name)) return arrayDataset(name, new Map([['input', preprocess(decodeImage(bytes, name), options.input ?? rawPixels)]]), options.labels);
   if (/\.(txt|md)$/i.test(name)) {
     if (options.tokenize === undefined) throw errors.noTokenizer({ name });
     return tokenWindows(name, options.tokenize(new TextDecoder().decode(bytes)), { window: options.window });
