@@ -13,12 +13,16 @@ import { readFloats } from '../graph/values.ts';
 import type { TensorRef } from '../tensor-ref.ts';
 import { languageModel, type LanguageModel } from './language-model.ts';
 import { readLlamaConfig } from './llama-config.ts';
+import { isMamba1 } from './mamba1-config.ts';
+import { isMamba2, readMamba2Config } from './mamba2-config.ts';
+import { mamba2Shapes } from './mamba2-weights.ts';
 import { embeddingName, llamaShapes } from './llama-weights.ts';
 import { onnxMatrix } from './onnx-matrices.ts';
 import type { TokenizerFiles } from './tokenizer-files.ts';
 
 const errors = defineErrors('onnxLanguage', {
   note: (f: { model: string }) => [`${f.model} says of no language model which one it is`, 'ONNX files of language models are read back where fewbit wrote them'] as const,
+  changed: (f: { model: string }) => [`${f.model} holds a network that a recipe changed, which the low-bit engine does not run`, 'fewbit evaluate runs the file on ONNX Runtime; of state-space models the engine reads files whose weights alone were rounded'] as const,
   family: (f: { model: string; family: string }) => [`${f.model} is of the family ${f.family}, of which ONNX files are not read back`, 'write GGUF or safetensors'] as const,
   missing: (f: { model: string; name: string }) => `${f.model} has no tensor ${f.name}`,
   weight: (f: { model: string; name: string; format: string }) => [`${f.model} holds ${f.name} as ${f.format} in a way that is not read back`, 'write GGUF, or codes that MatMulNBits or tables hold'] as const,
@@ -35,6 +39,8 @@ export interface LanguageNote {
   /** Formats by the names of weights: of the weights, and of what they multiply where that is rounded. */
   readonly weights: Readonly<Record<string, string>>;
   readonly inputs: Readonly<Record<string, string>>;
+  /** The nodes are those of the architecture, but for how weights lie and how 8-bit inputs are rounded as the network runs. */
+  readonly plain: boolean;
 }
 
 /** Notes have a line for each weight. */
@@ -49,26 +55,27 @@ export function openOnnxLanguageModel(stored: Graph, name: string, tokenizer: To
   const text = graph.metadata.get(languageNote);
   const note = text === undefined || text.length > maxNoteBytes ? undefined : parseJson(text, languageNote);
   if (note === undefined || !isJsonObject(note) || !isJsonObject(note.config)) throw errors.note({ model: name });
-  const family = note.config.model_type;
-  if (typeof family !== 'string' || family.startsWith('mamba')) throw errors.family({ model: name, family: String(family) });
-  const config = readLlamaConfig(note.config);
   const [weights, inputs] = [texts(note.weights), texts(note.inputs)];
+  const { shapes, table, stateSpace } = architecture(note.config, name);
+  // What a recipe puts around a scan is not followed here, as what it puts before a product of a Llama is.
+  if (stateSpace && (note.plain !== true || Object.keys(inputs).length > 0)) throw errors.changed({ model: name });
   const makers = producers(graph);
   const nodes = new Map(graph.nodes.map((node) => [node.name, node]));
   const tensors = new Map<string, TensorRef>();
-  for (const [id, shape] of llamaShapes(config)) {
+  for (const [id, shape] of shapes) {
+    const format = weights[id] === undefined ? undefined : parseFormat(weights[id]);
     if (shape.length !== 2) {
-      const vector = graph.weights.get(id);
+      const [channels, , kernel] = shape;
+      const vector = graph.weights.get(id) ?? (kernel === undefined ? undefined : inShape(onnxMatrix(graph, id, [channels, kernel], format, undefined), shape));
       if (vector === undefined) throw errors.missing({ model: name, name: id });
       tensors.set(id, vector);
       continue;
     }
     const [rows, cols] = shape;
-    const product = id === embeddingName ? graph.nodes.find(({ op, inputs: [source] }) => (op === 'Gather' && (source === id || source === `${id}_half`)) || (op === 'GatherBlockQuantized' && source.startsWith(`${id}_q`))) : nodes.get(productOf(id)) ?? nodes.get(`${productOf(id)}_MatMulInteger`);
-    const format = weights[id] === undefined ? undefined : parseFormat(weights[id]);
+    const product = id === table ? graph.nodes.find(({ op, inputs: [source] }) => (op === 'Gather' && (source === id || source === `${id}_half`)) || (op === 'GatherBlockQuantized' && source.startsWith(`${id}_q`))) : nodes.get(productOf(id)) ?? nodes.get(`${productOf(id)}_MatMulInteger`);
     const matrix = onnxMatrix(graph, id, [rows, cols], format, product);
     if (matrix === undefined) throw errors.weight({ model: name, name: id, format: weights[id] ?? 'float' });
-    if (id === embeddingName || product === undefined) {
+    if (id === table || product === undefined || stateSpace) {
       tensors.set(id, matrix);
       continue;
     }
@@ -80,6 +87,19 @@ export function openOnnxLanguageModel(stored: Graph, name: string, tokenizer: To
   }
   return languageModel({ name, rawConfig: note.config, tensors, tokenizer, lowBit: Object.keys(weights), close });
 }
+
+/** Tensors of an architecture, the name of its table, and whether its layers are scans. */
+function architecture(config: Readonly<Record<string, Json>>, model: string): { shapes: ReadonlyMap<string, readonly number[]>; table: string; stateSpace: boolean } {
+  if (isMamba2(config)) {
+    const read = readMamba2Config(config);
+    return { shapes: mamba2Shapes(read), table: read.embeddingName, stateSpace: true };
+  }
+  if (isMamba1(config)) throw errors.family({ model, family: 'mamba' });
+  return { shapes: llamaShapes(readLlamaConfig(config)), table: embeddingName, stateSpace: false };
+}
+
+/** A convolution of each channel by itself, as a matrix [channels, kernel] that lies in the shape of the operator. */
+const inShape = (matrix: TensorRef | undefined, shape: readonly number[]): TensorRef | undefined => (matrix === undefined ? undefined : { ...matrix, shape });
 
 /** Weights that the file holds in half precision, by the names that they had. */
 const halvesByName = (graph: Graph): Graph => ({ ...graph, weights: new Map([...graph.weights].map(([name, tensor]) => [name.replace(/_half$/, ''), tensor])) });
@@ -142,7 +162,7 @@ function branchOf({ weights }: Graph, nodes: ReadonlyMap<string, Node>, id: stri
 }
 
 /** The note of a file. */
-export const languageNoteOf = (config: LanguageNote['config'], weights: ReadonlyMap<string, NumberFormat>, inputs: ReadonlyMap<string, NumberFormat>): string => {
+export const languageNoteOf = (config: LanguageNote['config'], weights: ReadonlyMap<string, NumberFormat>, inputs: ReadonlyMap<string, NumberFormat>, plain = false): string => {
   const names = (formats: ReadonlyMap<string, NumberFormat>): Record<string, string> => Object.fromEntries([...formats].map(([id, { name }]) => [id, name]));
-  return JSON.stringify({ config, weights: names(weights), inputs: names(inputs) } satisfies LanguageNote);
+  return JSON.stringify({ config, weights: names(weights), inputs: names(inputs), plain } satisfies LanguageNote);
 };

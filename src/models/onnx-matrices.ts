@@ -11,7 +11,7 @@ import { isScaled } from '../formats/scaled.ts';
 import { isTrellisFormat } from '../formats/trellis/trellis.ts';
 import type { Graph, Node } from '../graph/graph.ts';
 import { isFloatType, lazyTensor, readFloats } from '../graph/values.ts';
-import type { TensorRef } from '../tensor-ref.ts';
+import { elementTypes, type ElementType, type TensorRef } from '../tensor-ref.ts';
 import { transposedView } from './weight-views.ts';
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array => new Uint8Array(buffer, byteOffset, byteLength);
@@ -44,6 +44,8 @@ export function onnxMatrix(graph: Graph, id: string, [rows, cols]: readonly [num
       return { bits: 8, codes: Uint8Array.from({ length: rows * cols }, (_, i) => stored[(i % cols) * rows + Math.floor(i / cols)] ^ 128), group: cols, scales: scales.length === rows ? scales : new Float32Array(rows).fill(scales[0]) };
     });
   }
+  const grouped = weights.get(`${id}_q`);
+  if (grouped !== undefined && scale !== undefined && /^[iu][2-8]$/.test(grouped.type)) return lazyTensor(id, 'f32', [rows, cols], async () => bytesOf(await integersOf(graph, id, [rows, cols], format)));
   if (format === undefined || scale === undefined) return undefined;
   if (isRotated(format)) {
     const turned = onnxMatrix(graph, id, [rows, cols], format.inner, product);
@@ -59,6 +61,28 @@ export function onnxMatrix(graph: Graph, id: string, [rows, cols]: readonly [num
   if (!isScaled(format) || codes === undefined || levels === undefined) return undefined;
   return coded(() => tableCodes(graph, id, [rows, cols], format.scaleType.byte?.decode));
 }
+
+/** (code − zero point) · scale of integers that the file holds one by one, with scales of rows or of groups of their columns. */
+async function integersOf({ weights }: Graph, id: string, [rows, cols]: readonly [number, number], format: NumberFormat | undefined): Promise<Float32Array> {
+  const [held, scale, zero] = [weights.get(`${id}_q`)!, weights.get(`${id}_scale`)!, weights.get(`${id}_zero`)];
+  const [codes, scales, zeros] = [await integers(held), await readFloats(scale), zero === undefined ? undefined : await integers(zero)];
+  const groups = scales.length / rows;
+  const width = format !== undefined && isScaled(format) && format.granularity.kind === 'group' ? format.granularity.size : cols;
+  return Float32Array.from(codes, (code, i) => {
+    const at = scales.length === 1 ? 0 : Math.floor(i / cols) * groups + Math.floor((i % cols) / width);
+    return (code - (zeros?.[at] ?? 0)) * scales[at];
+  });
+}
+
+/** Integers of 2 to 8 bits, the low bits of a byte first. */
+async function integers(tensor: TensorRef): Promise<Int16Array> {
+  const { bits } = elementTypes[tensor.type as ElementType];
+  const codes = packing.unpackLowFirst(await tensor.read(), sizeOf(tensor.shape), bits);
+  const signed = tensor.type.startsWith('i') ? 2 ** (bits - 1) : Infinity;
+  return Int16Array.from(codes, (code) => (code >= signed ? code - 2 ** bits : code));
+}
+
+const sizeOf = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
 
 /** Packed bytes of a trellis, whose runs of tiles lie in tensors of their own, or of vectors. */
 async function blockCodes({ weights }: Graph, id: string, format: NumberFormat, rows: number, cols: number): Promise<Uint8Array> {

@@ -15,10 +15,12 @@ import { saveLanguageModel } from '../../src/jobs/save-language-model-node.ts';
 import { openSource } from '../../src/jobs/source-node.ts';
 import type { LlamaConfig } from '../../src/models/llama-config.ts';
 import { initialLlama } from '../../src/models/llama-init.ts';
+import type { Mamba2Config } from '../../src/models/mamba2-config.ts';
 import { languageNote, languageNoteOf, openOnnxLanguageModel } from '../../src/models/onnx-language-model.ts';
 import { f16ToF32, f32ToF16 } from '../../src/numeric/half.ts';
 import { normal } from '../../src/numeric/random.ts';
 import { LlamaDecoder, type DecoderOptions } from '../../src/runtime/llama-decoder.ts';
+import { Mamba2Decoder } from '../../src/runtime/mamba2-decoder.ts';
 import { addBranches } from '../../src/transform/add-branch.ts';
 import type { Branch } from '../../src/transform/low-rank.ts';
 import { distance } from './outputs.ts';
@@ -113,4 +115,26 @@ test('dynamic int8, text with a tokenizer from elsewhere, and what is not a lang
   await assert.rejects(run(settings), { message: /has no tokenizer.json/ });
   assert.equal((await run({ ...settings, tokenizer: join(folder, 'model') })).ids.length, 4);
   await assert.rejects(run({ model: asset('kws-dscnn/kws-dscnn.onnx'), prompt: 'x' }), { message: /is not a language model/ });
+});
+
+test('Mamba-2: files whose weights alone were rounded; what a recipe put around the scan is refused', async () => {
+  const host = asset('mamba2-groups');
+  const output = join(folder, 'mamba');
+  const { outputs } = await quantize({ model: host, to: 'onnx', output, verdict: false, threads: 1, weights: 'f32,uint4/g32,int8/channel,nf4,int3/g32,tcq3/l8+had', recipe: ['rtn'] });
+  const half = await quantize({ model: host, to: 'onnx', output, verdict: false, threads: 1, bits: [8] });
+  const bytes = tokens.map((id) => id % 256);
+  for (const { file } of [...outputs, ...half.outputs]) {
+    const path = join(output, file);
+    const source = await openSource(path);
+    const { config, tensors } = openOnnxLanguageModel(source.graph, 'model', undefined);
+    const found = (await Mamba2Decoder.open(config as Mamba2Config, tensors)).feed(bytes, { all: true });
+    await source.close();
+    const session = await ortNode.open({ path });
+    const { logits } = await session.run({ input_ids: i64([1, bytes.length], bytes) });
+    await session.dispose();
+    const distant = distance(found, logits.data as Float32Array);
+    assert.ok(distant < (file.includes('f32') ? 1e-4 : 0.03), `${file}: relative distance ${distant}`);
+  }
+  const changed = await quantize({ model: host, to: 'onnx', output, verdict: false, threads: 1, weights: 'int8/channel', activations: 'int8/tensor', recipe: ['mambaquant'], data, calibrationSamples: 2 });
+  await assert.rejects(run({ model: join(output, changed.outputs[0].file), tokenizer: host, prompt: 'x', threads: 1 }), { code: 'onnxLanguage.changed' });
 });

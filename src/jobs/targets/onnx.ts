@@ -76,12 +76,18 @@ async function besideOwn(weights: Applied['weights'], scheme: Scheme, integers: 
 }
 
 /** The graph with what says which language model it is, so that the low-bit engine reads it back. */
-function withNote(made: Graph, { language }: WriteContext['model'], weights: Applied['weights'], before: Graph, activations: Applied['activations']): Graph {
+function withNote(made: Graph, { language, graph: source }: WriteContext['model'], weights: Applied['weights'], before: Graph, activations: Applied['activations']): Graph {
   if (language === undefined) return made;
   const formats = new Map([...weights].map(([id, { format }]) => [id, format]));
   const inputs = new Map(linearSites(before).flatMap(({ id, output }) => { const format = activations.get(output); return format === undefined ? [] : [[id, format] as const]; }));
-  return { ...made, metadata: new Map([...made.metadata, [languageNote, languageNoteOf(language.rawConfig, formats, inputs)]]) };
+  return { ...made, metadata: new Map([...made.metadata, [languageNote, languageNoteOf(language.rawConfig, formats, inputs, sameNodes(before, source))]]) };
 }
+
+/** Whether a recipe left the network as it was, but for the values of weights. */
+const sameNodes = (a: Graph, b: Graph): boolean => {
+  const spelled = ({ nodes }: Graph): string => JSON.stringify(nodes.map(({ op, name, inputs, outputs }) => [op, name, inputs, outputs]));
+  return a === b || spelled(a) === spelled(b);
+};
 
 /** Bits of all tensors of a graph. */
 export const tensorBits = ({ weights }: Graph): number => [...weights.values()].reduce((sum, { byteLength }) => sum + 8 * byteLength, 0);
