@@ -14,7 +14,7 @@ export function withWholeTables(graph: Graph): Graph {
       const [all, table] = [fresh(`${codes}_rows`), fresh(`${codes}_table`)];
       return {
         weights: bounds,
-        nodes: [makeNode('Range', bounds.map(({ name }) => name), [all]), { ...node, inputs: [codes, all, ...scales], outputs: [table] }, makeNode('Gather', [table, indices], node.outputs, { name: node.name })],
+        nodes: [makeNode('Range', bounds.map(({ name }) => name), [all], { name: all }), { ...node, name: table, inputs: [codes, all, ...scales], outputs: [table] }, makeNode('Gather', [table, indices], node.outputs, { name: node.name })],
       };
     }
     const lookup = node.domain === '' && node.op === 'DequantizeLinear' ? producers.get(node.inputs[0]) : undefined;
@@ -22,7 +22,7 @@ export function withWholeTables(graph: Graph): Graph {
     // A scale per column has another axis before and after; only that of the whole table is the same.
     if (graph.weights.get(node.inputs[1])?.shape.every((dim) => dim === 1) !== true) return undefined;
     const table = fresh(`${lookup.inputs[0]}_table`);
-    return [{ ...node, inputs: [lookup.inputs[0], ...node.inputs.slice(1)], outputs: [table] }, makeNode('Gather', [table, lookup.inputs[1]], node.outputs, { name: lookup.name, attributes: { axis: int(0) } })];
+    return [{ ...node, name: table, inputs: [lookup.inputs[0], ...node.inputs.slice(1)], outputs: [table] }, makeNode('Gather', [table, lookup.inputs[1]], node.outputs, { name: node.name, attributes: { axis: int(0) } })];
   });
   return whole === graph ? graph : removeDeadNodes(whole);
 }
