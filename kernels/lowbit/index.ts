@@ -5,7 +5,7 @@
  *   four bits    128 bytes a group: for eight columns at a time and each row four bytes, two words of 16 bits with the even
  *                and the odd columns from the lowest nibble up;
  *   eight bits   256 bytes a group: for two columns at a time and each row two codes;
- *   two, three and four bits by a table as packed.ts says, trellises as trellis.ts does;
+ *   two, three and four bits by a table as packed.ts and table.ts say, trellises as trellis.ts does;
  *   float        1024 bytes a group: for each column eight values, one per row.
  * Scales (and minima, subtracted) lie [panel][group][row], of halves of a group [panel][group][half][row]. Four bits
  * without minima are codes less 8.
@@ -24,6 +24,7 @@ export { addTo, attend, rmsNorm, rotate, siluTimes } from './decoder';
 export { productFloat } from './float';
 export { roundInputs } from './inputs';
 export { productPacked } from './packed';
+export { tableLarge, tableLargeNarrow, tableSmall, tableSmallNarrow } from './table';
 export { productTrellis } from './trellis';
 
 /** out[token][8 · panel + row] for panels [first, last); `stride` in values; minima where `mins` is not 0. */

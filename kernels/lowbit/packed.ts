@@ -1,12 +1,13 @@
 /**
  * Products of codes of two, three or four bits in blocks of eight groups, unpacked to 16 bits before they are multiplied,
- * the latter by a table of 16 values of 8 bits, or of up to 12 where it is wide: 16 low bytes, then 16 high ones. Their
- * scales stay as small as they are in files.
+ * the latter by a table of 16 values of 8 bits, or of up to 12 where it is wide: 16 low bytes, then 16 high ones. One token
+ * or two take the latter as table.ts does. Scales stay as small as they are in files.
  *
  * A group of codes: two bits 64 bytes, for 16 columns at a time and each row two words with the even and the odd columns from
  * the lowest bits up; three bits 32 bytes more with the third bit of all 32 columns; four bits as in four.ts.
  */
 import { inputBytes } from './inputs';
+import { productTable } from './table';
 import { blockGroups, everyToken } from './tile';
 import { held, swizzled } from './vector';
 
@@ -101,7 +102,12 @@ function unpackScales(at: usize, by: usize, count: i32, to: usize): void {
  * `table` is an address, or 0. Where `fine`, the sides of a block are a float for each row, with minima another, then bytes
  * for groups or their halves that these are multiplied with, then those of minima; else floats as for four and eight bits.
  */
-export function productPacked(bits: i32, less: i32, table: usize, wide: bool, fine: bool, minima: bool, halves: bool, w: usize, sides: usize, groups: i32, x: usize, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize): void {
+export function productPacked(bits: i32, less: i32, table: usize, wide: bool, fine: bool, minima: bool, halves: bool, w: usize, sides: usize, groups: i32, x: usize, narrow: bool, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize): void {
+  // From the third token on unpacking once is cheaper.
+  if (bits === 4 && tokens < 3 && !(fine && halves)) {
+    productTable(table, wide, fine, halves, w, sides, groups, x, narrow, tokens, out, stride, first, last, scratch);
+    return;
+  }
   const row = <usize>groups * inputBytes;
   const parts = halves ? 2 : 1;
   const codeBytes = <usize>bits << 5;

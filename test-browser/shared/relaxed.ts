@@ -4,7 +4,8 @@ import { plainAttention } from '../../src/engine/kernels/attention-plain.ts';
 import type { Build } from '../../src/engine/kernels/builds.ts';
 import { fastestLookup, lookupKernels, packDigits, panelRows, packRowScales, tableBytes, ternary, type LookupKernels } from '../../src/engine/kernels/lookup.ts';
 import { plainLookup } from '../../src/engine/kernels/lookup-plain.ts';
-import { fastestBuild } from '../../src/engine/kernels/lowbit.ts';
+import { fastestBuild, groupSize, inputBytes, lowBitKernels, panelRows as lowBitRows, reservedBytes, type LowBitKernels, type PackedForm } from '../../src/engine/kernels/lowbit.ts';
+import { plainLowBit } from '../../src/engine/kernels/lowbit-plain.ts';
 import { blockSize, codeBytes, fastestMixed, mixedKernels, packNibbles, packScales, type MixedKernels } from '../../src/engine/kernels/mixed.ts';
 import { plainMixed } from '../../src/engine/kernels/mixed-plain.ts';
 import { normal, permutation } from '../../src/numeric/random.ts';
@@ -16,8 +17,7 @@ const draws = (count: number, stream: number): Float32Array => Float32Array.from
 export const builds = (): Record<string, Build> => ({ lowbit: fastestBuild(), mixed: fastestMixed(), lookup: fastestLookup(), attention: fastestAttention() });
 
 /** Puts values into a memory, one after another, and gives their addresses. */
-function placer(memory: WebAssembly.Memory): (values: { readonly buffer: ArrayBufferLike; readonly byteOffset: number; readonly byteLength: number }) => number {
-  let end = 1024;
+function placer(memory: WebAssembly.Memory, end = 1024): (values: { readonly buffer: ArrayBufferLike; readonly byteOffset: number; readonly byteLength: number }) => number {
   return (values) => {
     const at = end;
     new Uint8Array(memory.buffer).set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), at);
@@ -62,8 +62,45 @@ function product(make: (memory: WebAssembly.Memory) => MixedKernels, flags: read
   return F.slice(out / 4, out / 4 + tokens * rows);
 }
 
-async function all(mixed: (memory: WebAssembly.Memory) => MixedKernels, lookup: (memory: WebAssembly.Memory) => LookupKernels, attend: typeof attention): Promise<Record<string, string>> {
+/** Values of tables: those of few bits, of 8 and of 12, each to its ends. */
+const levels: Readonly<Record<string, readonly number[]>> = {
+  small: Array.from({ length: 16 }, (_, code) => Math.floor((code * 127) / 15) - 16),
+  bytes: Array.from({ length: 16 }, (_, code) => 17 * code - 128),
+  wide: Array.from({ length: 16 }, (_, code) => 273 * code - 2048),
+};
+
+/** Products of codes of two to four bits, with rows that end within a panel. */
+function packed(make: (memory: WebAssembly.Memory) => LowBitKernels, form: Omit<PackedForm, 'table' | 'wide'>, table: readonly number[] | undefined, tokens: number, bits: 8 | 16): Float32Array {
+  const [panels, groups] = [3, 16];
+  const memory = new WebAssembly.Memory({ initial: 8 });
+  const put = placer(memory, reservedBytes);
+  const x = put(draws(tokens * groups * groupSize, 9));
+  const weights = put(Uint8Array.from({ length: panels * groups * form.bits * 32 }, (_, i) => (i % 3 === 0 ? 255 : (i * 37 + (i >> 8)) & 255)));
+  // Where scales are fine, their floats are ones of these and their bytes any.
+  const sides = put(draws(panels * groups * lowBitRows * 8, 10));
+  const at = put(new Uint8Array(tokens * groups * inputBytes));
+  const out = put(new Float32Array(tokens * (panels * lowBitRows - 4)));
+  const place = table === undefined ? 0 : put(Uint8Array.from([...table, ...table.map((level) => level >> 8)]));
+  const kernels = make(memory);
+  kernels.roundInputs(x, tokens * groups, { at, bits });
+  const whole = { weights, groups, tokens, out, stride: panels * lowBitRows - 4, first: 0, last: panels };
+  kernels.productPacked(whole, { ...form, table: place, wide: table === levels.wide }, sides, { at, bits });
+  return new Float32Array(memory.buffer, out, tokens * whole.stride).slice();
+}
+
+async function packedProducts(make: (memory: WebAssembly.Memory) => LowBitKernels, found: Record<string, string>): Promise<void> {
+  const plain = { less: 0, fine: false, minima: false, halves: false };
+  const forms = [
+    ...Object.entries(levels).flatMap(([name, table]) => [['', {}], [', fine', { fine: true }], [', of halves', { halves: true }]].map(([side, more]) => [`${name} table${side}`, { ...plain, bits: 4, ...(more as object) }, table] as const)),
+    ['two bits', { ...plain, bits: 2, less: 1, fine: true }, undefined], ['two bits with minima', { ...plain, bits: 2, fine: true, minima: true, halves: true }, undefined],
+    ['three bits', { ...plain, bits: 3, less: 4, fine: true, halves: true }, undefined],
+  ] as const;
+  for (const [name, form, table] of forms) for (const tokens of [1, 2, 5]) for (const bits of [8, 16] as const) found[`${name}, ${tokens} tokens, inputs of ${bits}`] = await digest(packed(make, form, table, tokens, bits));
+}
+
+async function all(lowBit: (memory: WebAssembly.Memory) => LowBitKernels, mixed: (memory: WebAssembly.Memory) => MixedKernels, lookup: (memory: WebAssembly.Memory) => LookupKernels, attend: typeof attention): Promise<Record<string, string>> {
   const found: Record<string, string> = { ternary: await digest(sums(lookup)) };
+  await packedProducts(lowBit, found);
   for (const flags of [[0, 1, 0, 1, 1], [0, 0], [1, 1, 1]]) for (const tokens of [1, 2, 5]) found[`blocks of ${flags}, ${tokens} tokens`] = await digest(product(mixed, flags, tokens));
   const [rows, keys, width] = [150, 133, 20];
   const inputs: AttentionInputs = { query: draws(4 * rows * width, 5), keys: draws(2 * keys * width, 6), values: draws(2 * keys * width, 7), heads: 4, kvHeads: 2, width };
@@ -75,5 +112,5 @@ async function all(mixed: (memory: WebAssembly.Memory) => MixedKernels, lookup: 
   return found;
 }
 
-export const ofBuild = (build: Build): Promise<Record<string, string>> => all((memory) => mixedKernels(memory, build), (memory) => lookupKernels(memory, build), (inputs, options) => attention(inputs, options, build));
-export const ofTwins = (): Promise<Record<string, string>> => all(plainMixed, plainLookup, plainAttention);
+export const ofBuild = (build: Build): Promise<Record<string, string>> => all((memory) => lowBitKernels(memory, build), (memory) => mixedKernels(memory, build), (memory) => lookupKernels(memory, build), (inputs, options) => attention(inputs, options, build));
+export const ofTwins = (): Promise<Record<string, string>> => all(plainLowBit, plainMixed, plainLookup, plainAttention);

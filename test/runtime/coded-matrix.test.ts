@@ -48,6 +48,7 @@ for (const [format, [layout, bound]] of Object.entries(formats)) {
     const decoded = codec.decode(quantized);
     const largest = quantized.scales.reduce((most, scale) => Math.max(most, scale * (quantized.tensorScale ?? 1)), 0);
     for (const bits of [8, 16] as const) {
+      for (const tokens of [1, 2]) assert.deepEqual((await packedProduct(lowBitKernels, coded(format), tokens, bits)).out, (await packedProduct(plainLowBit, coded(format), tokens, bits)).out);
       const [fast, plain] = [await packedProduct(lowBitKernels, coded(format), 6, bits), await packedProduct(plainLowBit, coded(format), 6, bits)];
       assert.deepEqual(fast.out, plain.out);
       const row = new Float32Array(cols);

@@ -94,7 +94,7 @@ export function lowBitKernels(memory: WebAssembly.Memory, build: LowBitBuild = f
     product8: (p, scales, mins, x) => run.product8(p.weights, scales, mins, p.groups, x.at, p.tokens, p.out, p.stride, p.first, p.last, scratch),
     product8Halves: (p, scales, x) => run.product8Halves(p.weights, scales, p.groups, x.at, p.tokens, p.out, p.stride, p.first, p.last, scratch),
     productPacked: (p, { bits, less, table, wide = false, fine, minima, halves }, sides, x) =>
-      run.productPacked(bits, less, table, Number(wide), Number(fine), Number(minima), Number(halves), p.weights, sides, p.groups, x.at, p.tokens, p.out, p.stride, p.first, p.last, scratch),
+      run.productPacked(bits, less, table, Number(wide), Number(fine), Number(minima), Number(halves), p.weights, sides, p.groups, x.at, x.bits === 8 ? 1 : 0, p.tokens, p.out, p.stride, p.first, p.last, scratch),
     productTrellis: (p, form, scales, x) => run.productTrellis(form, p.weights, scales, p.groups, x.at, p.tokens, p.out, p.stride, p.first, p.last, scratch),
     productFloat: (p, x) => run.productFloat(p.weights, p.groups, x, p.tokens, p.out, p.stride, p.first, p.last),
     rmsNorm, addTo, rotate, siluTimes, attendRows,
@@ -105,27 +105,41 @@ export function lowBitKernels(memory: WebAssembly.Memory, build: LowBitBuild = f
 /** The build that is taken here. */
 export const fastestBuild = (): LowBitBuild => fasterOf(lowbitRelaxedWasm, dotsAddUp);
 
-/** Rows of extreme and of mixed codes against sums worked out here, with inputs of both widths. */
+/** Rows of extreme and of mixed codes, and of values of a table that need the most bits, against sums worked out here, with inputs of both widths. */
 function dotsAddUp(): boolean {
   const memory = new WebAssembly.Memory({ initial: 3 });
   const kernels = lowBitKernels(memory, 'relaxed SIMD');
   const [W, F] = [new Uint8Array(memory.buffer), new Float32Array(memory.buffer)];
   const groups = 2;
-  const [x, weights, scales, mins, out, at] = [0, 1024, 2048, 3072, 4096, 5120].map((offset) => reservedBytes + offset);
+  const [x, weights, scales, mins, out, at, table] = [0, 1024, 2048, 3072, 4096, 5120, 6144].map((offset) => reservedBytes + offset);
+  const levels = Array.from({ length: 16 }, (_, code) => 273 * code - 2048);
   for (let i = 0; i < groups * 128; i++) W[weights + i] = i % 3 === 0 ? 255 : (i * 37) & 255;
   F.fill(1, scales / 4, scales / 4 + groups * panelRows);
+  levels.forEach((level, code) => {
+    W[table + code] = level;
+    W[table + 16 + code] = level >> 8;
+  });
+  const form = { bits: 4, less: 0, table, wide: true, fine: false, minima: false, halves: false } as const;
+  const place = { weights, groups, tokens: 1, out, stride: panelRows, first: 0, last: 1 };
   return ([8, 16] as const).every((bits) => {
     const top = inputTop[bits];
+    const inputs = { at, bits };
     // The largest of a group is its largest code, so that inputs are their codes.
     for (let i = 0; i < groups * groupSize; i++) F[x / 4 + i] = i % 2 === 0 ? (i % 4 === 0 ? top : -top) : ((i * 2929) % (2 * top + 1)) - top;
-    kernels.roundInputs(x, groups, { at, bits });
-    kernels.product4({ weights, groups, tokens: 1, out, stride: panelRows, first: 0, last: 1 }, scales, mins, { at, bits });
-    for (let row = 0; row < panelRows; row++) {
-      let sum = 0;
-      for (let c = 0; c < groups * groupSize; c++) sum += nibbleAt(W, weights + Math.floor(c / groupSize) * 128, row, c % groupSize) * F[x / 4 + c];
-      if (F[out / 4 + row] !== Math.fround(sum)) return false;
-    }
-    return true;
+    kernels.roundInputs(x, groups, inputs);
+    /** Rows are sums of `value` of their codes times inputs, exact in a group. */
+    const isSum = (value: (code: number) => number): boolean => Array.from({ length: panelRows }, (_, row) => row).every((row) => {
+      const sums = Array.from({ length: groups }, (_, g) => {
+        let sum = 0;
+        for (let c = 0; c < groupSize; c++) sum += value(nibbleAt(W, weights + g * 128, row, c)) * F[x / 4 + g * groupSize + c];
+        return Math.fround(sum);
+      });
+      return F[out / 4 + row] === sums.reduce((all, sum) => Math.fround(all + sum));
+    });
+    kernels.product4(place, scales, mins, inputs);
+    if (!isSum((code) => code)) return false;
+    kernels.productPacked(place, form, scales, inputs);
+    return isSum((code) => levels[code]);
   });
 }
 
