@@ -44,7 +44,8 @@ function matrixOf(site: Linear, tiles: Tiles, format: NumberFormat, emit: Emit):
   const signs = bits === 1;
   const width = groupWidth(site, format);
   const groups = Math.ceil(cols / width);
-  const padded = Math.ceil((groups * width) / run) * run;
+  // The last group may be short: what it lacks is not in the file.
+  const padded = Math.ceil(cols / run) * run;
   const rowBytes = (padded / run) * bits;
   const shape = (values: readonly number[]): string => emit.weight(int64Tensor(emit.fresh('shape'), values));
 
@@ -61,7 +62,7 @@ function matrixOf(site: Linear, tiles: Tiles, format: NumberFormat, emit: Emit):
   const codes = unpack(packedCodes, bits, [rows, padded], emit);
   const values = emit.node('Gather', [levelsOf(site, tiles, format, bits, emit), codes], { axis: int(0) });
   const scales = isNested(format) ? reshaped(nestedScales(id, tiles, format, rows * groups, emit), [rows, groups, 1], emit) : storedScales(id, tiles, format, [rows, groups, cols], emit);
-  const cut = padded === groups * width ? values : slice(values, groups * width, emit);
+  const cut = padded > groups * width ? slice(values, groups * width, emit) : filled(values, groups * width - padded, emit);
   let grouped = emit.node('Reshape', [cut, shape([rows, groups, width])]);
   if (format.integer?.asymmetric) {
     const zeros = emit.node('Cast', [emit.weight(tiledTensor(emit.fresh(`${id}_zero`), 'u8', [rows, groups, 1], tiles, groups, async (tile, count) => {
@@ -97,6 +98,9 @@ const slice = (value: string, end: number, emit: Emit): string => {
   const at = (n: number): string => emit.weight(int64Tensor(emit.fresh('slice'), [n]));
   return emit.node('Slice', [value, at(0), at(end), at(1)]);
 };
+
+/** As many columns of zeros more. */
+const filled = (value: string, count: number, emit: Emit): string => (count === 0 ? value : emit.node('Pad', [value, emit.weight(int64Tensor(emit.fresh('pads'), [0, 0, 0, count]))]));
 
 /** Columns that share a scale in every row; scales that cross rows must end where rows end. */
 function groupWidth({ id, cols }: Linear, format: ScaledFormat): number {

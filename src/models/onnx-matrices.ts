@@ -7,7 +7,7 @@ import { valuesOf, type MatrixCodes } from '../formats/coded.ts';
 import type { NumberFormat } from '../formats/format.ts';
 import { packing } from '../formats/index.ts';
 import { isRotated, rotatedBack } from '../formats/rotated.ts';
-import { isScaled } from '../formats/scaled.ts';
+import { isScaled, type ScaledFormat } from '../formats/scaled.ts';
 import { isTrellisFormat } from '../formats/trellis/trellis.ts';
 import type { Graph, Node } from '../graph/graph.ts';
 import { isFloatType, lazyTensor, readFloats } from '../graph/values.ts';
@@ -59,7 +59,7 @@ export function onnxMatrix(graph: Graph, id: string, [rows, cols]: readonly [num
   }
   const [codes, levels] = [weights.get(`${id}_codes`), weights.get(`${id}_levels`)];
   if (!isScaled(format) || codes === undefined || levels === undefined) return undefined;
-  return coded(() => tableCodes(graph, id, [rows, cols], format.scaleType.byte?.decode));
+  return coded(() => tableCodes(graph, id, [rows, cols], format));
 }
 
 /** (code − zero point) · scale of integers that the file holds one by one, with scales of rows or of groups of their columns. */
@@ -100,16 +100,17 @@ async function blockCodes({ weights }: Graph, id: string, format: NumberFormat, 
 }
 
 /** Codes [rows, runs of eight, bits], levels, and scales as floats or as bytes that stand for floats, lifted by one for the whole tensor. */
-async function tableCodes({ weights }: Graph, id: string, [rows, cols]: readonly [number, number], decode: ((code: number) => number) | undefined): Promise<MatrixCodes> {
+async function tableCodes({ weights }: Graph, id: string, [rows, cols]: readonly [number, number], { granularity, scaleType: { byte } }: ScaledFormat): Promise<MatrixCodes> {
   const [codes, scale, zero, lift] = [weights.get(`${id}_codes`)!, weights.get(`${id}_scale`)!, weights.get(`${id}_zero`), weights.get(`${id}_tensor_scale`)];
   const [, runs, bits] = codes.shape;
   const unpacked = packing.unpackLowFirst(await codes.read(), rows * runs * 8, bits);
   const own = runs * 8 === cols ? unpacked : Uint8Array.from({ length: rows * cols }, (_, i) => unpacked[Math.floor(i / cols) * runs * 8 + (i % cols)]);
   const by = lift === undefined ? 1 : (await readFloats(lift))[0];
-  const stored = scale.type === 'u8' && decode !== undefined ? Float32Array.from(await scale.read(), decode) : await readFloats(scale);
+  const stored = scale.type === 'u8' && byte !== undefined ? Float32Array.from(await scale.read(), byte.decode) : await readFloats(scale);
   const levels = await readFloats(weights.get(`${id}_levels`)!);
   const zeros = zero === undefined ? undefined : Float32Array.from(await zero.read());
-  const group = Math.ceil(cols / scale.shape[1]);
+  // The last group may be short.
+  const group = granularity.kind === 'group' || granularity.kind === 'flat' ? granularity.size : granularity.kind === 'block' ? granularity.cols : cols;
   // Codes with zero points stand for themselves.
   return { bits, codes: own, ...(zeros === undefined ? { levels } : { zeros }), group, scales: stored.map((value) => value * by) };
 }
