@@ -7,10 +7,12 @@ import { defineErrors, FewbitError } from '../errors.ts';
 import { isCoded } from '../formats/coded.ts';
 import type { NumberFormat } from '../formats/format.ts';
 import { openFolder } from '../files/fs-node.ts';
+import type { Folder } from '../files/source.ts';
 import { parseFormat } from '../formats/registry.ts';
-import type { LanguageModel } from '../models/language-model.ts';
+import { isGenai, openGenaiLanguageModel } from '../models/genai-onnx.ts';
+import { maxConfigBytes, type LanguageModel } from '../models/language-model.ts';
 import { languageNote, openOnnxLanguageModel } from '../models/onnx-language-model.ts';
-import { readTokenizerFiles, type TokenizerFiles } from '../models/tokenizer-files.ts';
+import { readObject, readTokenizerFiles } from '../models/tokenizer-files.ts';
 import { chatTemplates } from '../runtime/chat.ts';
 import type { CacheFormat } from '../runtime/kv-caches.ts';
 import { openTextModel, type TextModel } from '../runtime/text-model.ts';
@@ -20,7 +22,8 @@ import { openSource } from './source-node.ts';
 import type { SourceModel } from './source.ts';
 
 const errors = defineErrors('run', {
-  notLanguage: (f: { model: string }) => [`${f.model} is not a language model`, 'other networks run on inputs that are given with --data; ONNX files of language models are read back where fewbit wrote them'],
+  notLanguage: (f: { model: string }) => [`${f.model} is not a language model`, 'other networks run on inputs that are given with --data; ONNX files of language models are read where fewbit or the model builder of onnxruntime-genai wrote them'],
+  config: (f: { model: string }) => [`${f.model} has no config.json beside it or in the folder above, which says what network it holds`, "put the model's config.json there, as folders of transformers.js have it"],
   weights: (f: { weights: string; known: string }) => `float weights cannot be loaded as ${f.weights} (known: ${f.known})`,
 });
 
@@ -84,10 +87,10 @@ export interface OpenedText {
   readonly chats: boolean;
 }
 
-/** The tokenizer in the folder of an ONNX file, or in the one above, where folders of transformers.js have it. */
-async function tokenizerBeside(place: string): Promise<TokenizerFiles | undefined> {
+/** What lies in the folder of an ONNX file, or in the one above, where folders of transformers.js have it. */
+async function beside<T>(place: string, read: (folder: Folder) => Promise<T | undefined>): Promise<T | undefined> {
   const folder = statSync(place).isDirectory() ? resolve(place) : dirname(resolve(place));
-  return await readTokenizerFiles(await openFolder(folder)) ?? readTokenizerFiles(await openFolder(dirname(folder)));
+  return await read(await openFolder(folder)) ?? read(await openFolder(dirname(folder)));
 }
 
 /** The file is read and closed: all weights are in the engine's memory then. */
@@ -98,8 +101,13 @@ export async function openText(location: string, { weights, context, cache, thre
     const source = await openSource(place, progress);
     sources.push(source);
     if (source.language !== undefined) return source.language;
+    if (isGenai(source.graph)) {
+      const config = await beside(place, async (folder) => (await folder.has('config.json') ? readObject(folder, 'config.json', maxConfigBytes) : undefined));
+      if (config === undefined) throw errors.config({ model: place });
+      return openGenaiLanguageModel(source.graph, config, source.name, await beside(place, readTokenizerFiles));
+    }
     if (!source.graph.metadata.has(languageNote)) throw errors.notLanguage({ model: place });
-    return openOnnxLanguageModel(source.graph, source.name, await tokenizerBeside(place));
+    return openOnnxLanguageModel(source.graph, source.name, await beside(place, readTokenizerFiles));
   };
   try {
     const found = await language(location);
@@ -112,7 +120,7 @@ export async function openText(location: string, { weights, context, cache, thre
       ...(threads === 1 ? {} : { team: { members: threads, start: startTeam } }), onTensor: (_name, done) => progress.advance(done),
     });
     progress.end();
-    return { name: sources[0].name, model, weightBytes: [...main.tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0), chats: main.tokenizer !== undefined && chatTemplates(main.tokenizer).size > 0 };
+    return { name: sources[0].name, model, weightBytes: sources[0].bytes, chats: main.tokenizer !== undefined && chatTemplates(main.tokenizer).size > 0 };
   } finally {
     for (const source of sources) await source.close();
   }

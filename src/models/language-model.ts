@@ -115,7 +115,7 @@ export function languageModel(parts: LanguageModelParts): LanguageModel {
 }
 
 /** Real configurations stay below 10 kB; lists per layer and label maps may add to that. */
-const maxConfigBytes = 4_000_000;
+export const maxConfigBytes = 4_000_000;
 
 /** Opens a Hugging Face folder: config.json, safetensors (one file or shards), and a tokenizer where there is one. */
 export async function openLanguageModel(folder: Folder): Promise<LanguageModel> {

@@ -20,7 +20,7 @@ const whole = (node: Node, name: string): number => (node.attributes[name]?.kind
 /** The matrix [rows, cols] of a name, or undefined where the file holds it in a way that is not read back. `product` is the node that multiplies it, or looks rows up in it. */
 export function onnxMatrix(graph: Graph, id: string, [rows, cols]: readonly [number, number], format: NumberFormat | undefined, product: Node | undefined): TensorRef | undefined {
   const { weights } = graph;
-  const coded = (read: () => Promise<MatrixCodes>): TensorRef => ({ ...lazyTensor(id, 'f32', [rows, cols], async () => bytesOf(valuesOf(await read(), rows, cols))), coded: { read } });
+  const coded = (read: () => Promise<MatrixCodes>): TensorRef => codedTensor(id, [rows, cols], read);
   const plain = weights.get(id);
   if (plain !== undefined) {
     if (plain.shape.length !== 2 || !isFloatType(plain.type)) return undefined;
@@ -30,12 +30,7 @@ export function onnxMatrix(graph: Graph, id: string, [rows, cols]: readonly [num
   if (product?.op === 'MatMulNBits' || product?.op === 'GatherBlockQuantized') {
     const [bits, block] = [whole(product, 'bits'), whole(product, 'block_size')];
     const [codes, zero] = [weights.get(`${id}_q${bits}`), weights.get(`${id}_zero`)];
-    if (codes === undefined || scale === undefined) return undefined;
-    const layout = { N: rows, K: cols, bits, block };
-    return coded(async () => ({
-      bits, codes: packing.unpackMatMulNBits(await codes.read(), layout), group: block, scales: await readFloats(scale),
-      ...(zero === undefined ? {} : { zeros: packing.unpackZeroPoints(await zero.read(), layout) }),
-    }));
+    return codes === undefined || scale === undefined ? undefined : packedMatrix(id, { codes, scale, zero }, { N: rows, K: cols, bits, block });
   }
   const bytes = weights.get(`${id}_quantized`);
   if (bytes?.type === 'i8' && scale !== undefined) {
@@ -60,6 +55,18 @@ export function onnxMatrix(graph: Graph, id: string, [rows, cols]: readonly [num
   const [codes, levels] = [weights.get(`${id}_codes`), weights.get(`${id}_levels`)];
   if (!isScaled(format) || codes === undefined || levels === undefined) return undefined;
   return coded(() => tableCodes(graph, id, [rows, cols], format));
+}
+
+const codedTensor = (name: string, [rows, cols]: readonly [number, number], read: () => Promise<MatrixCodes>): TensorRef =>
+  ({ ...lazyTensor(name, 'f32', [rows, cols], async () => bytesOf(valuesOf(await read(), rows, cols))), coded: { read } });
+
+/** The matrix [N, K] that MatMulNBits multiplies by, or GatherBlockQuantized looks rows up in: codes in groups of `block` columns, their scales, and zero points where there are any. */
+export function packedMatrix(name: string, { codes, scale, zero }: { readonly codes: TensorRef; readonly scale: TensorRef; readonly zero: TensorRef | undefined }, layout: { readonly N: number; readonly K: number; readonly bits: number; readonly block: number }): TensorRef {
+  const { N, K, bits, block } = layout;
+  return codedTensor(name, [N, K], async () => ({
+    bits, codes: packing.unpackMatMulNBits(await codes.read(), layout), group: block, scales: await readFloats(scale),
+    ...(zero === undefined ? {} : { zeros: packing.unpackZeroPoints(await zero.read(), layout) }),
+  }));
 }
 
 /** (code − zero point) · scale of integers that the file holds one by one, with scales of rows or of groups of their columns. */

@@ -11,7 +11,7 @@ const maxShards = 2048;
 const maxIndexBytes = 50_000_000;
 
 const errors = defineErrors('folder', {
-  noWeights: (f: { folder: string }) => [`${f.folder}: no model.safetensors and no model.safetensors.index.json`, 'models stored as pytorch_model.bin must be saved as safetensors first'] as const,
+  noWeights: (f: { folder: string }) => [`${f.folder}: no model.safetensors and no model.safetensors.index.json`, 'models stored as pytorch_model.bin must be saved as safetensors first; of ONNX models name the .onnx file itself'] as const,
   index: (f: { folder: string }) => `${f.folder}: model.safetensors.index.json has no weight_map of names to files`,
   shardName: (f: { folder: string; file: string }) => `${f.folder}: shard ${f.file} is not a .safetensors file`,
   tooMany: (f: { folder: string; shards: number }) => `${f.folder}: ${f.shards} shards exceed the limit of ${maxShards}`,
