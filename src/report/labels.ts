@@ -27,6 +27,9 @@ const candidates: readonly Place[] = [
   ...near.map(([dx, dy, anchor]) => ({ dx, dy, anchor, far: false })),
   ...rings.flatMap((ring) => ([['start', 14], ['end', -14], ['middle', 0]] as const).flatMap(([anchor, dx]) =>
     [-ring, ring].map((dy) => ({ dx, dy, anchor, far: true })))),
+  // Where many points crowd, further aside.
+  ...rings.flatMap((ring) => [0, ...rings].flatMap((up) => ([['start', ring], ['end', -ring]] as const).flatMap(([anchor, dx]) =>
+    (up === 0 ? [0] : [-up, up]).map((dy) => ({ dx, dy, anchor, far: true }))))),
 ];
 
 /** Width of an average letter of a sans-serif font, in font sizes; wide rather than narrow. */

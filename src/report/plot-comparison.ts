@@ -9,7 +9,7 @@ import { figure } from './words.ts';
 const exactBelow = 1e-9;
 
 const nameOf = ({ output, isPlain }: ComparedFile, low: boolean): string => {
-  const weights = output.verdict.format.replace(/, a format per layer$/, '');
+  const weights = output.verdict.format.replace(/, a format per layer$/, '').replace(' bits with ', ' bits, ');
   const what = low ? `${weights} · ${output.activations ?? 'float'}` : weights;
   if (isPlain) return output.recipe === 'scale-search' ? `${what} searched` : what;
   return `${output.recipe} ${what}`;
