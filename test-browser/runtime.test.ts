@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { memorySource } from '../src/files/source.ts';
 import { quantize } from '../src/jobs/quantize-node.ts';
+import { run } from '../src/jobs/run-node.ts';
 import { openBrowser, type Browser } from './browser.ts';
 import { root } from './bundle.ts';
 import { writtenBy, type Written } from './shared/runtime.ts';
@@ -13,6 +14,7 @@ const files = new Map<string, Uint8Array>();
 const expected = new Map<string, Written>();
 let browser: Browser;
 let folder: string;
+let onnx: string;
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fewbit-runtime-'));
   const { outputs } = await quantize({ model: join(root, 'assets/host-llama-shakespeare'), output: folder, to: 'gguf', weights: 'q8_0,q4_k', verdict: false });
@@ -22,6 +24,12 @@ before(async () => {
     expected.set(path, await writtenBy(memorySource(path, bytes)));
     files.set(`made/cut-${path}`, bytes.subarray(0, bytes.byteLength - 1000));
   }
+  const made = await quantize({ model: join(root, 'assets/host-llama-shakespeare'), output: join(folder, 'js'), to: 'transformers.js', weights: 'int4/g32', verdict: false });
+  onnx = made.outputs[0].file;
+  for (const { path } of made.outputs[0].files) files.set(`made/${path}`, await readFile(join(folder, 'js', path)));
+  // A model with a template of its own has no file for it beside, which is asked for otherwise.
+  const config = `made/${onnx.split('/')[0]}/tokenizer_config.json`;
+  files.set(config, new TextEncoder().encode(JSON.stringify({ ...JSON.parse(new TextDecoder().decode(files.get(config))) as object, chat_template: '{{ messages[0].content }}' })));
   browser = await openBrowser('test-browser/shared/runtime-page.ts', { files });
 });
 after(async () => {
@@ -44,4 +52,10 @@ test('a GGUF that was cut off ends in one line in the page, as in Node', async (
     assert.doesNotMatch(message, /\n|opened/);
     await assert.rejects(writtenBy(memorySource(`made/cut-${path}`, files.get(`made/cut-${path}`)!)), { message });
   }
+});
+
+test('an ONNX file of a folder for transformers.js writes in Chromium what it writes in Node', async () => {
+  const { text } = await run({ model: join(folder, 'js', onnx), prompt: 'ROMEO:', maxTokens: 16, context: 64, threads: 1 });
+  const [name, ...file] = onnx.split('/');
+  assert.equal(await browser.call('fromOnnx', `made/${name}/`, file.join('/'), 'ROMEO:'), text);
 });

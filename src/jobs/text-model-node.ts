@@ -7,12 +7,10 @@ import { defineErrors, FewbitError } from '../errors.ts';
 import { isCoded } from '../formats/coded.ts';
 import type { NumberFormat } from '../formats/format.ts';
 import { openFolder } from '../files/fs-node.ts';
-import type { Folder } from '../files/source.ts';
 import { parseFormat } from '../formats/registry.ts';
-import { isGenai, openGenaiLanguageModel } from '../models/genai-onnx.ts';
-import { maxConfigBytes, type LanguageModel } from '../models/language-model.ts';
-import { languageNote, openOnnxLanguageModel } from '../models/onnx-language-model.ts';
-import { readObject, readTokenizerFiles } from '../models/tokenizer-files.ts';
+import type { LanguageModel } from '../models/language-model.ts';
+import { languageModelOf } from '../models/onnx-folder.ts';
+import { readTokenizerFiles } from '../models/tokenizer-files.ts';
 import { chatTemplates } from '../runtime/chat.ts';
 import type { CacheFormat } from '../runtime/kv-caches.ts';
 import { openTextModel, type TextModel } from '../runtime/text-model.ts';
@@ -22,8 +20,6 @@ import { openSource } from './source-node.ts';
 import type { SourceModel } from './source.ts';
 
 const errors = defineErrors('run', {
-  notLanguage: (f: { model: string }) => [`${f.model} is not a language model`, 'other networks run on inputs that are given with --data; ONNX files of language models are read where fewbit or the model builder of onnxruntime-genai wrote them'],
-  config: (f: { model: string }) => [`${f.model} has no config.json beside it or in the folder above, which says what network it holds`, "put the model's config.json there, as folders of transformers.js have it"],
   weights: (f: { weights: string; known: string }) => `float weights cannot be loaded as ${f.weights} (known: ${f.known})`,
 });
 
@@ -87,12 +83,6 @@ export interface OpenedText {
   readonly chats: boolean;
 }
 
-/** What lies in the folder of an ONNX file, or in the one above, where folders of transformers.js have it. */
-async function beside<T>(place: string, read: (folder: Folder) => Promise<T | undefined>): Promise<T | undefined> {
-  const folder = statSync(place).isDirectory() ? resolve(place) : dirname(resolve(place));
-  return await read(await openFolder(folder)) ?? read(await openFolder(dirname(folder)));
-}
-
 /** The file is read and closed: all weights are in the engine's memory then. */
 export async function openText(location: string, { weights, context, cache, threads, sequences = 1, draft, draftTokens, draftTree, tokenizer, progress }: OpenTextOptions): Promise<OpenedText> {
   const type = weights === undefined ? undefined : loadedAs(weights);
@@ -101,13 +91,8 @@ export async function openText(location: string, { weights, context, cache, thre
     const source = await openSource(place, progress);
     sources.push(source);
     if (source.language !== undefined) return source.language;
-    if (isGenai(source.graph)) {
-      const config = await beside(place, async (folder) => (await folder.has('config.json') ? readObject(folder, 'config.json', maxConfigBytes) : undefined));
-      if (config === undefined) throw errors.config({ model: place });
-      return openGenaiLanguageModel(source.graph, config, source.name, await beside(place, readTokenizerFiles));
-    }
-    if (!source.graph.metadata.has(languageNote)) throw errors.notLanguage({ model: place });
-    return openOnnxLanguageModel(source.graph, source.name, await beside(place, readTokenizerFiles));
+    const folder = statSync(place).isDirectory() ? resolve(place) : dirname(resolve(place));
+    return languageModelOf(source.graph, place, source.name, [await openFolder(folder), await openFolder(dirname(folder))]);
   };
   try {
     const found = await language(location);

@@ -14,6 +14,7 @@ export interface TokenizerFiles {
 
 /** Names that travel along; what is not listed (code, pictures, other formats) stays behind. */
 const sideFile = /^(generation_config\.json|special_tokens_map\.json|added_tokens\.json|chat_template\.(jinja|json)|tokenizer\.model|README\.md|(LICENSE|LICENCE|NOTICE|USE_POLICY)(\.[a-z]+)?)$/i;
+const template = 'chat_template.jinja';
 /** The largest tokenizer.json in circulation has about 35 MB, tokenizer.model 5 MB. */
 const maxTokenizerBytes = 50_000_000;
 const maxSideBytes = 16_000_000;
@@ -45,7 +46,11 @@ export async function readObject(folder: Folder, file: string, maxBytes: number)
 export async function readTokenizerFiles(folder: Folder): Promise<TokenizerFiles | undefined> {
   if (!(await folder.has('tokenizer.json'))) return undefined;
   const others = new Map<string, Uint8Array>();
-  for (const file of await folder.list()) {
+  const config = (await folder.has('tokenizer_config.json')) ? await readObject(folder, 'tokenizer_config.json', maxSideBytes) : {};
+  const listed = await folder.list();
+  // Servers list nothing; of what lies there, the template is what a model does not speak without.
+  const beside = listed.length === 0 && config.chat_template === undefined && await folder.has(template) ? [template] : listed;
+  for (const file of beside) {
     if (!sideFile.test(file)) continue;
     const bytes = await readBounded(folder, file, maxSideBytes);
     if (file.endsWith('.json')) parseJsonBytes(bytes, `${folder.name}/${file}`);
@@ -53,7 +58,6 @@ export async function readTokenizerFiles(folder: Folder): Promise<TokenizerFiles
   }
   return {
     tokenizer: await readObject(folder, 'tokenizer.json', maxTokenizerBytes),
-    config: (await folder.has('tokenizer_config.json')) ? await readObject(folder, 'tokenizer_config.json', maxSideBytes) : {},
-    others,
+    config, others,
   };
 }

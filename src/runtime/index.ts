@@ -1,4 +1,6 @@
 /** `fewbit/runtime`: language models on the low-bit engine and networks in integers alone, without ONNX Runtime. */
+import type { Folder } from '../files/source.ts';
+import type { LanguageModel } from '../models/language-model.ts';
 import type { IntegerModel } from './integer-model.ts';
 export { chatPrompt, chatTemplates, type Message } from './chat.ts';
 export { jsonConstraint, type Constraint } from './constrain.ts';
@@ -26,3 +28,6 @@ export { teamWorker, workerTeam } from '../engine/kernels/lowbit-team-web.ts';
 
 /** Opens the bytes of a network in integers alone; what runs it is loaded when it is asked for. */
 export const openIntegerModel = async (bytes: Uint8Array, name?: string): Promise<IntegerModel> => (await import('./integer-model.ts')).openIntegerModel(bytes, name);
+
+/** Opens an ONNX file of a folder such as transformers.js loads, `onnx/model_q4.onnx`, as a language model for `openTextModel`; what reads it is loaded when it is asked for. */
+export const openOnnxFolder = async (folder: Folder, file: string): Promise<LanguageModel> => (await import('../models/onnx-folder.ts')).openOnnxFolder(folder, file);

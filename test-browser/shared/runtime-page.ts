@@ -1,5 +1,5 @@
 /** In the page: a model from a Blob and from an address, in this thread and in a worker. */
-import { blobSource, openUrl } from '../../src/runtime/index.ts';
+import { blobSource, openOnnxFolder, openTextModel, openUrl, urlFolder } from '../../src/runtime/index.ts';
 import { writtenBy, type Written } from './runtime.ts';
 
 export const fromUrl = async (path: string): Promise<Written> => writtenBy(await openUrl(new URL(path, location.origin).href));
@@ -21,6 +21,15 @@ export async function inWorker(path: string): Promise<Written> {
   } finally {
     worker.terminate();
   }
+}
+
+/** A text by an ONNX file of a folder behind an address. */
+export async function fromOnnx(folder: string, file: string, prompt: string): Promise<string> {
+  const model = await openTextModel(await openOnnxFolder(urlFolder(new URL(folder, location.origin).href), file), { context: 64 });
+  const pieces: string[] = [];
+  for await (const piece of model.write(prompt, { maxTokens: 16 })) pieces.push(piece);
+  model.dispose();
+  return pieces.join('');
 }
 
 /** The message of what opening a damaged file ends with. */

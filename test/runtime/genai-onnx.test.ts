@@ -17,6 +17,8 @@ import { readLlamaConfig, type LlamaConfig } from '../../src/models/llama-config
 import { llamaConfig } from '../../src/models/llama-init.ts';
 import { llamaShapes } from '../../src/models/llama-weights.ts';
 import { normal } from '../../src/numeric/random.ts';
+import { openFolder } from '../../src/files/fs-node.ts';
+import { openOnnxFolder, openTextModel } from '../../src/runtime/index.ts';
 import { LlamaDecoder } from '../../src/runtime/llama-decoder.ts';
 import { floatTensor, type TensorRef } from '../../src/tensor-ref.ts';
 import { genaiGraph, type GenaiOptions } from './genai-file.ts';
@@ -92,9 +94,13 @@ test('fewbit run reads config.json and the tokenizer of a folder for transformer
   const model = join(folder, 'model', 'onnx', 'model_q4.onnx');
   mkdirSync(join(folder, 'model', 'onnx'), { recursive: true });
   writeFileSync(model, await onnxBytes(graph));
-  await assert.rejects(run({ model, prompt: 'ROMEO:', threads: 1 }), { code: 'run.config' });
+  await assert.rejects(run({ model, prompt: 'ROMEO:', threads: 1 }), { code: 'onnxFolder.config' });
   writeFileSync(join(folder, 'model', 'config.json'), JSON.stringify(raw));
   for (const file of ['tokenizer.json', 'tokenizer_config.json']) copyFileSync(new URL(`../../assets/host-llama-shakespeare/${file}`, import.meta.url), join(folder, 'model', file));
   const { ids } = await run({ model, prompt: 'ROMEO:', threads: 1, maxTokens: 4 });
   assert.equal(ids.length, 4);
+  const text = await openTextModel(await openOnnxFolder(await openFolder(join(folder, 'model')), 'onnx/model_q4.onnx'), { context: 64 });
+  const written: string[] = [];
+  for await (const piece of text.write('ROMEO:', { maxTokens: 4 })) written.push(piece);
+  assert.equal(written.join(''), (await run({ model, prompt: 'ROMEO:', threads: 1, maxTokens: 4 })).text);
 });
