@@ -21,6 +21,7 @@ import { tiles } from './tile';
 
 export { attendRows } from './attend-rows';
 export { addTo, attend, rmsNorm, rotate, siluTimes } from './decoder';
+export { fewThree, fewThreeNarrow, fewTwo, fewTwoNarrow } from './few';
 export { productFloat } from './float';
 export { roundInputs } from './inputs';
 export { productPacked } from './packed';

@@ -1,14 +1,16 @@
 /**
  * Products of codes of two, three or four bits in blocks of eight groups, unpacked to 16 bits before they are multiplied,
  * the latter by a table of 16 values of 8 bits, or of up to 12 where it is wide: 16 low bytes, then 16 high ones. One token
- * or two take the latter as table.ts does. Scales stay as small as they are in files.
+ * or two take them as they lie (few.ts, table.ts). Scales stay as small as they are in files.
  *
- * A group of codes: two bits 64 bytes, for 16 columns at a time and each row two words with the even and the odd columns from
- * the lowest bits up; three bits 32 bytes more with the third bit of all 32 columns; four bits as in four.ts.
+ * A group of codes: two bits 64 bytes, for 16 columns at a time and each row four bytes with columns 0 2 8 10, 4 6 12 14 and
+ * those behind each of these, from the lowest bits up; three bits 32 bytes more with the third bits in that order, of the first
+ * 16 columns below those of the others; four bits as in four.ts.
  */
+import { fewThree, fewThreeNarrow, fewTwo, fewTwoNarrow } from './few';
 import { inputBytes } from './inputs';
 import { productTable } from './table';
-import { blockGroups, everyToken } from './tile';
+import { blockGroups, everyToken, nowhere } from './tile';
 import { held, swizzled } from './vector';
 
 /** Where scales and minima of a block are worked out, behind its codes. */
@@ -21,22 +23,31 @@ function unpack2(at: usize, to: usize, third: bool, less: v128): void {
   const two = held(i16x8.splat(3), to), one = held(i16x8.splat(1), to);
   let hu = third ? v128.load(at, 64) : less, hv = third ? v128.load(at, 80) : less;
   const end = to + 512;
-  for (; to < end; at += 32) {
-    let u = v128.load(at), v = v128.load(at, 16);
-    const stop = to + 256;
-    for (; to < stop; to += 32) {
-      let a = v128.and(u, two), b = v128.and(v, two);
-      if (third) {
-        a = v128.or(a, i16x8.shl(v128.and(hu, one), 2));
-        b = v128.or(b, i16x8.shl(v128.and(hv, one), 2));
-        hu = i16x8.shr_u(hu, 1);
-        hv = i16x8.shr_u(hv, 1);
+  for (; to < end; at += 32, to += 256) {
+    // Bits of even and of odd bytes, which are four columns before the others.
+    for (let shift = 0; shift < 16; shift += 8) {
+      let u = i16x8.shr_u(v128.load(at), shift), v = i16x8.shr_u(v128.load(at, 16), shift);
+      let gu = i16x8.shr_u(hu, shift), gv = i16x8.shr_u(hv, shift);
+      let place = to + (<usize>shift << 3);
+      const stop = place + 256;
+      while (place < stop) {
+        let a = v128.and(u, two), b = v128.and(v, two);
+        if (third) {
+          a = v128.or(a, i16x8.shl(v128.and(gu, one), 2));
+          b = v128.or(b, i16x8.shl(v128.and(gv, one), 2));
+          gu = i16x8.shr_u(gu, 1);
+          gv = i16x8.shr_u(gv, 1);
+        }
+        v128.store(place, i16x8.sub(a, less));
+        v128.store(place, i16x8.sub(b, less), 16);
+        u = i16x8.shr_u(u, 2);
+        v = i16x8.shr_u(v, 2);
+        // Columns 0, 2, 8, 10 of 16 follow each other.
+        place += (place & 32) === 0 ? 32 : 96;
       }
-      v128.store(to, i16x8.sub(a, less));
-      v128.store(to, i16x8.sub(b, less), 16);
-      u = i16x8.shr_u(u, 2);
-      v = i16x8.shr_u(v, 2);
     }
+    hu = i16x8.shr_u(hu, 4);
+    hv = i16x8.shr_u(hv, 4);
   }
 }
 
@@ -98,13 +109,31 @@ function unpackScales(at: usize, by: usize, count: i32, to: usize): void {
   }
 }
 
+/** Tokens times groups of two or three bits, of panel `p`; outputs begin at 0 where these groups are the first of a row. */
+function oneByOne(begin: bool, third: bool, narrow: bool, less: i32, at: usize, count: i32, s: usize, m: usize, inputs: usize, row: usize, tokens: i32, out: usize, stride: i32, p: i32, minima: bool, halves: bool, scratch: usize): void {
+  let left = out + (<usize>p << 5);
+  for (let t = 0; t < tokens; t++, left += <usize>stride << 2, inputs += row) {
+    const right = p * 8 + 4 < stride ? left + 16 : scratch + nowhere;
+    if (begin) {
+      v128.store(left, f32x4.splat(0));
+      v128.store(right, f32x4.splat(0));
+    }
+    if (ASC_FEATURE_RELAXED_SIMD && narrow) {
+      if (third) fewThreeNarrow(less, at, count, s, m, inputs, left, right, minima, halves, scratch);
+      else fewTwoNarrow(less, at, count, s, m, inputs, left, right, minima, halves, scratch);
+    } else if (third) fewThree(less, at, count, s, m, inputs, left, right, minima, halves, scratch);
+    else fewTwo(less, at, count, s, m, inputs, left, right, minima, halves, scratch);
+  }
+}
+
 /**
  * `table` is an address, or 0. Where `fine`, the sides of a block are a float for each row, with minima another, then bytes
  * for groups or their halves that these are multiplied with, then those of minima; else floats as for four and eight bits.
  */
 export function productPacked(bits: i32, less: i32, table: usize, wide: bool, fine: bool, minima: bool, halves: bool, w: usize, sides: usize, groups: i32, x: usize, narrow: bool, tokens: i32, out: usize, stride: i32, first: i32, last: i32, scratch: usize): void {
   // From the third token on unpacking once is cheaper.
-  if (bits === 4 && tokens < 3 && !(fine && halves)) {
+  const direct = tokens < 3;
+  if (direct && bits === 4 && !(fine && halves)) {
     productTable(table, wide, fine, halves, w, sides, groups, x, narrow, tokens, out, stride, first, last, scratch);
     return;
   }
@@ -117,7 +146,7 @@ export function productPacked(bits: i32, less: i32, table: usize, wide: bool, fi
       const at = <usize>p * <usize>groups + <usize>g;
       const count = min(blockGroups, groups - g);
       const stop = scratch + (<usize>count << 9);
-      for (let from = w + at * codeBytes, to = scratch; to < stop; from += codeBytes, to += 512) {
+      for (let from = w + at * codeBytes, to = scratch; to < stop && !(direct && bits < 4); from += codeBytes, to += 512) {
         if (bits === 2) unpack2(from, to, false, i16x8.splat(<i16>less));
         else if (bits === 3) unpack2(from, to, true, i16x8.splat(<i16>less));
         else if (wide) unpackWide(from, to, v128.load(table), v128.load(table, 16));
@@ -134,7 +163,8 @@ export function productPacked(bits: i32, less: i32, table: usize, wide: bool, fi
           unpackScales(codes + 64 * parts, block + 32, 8 * parts, m);
         }
       }
-      everyToken(g === 0, scratch, stop, s, m, x + <usize>g * inputBytes, row, tokens, out, stride, p, minima, halves);
+      if (direct && bits < 4) oneByOne(g === 0, bits === 3, narrow, less, w + at * codeBytes, count, s, m, x + <usize>g * inputBytes, row, tokens, out, stride, p, minima, halves, scratch);
+      else everyToken(g === 0, scratch, stop, s, m, x + <usize>g * inputBytes, row, tokens, out, stride, p, minima, halves);
     }
   }
 }

@@ -17,11 +17,11 @@ import { held, swizzled } from './vector';
 
 // @ts-ignore: decorator
 @inline
-function plus(to: v128, values: v128, x: v128): v128 { return i32x4.add(to, i32x4.dot_i16x8_s(values, x)); }
+export function plus(to: v128, values: v128, x: v128): v128 { return i32x4.add(to, i32x4.dot_i16x8_s(values, x)); }
 
 // @ts-ignore: decorator
 @inline
-function plusBytes(to: v128, values: v128, x: v128): v128 { return ASC_FEATURE_RELAXED_SIMD ? i32x4.relaxed_dot_i8x16_i7x16_add_s(x, values, to) : to; }
+export function plusBytes(to: v128, values: v128, x: v128): v128 { return ASC_FEATURE_RELAXED_SIMD ? i32x4.relaxed_dot_i8x16_i7x16_add_s(x, values, to) : to; }
 
 /** Words of two rows from their low and high bytes, and of the next two. */
 // @ts-ignore: decorator
@@ -36,10 +36,15 @@ function nextWords(low: v128, high: v128): v128 { return v128.shuffle<u8>(low, h
 @inline
 function joined(first: v128, next: v128): v128 { return i32x4.add(v128.shuffle<i32>(first, next, 0, 2, 4, 6), v128.shuffle<i32>(first, next, 1, 3, 5, 7)); }
 
+/** Bytes of inputs of 16 columns, where products read them. */
+// @ts-ignore: decorator
+@inline
+export const half: usize = ASC_FEATURE_RELAXED_SIMD ? 16 : 32;
+
 /** −2^shift times a sum of inputs: beside 1.5 · 2^23 the low bits of a float are a whole number. */
 // @ts-ignore: decorator
 @inline
-function taken(sum: v128, shift: i32): v128 { return i32x4.shl(i32x4.sub(i32x4.splat(0x4b400000), f32x4.add(sum, f32x4.splat(12582912))), shift); }
+export function taken(sum: v128, shift: i32): v128 { return i32x4.shl(i32x4.sub(i32x4.splat(0x4b400000), f32x4.add(sum, f32x4.splat(12582912))), shift); }
 
 /** The sum of four rows' products over the columns whose codes lie in [at, stop), from `start` on; `two`: t2 has high bytes, or bits. */
 // @ts-ignore: decorator
@@ -80,9 +85,6 @@ function products(at: usize, stop: usize, from: usize, start: v128, t: v128, t2:
   }
   return narrow ? a : i32x4.add(a, i32x4.shl(b, 8));
 }
-
-/** Bytes of inputs of 16 columns, where products read them. */
-const half: usize = ASC_FEATURE_RELAXED_SIMD ? 16 : 32;
 
 /** Tables lie in `scratch`; scales as in packed.ts. */
 // @ts-ignore: decorator

@@ -151,9 +151,11 @@ export function nibblePlace(row: number, column: number): { readonly byte: numbe
 
 /** The same of the two bits of a group in two or three, and of the third bit behind them. */
 export const twoBitPlace = (row: number, column: number): { readonly byte: number; readonly shift: number } =>
-  ({ byte: (column >> 4) * 32 + row * 4 + (column & 1) * 2 + ((column & 15) >> 3), shift: 2 * ((column >> 1) & 3) });
+  ({ byte: (column >> 4) * 32 + row * 4 + fewByte(column), shift: 2 * fewStep(column) });
 export const thirdBitPlace = (row: number, column: number): { readonly byte: number; readonly shift: number } =>
-  ({ byte: 64 + row * 4 + (column & 1) * 2 + (column >> 4), shift: (column >> 1) & 7 });
+  ({ byte: 64 + row * 4 + fewByte(column), shift: 4 * (column >> 4) + fewStep(column) });
+const fewByte = (column: number): number => (column & 1) * 2 + ((column >> 2) & 1);
+const fewStep = (column: number): number => ((column >> 3) & 1) * 2 + ((column >> 1) & 1);
 
 /** Where the code of a row and column of a group in eight bits is. */
 export const bytePlace = (row: number, column: number): number => (column >> 1) * 16 + row * 2 + (column & 1);
