@@ -4,6 +4,7 @@ import { parseFormat } from '../formats/registry.ts';
 import { findRecipe } from '../recipes/registry.ts';
 import { checkTogether, refusesOwnFormat, stageOf } from '../recipes/join.ts';
 import type { Recipe, Step } from '../recipes/recipe.ts';
+import { bothChoose, steps as rows, type StepRow } from '../recipes/steps.ts';
 import { isStateSpace } from '../models/language-model.ts';
 import { imageShape } from '../train/statistics-loss.ts';
 import { layerFormats, refuseUnknown } from './layer-formats.ts';
@@ -23,6 +24,8 @@ const errors = defineErrors('plan', {
   candidates: (_: Record<string, never>) => ['--candidates are what a budget of bits chooses among', 'give the budget with --bits, such as --bits 2.5'] as const,
   saveImatrix: (_: Record<string, never>) => ['--save-imatrix measures a language model on --data, and one of the two is missing', 'give text with --data'] as const,
   ownFormat: (f: { recipe: string; weight: string; format: string; reason: string }) => [`recipe ${f.recipe} cannot give ${f.weight} ${f.format} by itself: ${f.reason}`, 'leave out --layer, or choose a recipe that takes the formats it is given, such as rtn, scale-search or gptq'] as const,
+  noBudget: (f: { recipe: string; reason: string; point: string | undefined }) =>
+    [`recipe ${f.recipe} takes no budget of bits: ${f.reason}`, f.point === undefined ? 'give a format with --weights instead' : `leave out --bits, or name its point, such as ${f.recipe}:${f.point}`] as const,
   duplicate: (f: { file: string }) => `two outputs would be called ${f.file}`,
 });
 
@@ -43,6 +46,7 @@ export function outputSpecs(model: SourceModel, settings: QuantizeSettings): Out
     if (makesData) imageShape(model.graph);
     requireData(scheme, target, hasData || makesData);
     const recipe = recipeFor(name, scheme, target, hasData || settings.imatrix !== undefined);
+    for (const { step } of recipe?.steps ?? []) (rows[step] as StepRow).fits?.(model.graph);
     return { target, scheme, recipe, file: fileOf(model.name, target, asked.length > 1 && recipe !== undefined ? { ...scheme, label: `${scheme.label}-${recipe.name}` } : scheme, settings) };
   });
   if (settings.candidates !== undefined && specs.every(({ scheme }) => scheme.budget === undefined)) throw errors.candidates({});
@@ -117,6 +121,8 @@ function defaultRecipe(bits: number, { activations }: Scheme, target: Target, ha
 
 /** Formats are chosen by measurement once the network has its last shape, before anything is rounded. */
 function withFormats(recipe: Recipe, { bits, formats, limits }: NonNullable<Scheme['budget']>): Recipe {
+  const reason = recipe.steps.map(({ step }) => rows.allocate.excludes?.[step]).find((one) => one !== undefined);
+  if (reason !== undefined) throw errors.noBudget({ recipe: recipe.name, reason: reason === bothChoose ? 'it chooses the formats of layers itself' : reason, point: recipe.formats.at(0) });
   const at = recipe.steps.findIndex(({ step }) => stageOf(step) === 'round');
   const steps: readonly Step[] = [...recipe.steps.slice(0, at), { step: 'allocate', bits, formats, ...(limits === undefined ? {} : { limits }) }, ...recipe.steps.slice(at)];
   checkTogether(steps);

@@ -20,12 +20,14 @@ import type { Recipe } from './recipe.ts';
 import { sageattention2 } from './sageattention2.ts';
 import { steps } from './steps.ts';
 import { svdquant, svdquantGptq } from './svdquant.ts';
+import { trainedRecipes } from './trained.ts';
 import { viditQ, viditQMp } from './vidit-q.ts';
 import { zeroq } from './zeroq.ts';
 
 export const recipes: readonly Recipe[] = [rtn, scaleSearch, importance, gptq, awq, hqq, adaround, brecq, krishnamoorthiInt8, arcquant, arcquantEighth, arcquantAll, comet, cometEighth, zeroq, genie, fp4dit, hawqv3, hawqv3Int8, lowbitFpDiffusion, lqLora, quantvggt, mambaquant, mixdq, qPalette, quamba2, sageattention2, svdquant, svdquantGptq, viditQ, viditQMp];
 
 const errors = defineErrors('recipes', {
+  trains: (f: { name: string }) => [`${f.name} trains a network, which quantize does not`, `fewbit finetune MODEL --recipe ${f.name} --data DATA`],
   unknown: (f: { name: string }) => [`unknown recipe: ${f.name}`, `known recipes: ${recipes.map((recipe) => recipe.name).join(', ')}; steps to join with + before one of them: ${Object.keys(steps).filter((name) => stepAlone(name) !== undefined).join(', ')}`],
 });
 
@@ -35,6 +37,7 @@ export const findRecipe = (name: string): Recipe => joined(name.split('+').map(p
 function partNamed(name: string): Recipe {
   const wanted = name.trim().toLowerCase().replaceAll('_', '-');
   const part = recipes.find((candidate) => candidate.name === wanted) ?? stepAlone(wanted);
+  if (part === undefined && trainedRecipes.some((trained) => trained.name === wanted)) throw errors.trains({ name: wanted });
   if (part === undefined) throw errors.unknown({ name });
   return part;
 }

@@ -2,7 +2,9 @@
 import type { NumberFormat } from '../formats/format.ts';
 import { isScaled } from '../formats/scaled.ts';
 import { equalizeLayers } from '../transform/cross-layer-equalization.ts';
+import type { Graph } from '../graph/graph.ts';
 import { foldBatchNorm } from '../transform/fold-batchnorm.ts';
+import { mamba2Blocks, mambaBlocks } from '../transform/mamba-blocks.ts';
 import type { Need, Step } from './recipe.ts';
 import type { StepRunner } from './state.ts';
 import { allocate } from './steps/allocate.ts';
@@ -38,6 +40,8 @@ export interface StepRow<K extends Step['step'] = Step['step']> {
   readonly stage: Stage;
   /** What it must be given; default nothing. */
   readonly needs?: (step: Extract<Step, { step: K }>) => readonly Need[];
+  /** Throws where the network has nothing that it is for. */
+  readonly fits?: (graph: Graph) => void;
   /** Steps that cannot stand in the same recipe, each with the reason. */
   readonly excludes?: Partial<Record<Step['step'], string>>;
   /** Steps that it must come before where both are there, each with the reason. */
@@ -48,7 +52,8 @@ export interface StepRow<K extends Step['step'] = Step['step']> {
   readonly alone?: Extract<Step, { step: K }>;
 }
 
-const bothChoose = 'both choose the formats of layers', oneFormat = 'it learns one format for all layers', integers = 'it chooses widths of integers', bothRound = 'both choose what inputs are rounded to';
+export const bothChoose = 'both choose the formats of layers';
+const oneFormat = 'it learns one format for all layers', integers = 'it chooses widths of integers', bothRound = 'both choose what inputs are rounded to';
 
 const samples = (): readonly Need[] => ['sample inputs'];
 const choosesAll = (): string => 'it chooses the formats of all layers itself';
@@ -126,15 +131,15 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   round: { run: round, stage: 'round', needs: ({ rounder }) => (rounder === 'gptq' || rounder === 'ldlq' || rounder === 'awq' || rounder === 'importance' ? ['sample inputs'] : []) },
   reconstruct: { run: reconstruct, stage: 'round', needs: samples },
   'sort-and-cluster': {
-    run: sortScan, stage: 'transform', needs: samples, alone: { step: 'sort-and-cluster', heads: 4, channels: 4 },
+    run: sortScan, stage: 'transform', needs: samples, fits: (graph) => { mamba2Blocks(graph, 'sort-and-cluster'); }, alone: { step: 'sort-and-cluster', heads: 4, channels: 4 },
     precedes: { rotate: 'turned channels have no order', 'rotate-readout': 'turned channels have no order', 'smooth-readout': 'factors belong to channels', 'rotate-scan': 'turned channels have no order' },
   },
-  'rotate-klt': { run: rotateKlt, stage: 'transform', needs: samples, alone: { step: 'rotate-klt' } },
-  'smooth-readout': { run: smoothReadout, stage: 'transform', needs: samples, alone: { step: 'smooth-readout', alpha: 0.5 }, precedes: { rotate: 'smoothing is by channel', 'rotate-readout': 'smoothing is by channel' } },
-  'rotate-readout': { run: rotateReadout, stage: 'transform', needs: samples, excludes: { rotate: 'both turn what output projections read' }, alone: { step: 'rotate-readout' } },
-  'rotate-step': { run: rotateSteps, stage: 'transform', needs: samples, alone: { step: 'rotate-step' } },
-  'rotate-scan': { run: rotateScan, stage: 'transform', needs: samples, alone: { step: 'rotate-scan', smooth: true } },
-  'ssm-scales': { run: ssmScales, stage: 'observe', needs: samples, alone: { step: 'ssm-scales', bits: 8, clip: 'largest', channels: 'cluster', groups: 'group' } },
+  'rotate-klt': { run: rotateKlt, stage: 'transform', needs: samples, fits: mambaBlocks, alone: { step: 'rotate-klt' } },
+  'smooth-readout': { run: smoothReadout, stage: 'transform', needs: samples, fits: mambaBlocks, alone: { step: 'smooth-readout', alpha: 0.5 }, precedes: { rotate: 'smoothing is by channel', 'rotate-readout': 'smoothing is by channel' } },
+  'rotate-readout': { run: rotateReadout, stage: 'transform', needs: samples, fits: mambaBlocks, excludes: { rotate: 'both turn what output projections read' }, alone: { step: 'rotate-readout' } },
+  'rotate-step': { run: rotateSteps, stage: 'transform', needs: samples, fits: mambaBlocks, alone: { step: 'rotate-step' } },
+  'rotate-scan': { run: rotateScan, stage: 'transform', needs: samples, fits: mambaBlocks, alone: { step: 'rotate-scan', smooth: true } },
+  'ssm-scales': { run: ssmScales, stage: 'observe', needs: samples, fits: mambaBlocks, alone: { step: 'ssm-scales', bits: 8, clip: 'largest', channels: 'cluster', groups: 'group' } },
   'learn-balance': {
     run: learnBalance, stage: 'round', needs: samples,
     refusesOwn: (_, format) => (perRow(format) ? undefined : 'it learns the ranges of integers with one scale per row, such as int4/channel'),

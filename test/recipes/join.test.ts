@@ -77,7 +77,7 @@ test('samples that are only chosen must still be given', () => {
 
 test('a budget of bits is refused where a recipe chooses formats itself', () => {
   const scheme = schemeForBits(4.25, 'onnx', 'onnx');
-  assert.throws(() => recipeFor('mixdq', scheme, 'onnx', true), /allocate cannot stand with allocate-decoupled: both choose the formats of layers/);
+  assert.throws(() => recipeFor('mixdq', scheme, 'onnx', true), /recipe mixdq takes no budget of bits: it chooses the formats of layers itself/);
   assert.deepEqual(recipeFor('svdquant', scheme, 'onnx', true)!.steps.map(({ step }) => step), ['shift', 'smooth-search', 'low-rank', 'allocate', 'round']);
 });
 
