@@ -39,10 +39,11 @@ const errors = defineErrors('engine', {
   missingInput: (f: { name: string }) => `input ${f.name} was not fed`,
 });
 
-/** First line of an engine message, without source positions and stack. */
+/** First line of an engine message, with the dimensions that it lists below; without source positions and stack. */
 export function engineReason(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
-  return (text.split('\n').find((line) => line.trim() !== '') ?? text).trim().slice(0, 400);
+  const [first = text, ...rest] = text.split('\n').map((line) => line.trim()).filter((line) => line !== '');
+  return [first, ...rest.filter((line) => line.startsWith('index: '))].join(', ').slice(0, 400);
 }
 
 export const notLoaded = (model: string, error: unknown) => errors.notLoaded({ model, reason: engineReason(error) });

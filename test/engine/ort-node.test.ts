@@ -47,3 +47,9 @@ test('large graphs are opened the way the engine has for them', async () => {
   await assert.rejects(openGraph({ ...product(16), weights: new Map([['W', { ...floatTensor('W', [1], new Float32Array(1)), byteLength: 2 ** 27 }]]) }, engine));
   assert.deepEqual(opened, ['memory', 'file']);
 });
+
+test('inputs of another shape are refused with the dimension that is wrong', async () => {
+  const session = await ortNode.open({ bytes: await onnxBytes(product(4)) });
+  await assert.rejects(session.run({ x: { type: 'f32', shape: [1, 3], data: new Float32Array(3) } }), /does not run: Got invalid dimensions for input: x .*, index: 1 Got: 3 Expected: 4/);
+  await session.dispose();
+});
