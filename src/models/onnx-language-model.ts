@@ -67,7 +67,8 @@ export function openOnnxLanguageModel(stored: Graph, name: string, tokenizer: To
     if (shape.length !== 2) {
       const [channels, , kernel] = shape;
       const vector = graph.weights.get(id) ?? (kernel === undefined ? undefined : inShape(onnxMatrix(graph, id, [channels, kernel], format, undefined), shape));
-      if (vector === undefined) throw errors.missing({ model: name, name: id });
+      // Rotations take gains into the weights behind them.
+      if (vector === undefined) throw note.plain === true ? errors.missing({ model: name, name: id }) : errors.changed({ model: name });
       tensors.set(id, vector);
       continue;
     }

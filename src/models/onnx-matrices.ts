@@ -6,6 +6,7 @@ import { isBlockFormat } from '../formats/column-blocks.ts';
 import { valuesOf, type MatrixCodes } from '../formats/coded.ts';
 import type { NumberFormat } from '../formats/format.ts';
 import { packing } from '../formats/index.ts';
+import { isNested, nestedScale, type NestedFormat } from '../formats/nested-normal-float.ts';
 import { isRotated, rotatedBack } from '../formats/rotated.ts';
 import { isScaled, type ScaledFormat } from '../formats/scaled.ts';
 import { isTrellisFormat } from '../formats/trellis/trellis.ts';
@@ -107,17 +108,24 @@ async function blockCodes({ weights }: Graph, id: string, format: NumberFormat, 
 }
 
 /** Codes [rows, runs of eight, bits], levels, and scales as floats or as bytes that stand for floats, lifted by one for the whole tensor. */
-async function tableCodes({ weights }: Graph, id: string, [rows, cols]: readonly [number, number], { granularity, scaleType: { byte } }: ScaledFormat): Promise<MatrixCodes> {
+async function tableCodes({ weights }: Graph, id: string, [rows, cols]: readonly [number, number], format: ScaledFormat): Promise<MatrixCodes> {
+  const { granularity, scaleType: { byte } } = format;
   const [codes, scale, zero, lift] = [weights.get(`${id}_codes`)!, weights.get(`${id}_scale`)!, weights.get(`${id}_zero`), weights.get(`${id}_tensor_scale`)];
   const [, runs, bits] = codes.shape;
   const unpacked = packing.unpackLowFirst(await codes.read(), rows * runs * 8, bits);
   const own = runs * 8 === cols ? unpacked : Uint8Array.from({ length: rows * cols }, (_, i) => unpacked[Math.floor(i / cols) * runs * 8 + (i % cols)]);
   const by = lift === undefined ? 1 : (await readFloats(lift))[0];
-  const stored = scale.type === 'u8' && byte !== undefined ? Float32Array.from(await scale.read(), byte.decode) : await readFloats(scale);
-  const levels = await readFloats(weights.get(`${id}_levels`)!);
-  const zeros = zero === undefined ? undefined : Float32Array.from(await zero.read());
   // The last group may be short.
   const group = granularity.kind === 'group' || granularity.kind === 'flat' ? granularity.size : granularity.kind === 'block' ? granularity.cols : cols;
+  const stored = isNested(format) ? await nestedScales(weights, id, format, rows * Math.ceil(cols / group)) : scale.type === 'u8' && byte !== undefined ? Float32Array.from(await scale.read(), byte.decode) : await readFloats(scale);
+  const levels = await readFloats(weights.get(`${id}_levels`)!);
+  const zeros = zero === undefined ? undefined : Float32Array.from(await zero.read());
   // Codes with zero points stand for themselves.
   return { bits, codes: own, ...(zeros === undefined ? { levels } : { zeros }), group, scales: stored.map((value) => value * by) };
+}
+
+/** Scales that are codes themselves, in blocks of their own. */
+async function nestedScales(weights: Graph['weights'], id: string, { nested: { bits, block } }: NestedFormat, count: number): Promise<Float32Array> {
+  const [codes, largest, [offset]] = [await weights.get(`${id}_scale_codes`)!.read(), await readFloats(weights.get(`${id}_scale`)!), await readFloats(weights.get(`${id}_scale_offset`)!)];
+  return Float32Array.from(packing.unpackLowFirst(codes, count, bits), (code, i) => nestedScale(code, largest[Math.floor(i / block)], 2 ** bits - 1, offset));
 }

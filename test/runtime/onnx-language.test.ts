@@ -68,13 +68,20 @@ async function far(file: string, options: DecoderOptions = {}): Promise<number> 
 }
 
 test('floats, integers, tables and trellises: within what rounding inputs to 8 bits does, on either side', async () => {
-  const files = await written('weights', { weights: 'f32,int4/g32,uint4/g64,int3/g32,nvfp4,tcq2.25/l8+had', recipe: ['rtn'] });
-  assert.equal(files.length, 6);
+  const files = await written('weights', { weights: 'f32,int4/g32,uint4/g64,int3/g32,uint3/g96,nvfp4,nf4/b64+dq,nf3/b64@bf16+nested8x256,tcq2.25/l8+had', recipe: ['rtn'] });
+  assert.equal(files.length, 9);
   for (const file of files) {
     const distant = await far(file);
     assert.ok(distant < 0.02, `${file}: relative distance ${distant}`);
   }
   assert.ok((await far(files[0])) < 1e-5);
+});
+
+test('a network that a rotation changed is refused as such', async () => {
+  const [file] = await written('turned', { weights: 'int4/g32', recipe: ['rotate+rtn'] });
+  const { graph, close } = await openSource(file);
+  assert.throws(() => openOnnxLanguageModel(graph, 'turned', undefined), /turned holds a network that a recipe changed/);
+  await close();
 });
 
 /** Text that calibrates. */
