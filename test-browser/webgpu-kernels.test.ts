@@ -13,11 +13,15 @@ const files = new Map<string, Uint8Array>();
 let browser: Browser;
 let folder: string;
 let model: string;
+let onnx: string;
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fewbit-webgpu-'));
   const { outputs: [{ files: [{ path }] }] } = await quantize({ model: join(root, 'assets/host-llama-shakespeare'), output: folder, to: 'gguf', weights: 'q8_0', verdict: false });
   model = `made/${path}`;
   files.set(model, await readFile(join(folder, path)));
+  const made = await quantize({ model: join(root, 'assets/host-llama-shakespeare'), output: join(folder, 'js'), to: 'transformers.js', weights: 'int4/g32', verdict: false });
+  onnx = `made/${made.outputs[0].file}`;
+  for (const { path: file } of made.outputs[0].files) files.set(`made/${file}`, await readFile(join(folder, 'js', file)));
   browser = await openBrowser('test-browser/shared/webgpu-kernels-page.ts', { files, webgpu: true });
 });
 after(async () => {
@@ -64,6 +68,21 @@ test('openTextModel writes the same on WebGPU, in a page and in a worker', async
   assert.ok(expected.length > 8);
   assert.equal(await browser.call('written', model, 'webgpu'), expected);
   assert.equal(await browser.call('inWorker', model), expected);
+});
+
+test('ONNX files of 4-bit codes write the same on WebGPU as on the CPU, without taking the room of floats', async (t) => {
+  if (await skipped(t)) return;
+  const { text, cpu, device, bytes, floats } = await browser.call<{ text: string; cpu: string; device: string; bytes: number; floats: number }>('fromOnnx', onnx);
+  assert.equal(device, 'webgpu');
+  assert.ok(text.length > 4);
+  assert.equal(text, cpu);
+  assert.ok(bytes < 0.45 * floats, `${bytes} of ${floats}`);
+});
+
+test('what stands around products of a network on WebGPU is refused, and the model runs on the CPU', async () => {
+  const { device, reason } = await browser.call<{ device: string; reason: string }>('withForms', model);
+  assert.equal(device, 'cpu');
+  assert.match(reason, /^what model\.layers\.0\.\S+ multiplies is sorted, scaled or rounded first, or has a branch of low rank beside it, which the WebGPU engine does not carry out$/);
 });
 
 test('a lost device, refused work and a page without WebGPU are told in one line with a way out', async (t) => {

@@ -10,7 +10,7 @@ import { packing } from '../../src/formats/index.ts';
 import { GraphBuilder, int } from '../../src/graph/build.ts';
 import { encodeF16 } from '../../src/numeric/half.ts';
 import { unpackers } from '../../src/runtime/unpack.ts';
-import { type GpuMatrix, uploadMatrix } from '../../src/runtime/webgpu-matrix.ts';
+import { type GpuMatrix, laidMatrix, uploadMatrix } from '../../src/runtime/webgpu-matrix.ts';
 import { memoryTensor } from '../../src/tensor-ref.ts';
 import { type Contender, fastest, gpu, inside, ours, race, scale, theirs, there, unit, values } from './race.ts';
 
@@ -27,7 +27,7 @@ async function weightsOf(N: number, K: number, copies: number): Promise<Weights>
   }
   const tensor = memoryTensor('w', 'q4_0', [N, K], blocks);
   const matrices: GpuMatrix[] = [];
-  for (let i = 0; i < copies; i++) matrices.push(await uploadMatrix(gpu, [tensor]));
+  for (let i = 0; i < copies; i++) matrices.push(await uploadMatrix(gpu, [await laidMatrix(tensor)]));
   return { N, K, blocks, decoded: decodeBlocks('q4_0', blocks), codes, scales, matrices };
 }
 

@@ -10,6 +10,7 @@ import { valuesOf, type MatrixCodes } from '../formats/coded.ts';
 import { packing } from '../formats/index.ts';
 import { lazyTensor } from '../graph/values.ts';
 import { elementCount, type TensorRef } from '../tensor-ref.ts';
+import { codedTensor } from './coded-tensor.ts';
 
 const errors = defineErrors('bitsandbytes', {
   missing: (f: { name: string; part: string }) => `weight ${f.name} has no tensor ${f.part} beside it`,
@@ -89,7 +90,7 @@ function byteWeight(name: string, weight: TensorRef, largest: TensorRef): Tensor
   const [rows, cols] = weight.shape;
   if (weight.shape.length !== 2 || elementCount(largest.shape) !== rows) throw errors.sizes({ name, part: 'SCB', found: largest.shape });
   const read = async (): Promise<MatrixCodes> => ({ bits: 8, codes: (await weight.read()).map((code) => code ^ 128), group: cols, scales: (await readFloats(largest)).map((value) => value / 127) });
-  return { ...lazyTensor(name, 'f32', [rows, cols], async () => bytesOf(valuesOf(await read(), rows, cols))), coded: { read } };
+  return codedTensor(name, [rows, cols], read);
 }
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array => new Uint8Array(buffer, byteOffset, byteLength);

@@ -3,7 +3,7 @@
  * file's note names: MatMulNBits, MatMulInteger, tables of levels, trellises, floats.
  */
 import { isBlockFormat } from '../formats/column-blocks.ts';
-import { valuesOf, type MatrixCodes } from '../formats/coded.ts';
+import type { MatrixCodes } from '../formats/coded.ts';
 import type { NumberFormat } from '../formats/format.ts';
 import { packing } from '../formats/index.ts';
 import { isNested, nestedScale, type NestedFormat } from '../formats/nested-normal-float.ts';
@@ -13,6 +13,7 @@ import { isTrellisFormat } from '../formats/trellis/trellis.ts';
 import type { Graph, Node } from '../graph/graph.ts';
 import { isFloatType, lazyTensor, readFloats } from '../graph/values.ts';
 import { elementTypes, type ElementType, type TensorRef } from '../tensor-ref.ts';
+import { codedTensor } from './coded-tensor.ts';
 import { transposedView } from './weight-views.ts';
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array => new Uint8Array(buffer, byteOffset, byteLength);
@@ -57,9 +58,6 @@ export function onnxMatrix(graph: Graph, id: string, [rows, cols]: readonly [num
   if (!isScaled(format) || codes === undefined || levels === undefined) return undefined;
   return coded(() => tableCodes(graph, id, [rows, cols], format));
 }
-
-const codedTensor = (name: string, [rows, cols]: readonly [number, number], read: () => Promise<MatrixCodes>): TensorRef =>
-  ({ ...lazyTensor(name, 'f32', [rows, cols], async () => bytesOf(valuesOf(await read(), rows, cols))), coded: { read } });
 
 /** The matrix [N, K] that MatMulNBits multiplies by, or GatherBlockQuantized looks rows up in: codes in groups of `block` columns, their scales, and zero points where there are any. */
 export function packedMatrix(name: string, { codes, scale, zero }: { readonly codes: TensorRef; readonly scale: TensorRef; readonly zero: TensorRef | undefined }, layout: { readonly N: number; readonly K: number; readonly bits: number; readonly block: number }): TensorRef {

@@ -1,10 +1,11 @@
 /** A language model that writes text on the low-bit engine: opened from its parts, used through `write` and `chat`. */
 import { defineErrors, FewbitError } from '../errors.ts';
-import { codesOf, isCoded } from '../formats/coded.ts';
+import { codesOf, isCoded, type MatrixCodes } from '../formats/coded.ts';
 import type { NumberFormat } from '../formats/format.ts';
 import { encodeBlocks } from '../formats/ggml/index.ts';
 import { readFloats } from '../files/values.ts';
 import type { LanguageModel } from '../models/language-model.ts';
+import { codedTensor } from '../models/coded-tensor.ts';
 import type { LlamaConfig } from '../models/llama-config.ts';
 import type { Mamba2Config } from '../models/mamba2-config.ts';
 import { openTokenizer, type Tokenizer } from '../models/tokenizer.ts';
@@ -144,7 +145,8 @@ export function inBlocks(tensor: TensorRef, type: BlockType): TensorRef {
 export function inCodes(tensor: TensorRef, format: NumberFormat): TensorRef {
   const [rows, cols] = tensor.shape;
   if (tensor.shape.length !== 2 || isBlockType(tensor.type) || tensor.coded !== undefined || !isCoded(format, cols)) return tensor;
-  return { ...tensor, coded: { read: async () => codesOf(format, format.encode(await readFloats(tensor), rows, cols, { name: tensor.name })) } };
+  const read = async (): Promise<MatrixCodes> => codesOf(format, format.encode(await readFloats(tensor), rows, cols, { name: tensor.name }));
+  return codedTensor(tensor.name, [rows, cols], read);
 }
 
 /** Ids that end a text, as config.json and generation_config.json say. */

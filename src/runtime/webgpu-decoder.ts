@@ -21,6 +21,7 @@ import { chunk, uploadModel, type Parts, type Place } from './webgpu-weights.ts'
 
 const errors = defineErrors('webgpuDecoder', {
   activation: (f: { activation: string }) => `models with ${f.activation} between their layers are not run by the low-bit engine`,
+  form: (f: { name: string }) => [`what ${f.name} multiplies is sorted, scaled or rounded first, or has a branch of low rank beside it, which the WebGPU engine does not carry out`, 'run the model on the CPU'],
   width: (f: { what: string; value: number; by: number }) => `${f.what} of ${f.value} is not a multiple of ${f.by}, which the WebGPU engine needs`,
   context: (f: { tokens: number; context: number }) => [`${f.tokens} tokens do not fit into a context of ${f.context}`, 'shorten the prompt, ask for fewer tokens, or give a longer --context'],
   token: (f: { id: number; vocabulary: number }) => `token ${f.id} is outside of the vocabulary of ${f.vocabulary}`,
@@ -74,6 +75,7 @@ export class WebGpuDecoder {
   static async open(config: LlamaConfig, tensors: ReadonlyMap<string, TensorRef>, options: WebGpuOptions = {}): Promise<WebGpuDecoder> {
     const { halfCache = false, context = Math.min(config.maxPositions, 4096) } = options;
     if (config.activation !== 'silu') throw errors.activation({ activation: config.activation });
+    for (const [name, { coded }] of tensors) if (coded?.inputs !== undefined || coded?.branch !== undefined) throw errors.form({ name });
     const by = halfCache ? 8 : 4;
     if (config.headDim % by !== 0) throw errors.width({ what: 'a head', value: config.headDim, by });
     const gpu = options.gpu ?? await Gpu.open({ gpu: options.adapters });

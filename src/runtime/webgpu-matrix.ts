@@ -3,8 +3,10 @@ import type { Gpu } from '../engine/webgpu/gpu.ts';
 import { groupSize, type InputKind } from '../engine/webgpu/inputs.ts';
 import { hasHalfScales, isLowBit, layoutBytes, type MatrixLayout } from '../engine/webgpu/matrix-layout.ts';
 import { readFloats } from '../files/values.ts';
+import type { MatrixCodes } from '../formats/coded.ts';
 import { f32ToF16 } from '../numeric/half.ts';
 import { blockTypes, isBlockType, type TensorRef } from '../tensor-ref.ts';
+import { layoutOfCodes, packCodes } from './webgpu-codes.ts';
 import { unpackers } from './unpack.ts';
 
 export interface GpuMatrix {
@@ -20,8 +22,17 @@ export interface GpuMatrix {
 /** Bytes read at a time: 16 MiB. */
 const readAtOnce = 2 ** 24;
 
-/** The layout that a tensor takes. */
-export function layoutOf({ type }: TensorRef): MatrixLayout {
+/** A matrix with the layout that it takes, and its codes where other formats than blocks hold some. */
+export interface LaidMatrix { readonly tensor: TensorRef; readonly layout: MatrixLayout; readonly codes?: MatrixCodes }
+
+/** Reads the codes of a matrix, whose values decide the layout. */
+export async function laidMatrix(tensor: TensorRef): Promise<LaidMatrix> {
+  const codes = tensor.coded?.rotated === true ? undefined : await tensor.coded?.read();
+  const layout = codes === undefined ? undefined : layoutOfCodes(codes, tensor.shape[1]);
+  return codes === undefined || layout === undefined ? { tensor, layout: layoutOf(tensor) } : { tensor, layout, codes };
+}
+
+function layoutOf({ type }: TensorRef): MatrixLayout {
   if (type === 'f16') return 'half';
   const unpacker = isBlockType(type) ? unpackers[type] : undefined;
   if (unpacker === undefined) return 'float';
@@ -33,9 +44,9 @@ export function layoutOf({ type }: TensorRef): MatrixLayout {
 export const inputsFor = (layout: MatrixLayout, wanted: InputKind): InputKind => (wanted === 'rounded' && !isLowBit(layout) ? 'float' : wanted);
 
 /** Matrices [rows, cols] of one layout, one below the other, on the device. */
-export async function uploadMatrix(gpu: Gpu, tensors: readonly TensorRef[]): Promise<GpuMatrix> {
-  const layout = layoutOf(tensors[0]);
-  const cols = tensors[0].shape[1];
+export async function uploadMatrix(gpu: Gpu, laid: readonly LaidMatrix[]): Promise<GpuMatrix> {
+  const [{ layout, tensor: { shape: [, cols] } }] = laid;
+  const tensors = laid.map(({ tensor }) => tensor);
   const rows = tensors.reduce((sum, { shape }) => sum + shape[0], 0);
   const groups = Math.ceil(cols / groupSize);
   const { codes, sides } = layoutBytes[layout];
@@ -43,14 +54,14 @@ export async function uploadMatrix(gpu: Gpu, tensors: readonly TensorRef[]): Pro
   const buffers = [gpu.buffer(name, rows * groups * codes)];
   if (sides > 0) buffers.push(gpu.buffer(`scales of ${name}`, rows * groups * sides));
   let below = 0;
-  for (const tensor of tensors) {
+  for (const { tensor, codes: matrix } of laid) {
     const rowBytes = tensor.byteLength / tensor.shape[0];
     // Whole words of scales: an even number of rows at a time.
     const atOnce = Math.max(2, 2 * Math.floor(readAtOnce / Math.max(rowBytes, groups * codes) / 2));
     for (let first = 0; first < tensor.shape[0]; first += atOnce) {
       const last = Math.min(tensor.shape[0], first + atOnce);
       const at = (below + first) * groups;
-      const packed = isLowBit(layout) ? await packBlocks(tensor, layout, groups, first, last) : { codes: await packFloats(tensor, layout, groups, first, last), sides: undefined };
+      const packed = matrix !== undefined ? packCodes(matrix, layout, cols, first, last) : isLowBit(layout) ? await packBlocks(tensor, layout, groups, first, last) : { codes: await packFloats(tensor, layout, groups, first, last), sides: undefined };
       gpu.write(buffers[0], at * codes, packed.codes);
       if (packed.sides !== undefined) gpu.write(buffers[1], at * sides, packed.sides);
     }

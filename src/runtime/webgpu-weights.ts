@@ -8,7 +8,7 @@ import type { LlamaConfig } from '../models/llama-config.ts';
 import { embeddingName, headName, layerName } from '../models/llama-weights.ts';
 import type { TensorRef } from '../tensor-ref.ts';
 import { eachTurn } from './turns.ts';
-import { inputsFor, layoutOf, uploadMatrix, type GpuMatrix } from './webgpu-matrix.ts';
+import { inputsFor, laidMatrix, uploadMatrix, type GpuMatrix, type LaidMatrix } from './webgpu-matrix.ts';
 
 /** Tokens that go through the layers together at most. */
 export const chunk = 256;
@@ -57,14 +57,16 @@ export async function uploadModel(gpu: Gpu, config: LlamaConfig, tensors: Readon
   };
   /** Matrices that read the same inputs: one where their layouts agree, else each by itself. */
   const matrices = async (parts: readonly string[]): Promise<Place[]> => {
-    const refs = parts.map((part) => tensors.get(`${part}.weight`)!);
-    const together = refs.every((ref) => layoutOf(ref) === layoutOf(refs[0]) && ref.shape[0] % 2 === 0);
+    const laid = new Map<string, LaidMatrix>();
+    for (const part of parts) laid.set(part, await laidMatrix(tensors.get(`${part}.weight`)!));
+    const { layout } = laid.get(parts[0])!;
+    const together = [...laid.values()].every((one) => one.layout === layout && one.tensor.shape[0] % 2 === 0);
     const places: Place[] = [];
     let offset = 0;
     for (const members of together ? [parts] : parts.map((part) => [part])) {
-      const own = members.map((part) => tensors.get(`${part}.weight`)!);
+      const own = members.map((part) => laid.get(part)!);
       places.push({ matrix: await uploadMatrix(gpu, own), bias: await vector(members.map((part) => `${part}.bias`), 0), offset });
-      for (const { name, shape: [rows] } of own) {
+      for (const { tensor: { name, shape: [rows] } } of own) {
         took(name);
         offset += rows;
       }
@@ -72,7 +74,7 @@ export async function uploadModel(gpu: Gpu, config: LlamaConfig, tensors: Readon
     return places;
   };
   const matrix = async (name: string): Promise<GpuMatrix> => {
-    const made = await uploadMatrix(gpu, [tensors.get(name)!]);
+    const made = await uploadMatrix(gpu, [await laidMatrix(tensors.get(name)!)]);
     took(name);
     return made;
   };

@@ -1,7 +1,7 @@
 /** In the page: kernels and decoders of the low-bit engine on WebGPU. */
 import { readFloats } from '../../src/files/values.ts';
 import { Gpu, type GpuAbilities } from '../../src/engine/webgpu/gpu.ts';
-import { likeliest, LlamaDecoder, memorySource, openGgufLanguageModel, openTextModel, openUrl } from '../../src/runtime/index.ts';
+import { likeliest, LlamaDecoder, memorySource, openGgufLanguageModel, openOnnxFolder, openTextModel, openUrl, urlFolder, type Folder, type TextModel } from '../../src/runtime/index.ts';
 import { WebGpuDecoder } from '../../src/runtime/webgpu-decoder.ts';
 import type { LlamaConfig } from '../../src/models/llama-config.ts';
 import { floatTensor } from '../../src/tensor-ref.ts';
@@ -114,3 +114,33 @@ export async function afterRefusal(): Promise<string> {
 
 /** What opening says where there is no WebGPU at all. */
 export const withoutWebGpu = (): Promise<string> => Gpu.open({ gpu: null }).then(() => 'opened', (error: Error) => error.message);
+
+/** An ONNX file on both devices, and the memory of its weights there beside that of floats. */
+export async function fromOnnx(path: string): Promise<{ text: string; cpu: string; device: string; bytes: number; floats: number }> {
+  const bytes = new Uint8Array(await (await fetch(new URL(path, location.origin))).arrayBuffer());
+  const tokenizer = new URL(path.replace(/onnx\/[^/]+$/, ''), location.origin).href;
+  const folder = urlFolder(tokenizer);
+  const only: Folder = { ...folder, has: async (name) => name.startsWith('tokenizer'), open: (name, options) => (name.endsWith('.onnx') ? Promise.resolve(memorySource(name, bytes)) : folder.open(name, options)) };
+  const language = await openOnnxFolder(only, path.slice(path.indexOf('onnx/')));
+  const floats = [...language.tensors.values()].reduce((sum, { shape }) => sum + 4 * shape.reduce((a, b) => a * b, 1), 0);
+  const [device, cpu] = [await openTextModel(language, { context: 64, device: 'webgpu' }), await openTextModel(language, { context: 64 })];
+  const write = async (model: TextModel): Promise<string> => {
+    let text = '';
+    for await (const piece of model.write('ROMEO:\n', { maxTokens: 12 })) text += piece;
+    model.dispose();
+    return text;
+  };
+  const taken = device.bytes;
+  return { text: await write(device), cpu: await write(cpu), device: device.device, bytes: taken, floats };
+}
+
+/** A model whose inputs are scaled before a product, asked for WebGPU. */
+export async function withForms(path: string): Promise<{ device: string; reason: string }> {
+  const language = await openGgufLanguageModel(await openUrl(new URL(path, location.origin).href));
+  const [[name, tensor]] = [...language.tensors].filter(([one]) => one.endsWith('o_proj.weight'));
+  const scaled = { ...tensor, coded: { read: async () => undefined, inputs: { factors: floatTensor('factors', [tensor.shape[1]], new Float32Array(tensor.shape[1]).fill(1)) } } };
+  let reason = '';
+  const model = await openTextModel({ ...language, tensors: new Map([...language.tensors, [name, scaled]]) }, { context: 64, device: 'webgpu', onFallback: (why) => { reason = why; } });
+  model.dispose();
+  return { device: model.device, reason };
+}

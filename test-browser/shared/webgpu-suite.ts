@@ -11,7 +11,7 @@ import { cacheBytes, leftFloats, partPositions, partTokens, stateBytes, type Att
 import { embed } from '../../src/engine/webgpu/embed.ts';
 import { usage, type Gpu } from '../../src/engine/webgpu/gpu.ts';
 import { groupSize, inputBytes, type InputKind } from '../../src/engine/webgpu/inputs.ts';
-import { isLowBit } from '../../src/engine/webgpu/matrix-layout.ts';
+import { isLowBit, type MatrixLayout } from '../../src/engine/webgpu/matrix-layout.ts';
 import { matrixTiles, type TileShape } from '../../src/engine/webgpu/matrix-tiles.ts';
 import { matrixVector, type Product } from '../../src/engine/webgpu/matrix-vector.ts';
 import { rmsNorm } from '../../src/engine/webgpu/rms-norm.ts';
@@ -22,7 +22,9 @@ import { encodeBlocks } from '../../src/formats/ggml/index.ts';
 import { encodeF16, f16ToF32, roundToF16 } from '../../src/numeric/half.ts';
 import { Arena } from '../../src/runtime/arena.ts';
 import { multiply, packMatrix, rowOf, takeRounded } from '../../src/runtime/packed-matrix.ts';
-import { uploadMatrix, type GpuMatrix } from '../../src/runtime/webgpu-matrix.ts';
+import { inCodes } from '../../src/runtime/text-model.ts';
+import { parseFormat } from '../../src/formats/registry.ts';
+import { laidMatrix, uploadMatrix, type GpuMatrix } from '../../src/runtime/webgpu-matrix.ts';
 import { floatTensor, memoryTensor, type BlockType, type TensorRef } from '../../src/tensor-ref.ts';
 import { apart, random, type Case } from './webgpu-cases.ts';
 import { codedAttentions, mixedProducts } from './webgpu-few-bits.ts';
@@ -43,6 +45,14 @@ export function matrixOf(type: BlockType | 'f32' | 'f16', rows: number, cols: nu
   if (type === 'f16') return memoryTensor('w', 'f16', [rows, cols], new Uint8Array(encodeF16(values).buffer));
   return memoryTensor('w', type, [rows, cols], encodeBlocks(type, values, rows, cols));
 }
+
+/** Codes of formats with groups of columns, and the layouts that hold them: half scales, minima, channels whose last group is not full, a format that stays float. */
+const codedTypes: readonly (readonly [format: string, cols: number, layout: MatrixLayout])[] = [
+  ['int4/g32@f16', 96, 'four'], ['int4/g64', 192, 'four-minima'], ['uint4/g32', 96, 'four-minima'], ['int3/g32', 96, 'four-minima'], ['uint2/channel', 84, 'four-minima'],
+  ['int8/channel@f16', 84, 'eight'], ['int8/g32', 96, 'eight-minima'], ['uint5/g96', 192, 'eight-minima'], ['e2m1/g64', 128, 'float'],
+];
+
+const codedMatrix = (format: string, rows: number, cols: number): TensorRef => inCodes(floatTensor('w', [rows, cols], random(1, rows * cols, 0.05)), parseFormat(format));
 
 /** Results of the twins: inputs rounded, as the WASM kernels take them. */
 async function expectedProduct(tensor: TensorRef, x: Float32Array, tokens: number): Promise<Float32Array> {
@@ -95,12 +105,13 @@ function tileOf(kind: InputKind): TileShape {
 
 async function products(gpu: Gpu, cases: Case[]): Promise<void> {
   const rows = 70;
-  for (const type of weightTypes) {
-    // A last group that is not full where the type allows it.
-    const cols = type.endsWith('_k') ? 256 : type === 'f32' || type === 'f16' ? 84 : 96;
-    const tensor = matrixOf(type, rows, cols);
+  // A last group that is not full where the type allows it.
+  const blocks = weightTypes.map((type) => [type, matrixOf(type, rows, type.endsWith('_k') ? 256 : type === 'f32' || type === 'f16' ? 84 : 96), undefined] as const);
+  for (const [type, tensor, layout] of [...blocks, ...codedTypes.map(([format, cols, wanted]) => [format, codedMatrix(format, rows, cols), wanted] as const)]) {
+    const [, cols] = tensor.shape;
     const groups = Math.ceil(cols / groupSize);
-    const matrix = await uploadMatrix(gpu, [tensor]);
+    const matrix = await uploadMatrix(gpu, [await laidMatrix(tensor)]);
+    if (layout !== undefined && matrix.layout !== layout) throw new Error(`${type} lies as ${matrix.layout}`);
     const kinds = (['float', 'half', 'rounded'] as const).filter((kind) => (kind !== 'half' || gpu.able.half) && (kind !== 'rounded' || isLowBit(matrix.layout)));
     for (const inputs of kinds) {
       const product: Product = { layout: matrix.layout, rows, groups, stride: rows + 3, offset: 2, inputs, bias: false, add: false };
@@ -133,7 +144,7 @@ async function products(gpu: Gpu, cases: Case[]): Promise<void> {
 async function biasAndSum(gpu: Gpu, cases: Case[]): Promise<void> {
   const [rows, cols] = [40, 64];
   const tensor = matrixOf('q8_0', rows, cols);
-  const matrix = await uploadMatrix(gpu, [tensor]);
+  const matrix = await uploadMatrix(gpu, [await laidMatrix(tensor)]);
   const [x, bias, before] = [random(5, 16 * cols), random(6, rows), random(7, 16 * rows)];
   const product: Product = { layout: 'eight', rows, groups: 2, stride: rows, offset: 0, inputs: 'rounded', bias: true, add: true };
   const expected = (await expectedProduct(tensor, x, 16)).map((v, i) => v + bias[i % rows] + before[i]);
@@ -148,7 +159,7 @@ async function biasAndSum(gpu: Gpu, cases: Case[]): Promise<void> {
 /** Two matrices of the same layout, one below the other. */
 async function stacked(gpu: Gpu, cases: Case[]): Promise<void> {
   const tensors = [matrixOf('q4_0', 6, 96, 1), matrixOf('q4_0', 10, 96, 2)];
-  const matrix: GpuMatrix = await uploadMatrix(gpu, tensors);
+  const matrix: GpuMatrix = await uploadMatrix(gpu, await Promise.all(tensors.map(laidMatrix)));
   const x = random(3, 96);
   const out = gpu.buffer('results', 4 * 16);
   gpu.run([gpu.step(matrixVector({ layout: matrix.layout, rows: 16, groups: 3, stride: 16, offset: 0, inputs: 'rounded', bias: false, add: false }, { tokens: 1, rows: 2, threads: 32 }, gpu.able), [...matrix.buffers, ...deviceInputs(gpu, 'rounded', x), out], 8)]);
