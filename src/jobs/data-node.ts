@@ -57,9 +57,13 @@ export async function openData(settings: DataSettings, model: SourceModel): Prom
     evaluation = given;
   }
   evaluation = draw(evaluation, evaluationSamples, seed + 1);
-  const task = settings.task === undefined ? (model.kind === 'lm' ? taskNamed('lm') : inferTask(evaluation)) : taskNamed(settings.task);
+  const task = settings.task === undefined ? (writesText(model) ? taskNamed('lm') : inferTask(evaluation)) : taskNamed(settings.task);
   return { ...(calibration === undefined ? {} : { calibration }), evaluation, task, seeded: whole === undefined && given === undefined };
 }
+
+/** Language models, and graphs of others that have a tokenizer beside them and hold keys and values. */
+const writesText = ({ kind, tokenizer, graph }: SourceModel): boolean =>
+  kind === 'lm' || (tokenizer !== undefined && graph.inputs.some(({ name }) => name.startsWith('past_key_values')) && graph.outputs.some(({ name }) => name === 'logits'));
 
 /** At most `count` samples, drawn by the seed, in their old order. */
 function draw(dataset: Dataset, count: number, seed: number): Dataset {

@@ -20,6 +20,12 @@ const errors = defineErrors('evaluate', {
   needsData: (_: object) => ['nothing to judge on', 'give inputs with --data'] as const,
 });
 
+/** Bytes on disk; tensors that lie in a file beside an ONNX file are more than it. */
+function sizeOf({ files, bytes }: SourceModel): number {
+  const own = files.length === 1 ? statSync(files[0]).size : 0;
+  return own >= bytes ? own : own + bytes;
+}
+
 /** One verdict per model. `data` alone is judged on whole; it calibrates nothing here. */
 export async function evaluateModel({ models, against, ...rest }: EvaluateRequest, progress: Progress): Promise<Verdict[]> {
   const evalData = rest.evalData ?? rest.data;
@@ -42,7 +48,7 @@ export async function evaluateModel({ models, against, ...rest }: EvaluateReques
     const judged = await judge(float, data, items, { threads: settings.threads, progress });
     return sources.map((source, i): Verdict => verdictOf({
       file: models[i], target: items[i].target, format: extname(basename(models[i])).slice(1) || 'folder',
-      size: source.files.length === 1 ? statSync(source.files[0]).size : source.bytes, bitsPerWeight: (8 * source.bytes) / Math.max(1, source.parameters),
+      size: sizeOf(source), bitsPerWeight: (8 * source.bytes) / Math.max(1, float.parameters),
     }, judged[i]));
   } finally {
     for (const model of opened) await model.close();

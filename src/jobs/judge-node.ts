@@ -72,7 +72,7 @@ export async function judge(model: SourceModel, data: Data, items: readonly Judg
 
 /** The float model: the source file itself where it is one, else the graph built from it, in float32. */
 async function openFloat(model: SourceModel, threads: number): Promise<Session> {
-  if (model.origin === 'onnx' && model.files.length > 0) return ortNode.open({ path: model.location }, { threads });
+  if (model.origin === 'onnx' && model.files.length > 0) return openOnnxFile(model.location, threads);
   return openGraph(model.graph, ortNode, { threads });
 }
 
@@ -86,7 +86,17 @@ async function openItem(item: JudgeItem, threads: number): Promise<{ session?: S
     const session = await openGraph(graph, ortNode, { threads }).finally(close);
     return { session, loads: [], backend: 'decoded' };
   }
-  return { session: await ortNode.open({ path: item.path }, { threads }), loads: [version('onnxruntime-node')], backend: 'cpu' };
+  return { session: await openOnnxFile(item.path, threads), loads: [version('onnxruntime-node')], backend: 'cpu' };
+}
+
+/** A file in ONNX Runtime; where it leaves the width of keys and values open, they have that of its graph. */
+async function openOnnxFile(path: string, threads: number): Promise<Session> {
+  const session = await ortNode.open({ path }, { threads });
+  if (!session.inputs.some(({ name, shape }) => name.startsWith('past_') && shape?.length === 4 && typeof shape[3] !== 'number')) return session;
+  const { graph: { inputs }, close } = await openSource(path);
+  await close();
+  const known = new Map(inputs.map((input) => [input.name, input]));
+  return { ...session, inputs: session.inputs.map((input) => known.get(input.name) ?? input) };
 }
 
 /** All candidates in turn on one sample; ratios to the float model. */

@@ -4,7 +4,7 @@
  */
 import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, extname, join, resolve } from 'node:path';
-import { defineErrors } from '../errors.ts';
+import { defineErrors, FewbitError } from '../errors.ts';
 import { openFile, openFolder } from '../files/fs-node.ts';
 import { parseSplitName, splitName } from '../files/gguf-split.ts';
 import { openUrl } from '../files/http.ts';
@@ -12,6 +12,8 @@ import { openOnnxModel as readOnnx } from '../files/onnx.ts';
 import type { ByteSource } from '../files/source.ts';
 import { openGgufLanguageModel } from '../models/gguf-model.ts';
 import { openLanguageModel } from '../models/language-model.ts';
+import { openTokenizer, type Tokenizer } from '../models/tokenizer.ts';
+import { readTokenizerFiles } from '../models/tokenizer-files.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import { modernModel } from './recipe-runner.ts';
 import { graphSource, languageSource, type SourceModel } from './source.ts';
@@ -24,14 +26,31 @@ const errors = defineErrors('source', {
 /** Name of a model without folder and extension; `model.onnx` and the like are named after their folder. */
 export function modelName(path: string): string {
   const stem = parseSplitName(basename(path))?.stem ?? basename(path, extname(path)).replace(/^derived_/, '');
-  return /^(model|onnx)$/i.test(stem) ? basename(dirname(resolve(path))) : stem;
+  if (!/^(model|onnx)$/i.test(stem)) return stem;
+  const folder = dirname(resolve(path));
+  // Folders of transformers.js hold their files in one named so.
+  return basename(folder) === 'onnx' ? basename(dirname(folder)) : basename(folder);
+}
+
+/** The tokenizer of a network of tokens, from its folder or the one above; one that is refused is none. */
+async function tokenizerBeside(location: string): Promise<Tokenizer | undefined> {
+  const folder = dirname(resolve(location));
+  try {
+    const files = await readTokenizerFiles(await openFolder(folder)) ?? await readTokenizerFiles(await openFolder(dirname(folder)));
+    return files === undefined ? undefined : openTokenizer(files);
+  } catch (error) {
+    if (error instanceof FewbitError) return undefined;
+    throw error;
+  }
 }
 
 async function openOnnxModel(source: ByteSource, location: string): Promise<SourceModel> {
   const local = existsSync(location);
   try {
     const { graph, close } = await readOnnx(source, local ? await openFolder(dirname(resolve(location))) : undefined);
-    return graphSource(graph, modelName(location), location, local ? [location] : [], async () => { await close(); await source.close(); });
+    const made = graphSource(graph, modelName(location), location, local ? [location] : [], async () => { await close(); await source.close(); });
+    const tokenizer = local && graph.inputs.some(({ name }) => name === 'input_ids') ? await tokenizerBeside(location) : undefined;
+    return tokenizer === undefined ? made : { ...made, tokenizer };
   } catch (error) {
     await source.close();
     throw error;

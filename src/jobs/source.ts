@@ -1,7 +1,8 @@
 /** A model as the job sees it, whatever it was read from. */
 import { elementCount, isBlockType, type TensorRef } from '../tensor-ref.ts';
+import { knownCacheInputs } from '../graph/cache-widths.ts';
 import type { Graph } from '../graph/graph.ts';
-import { isFloatType } from '../graph/values.ts';
+import { weightCount } from '../graph/weight-count.ts';
 import type { LanguageModel } from '../models/language-model.ts';
 import { openTokenizer, type Tokenizer } from '../models/tokenizer.ts';
 import type { ModelKind } from './schemes.ts';
@@ -36,12 +37,12 @@ const quantizingOps = new Set(['DequantizeLinear', 'MatMulNBits', 'MatMulInteger
 const sum = (tensors: readonly TensorRef[], of: (tensor: TensorRef) => number): number => tensors.reduce((total, tensor) => total + of(tensor), 0);
 
 /** A plain graph as a source; `close` closes its files. */
-export function graphSource(graph: Graph, name: string, location: string, files: readonly string[], close: () => Promise<void>): SourceModel {
+export function graphSource(read: Graph, name: string, location: string, files: readonly string[], close: () => Promise<void>): SourceModel {
+  const graph: Graph = { ...read, inputs: knownCacheInputs(read) };
   const tensors = [...graph.weights.values()];
-  const floats = tensors.filter((tensor) => !isBlockType(tensor.type) && isFloatType(tensor.type));
   return {
     kind: 'onnx', name, location, origin: 'onnx', graph, files, close,
-    parameters: sum(floats, (tensor) => elementCount(tensor.shape)), bytes: sum(tensors, (tensor) => tensor.byteLength),
+    parameters: weightCount(graph), bytes: sum(tensors, (tensor) => tensor.byteLength),
     lowBit: graph.nodes.filter((node) => quantizingOps.has(node.op)).map((node) => node.name),
   };
 }

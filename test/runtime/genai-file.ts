@@ -91,7 +91,7 @@ export async function genaiGraph(config: LlamaConfig, tensors: ReadonlyMap<strin
       };
       inputs = [await perHead(inputs[0], 'q', heads * headDim), await perHead(inputs[1], 'k', kvHeads * headDim), inputs[2]];
     }
-    const past = ['key', 'value'].map((kind) => g.input(`past_key_values.${i}.${kind}`, 'f32', ['batch', kvHeads, 'past', headDim]));
+    const past = ['key', 'value'].map((kind) => g.input(`past_key_values.${i}.${kind}`, 'f32', ['batch', kvHeads, 'past', 'kv_cache_dim']));
     const [mixed] = g.op('GroupQueryAttention', [...inputs, ...past, last, total, cos, sin], { num_heads: int(heads), kv_num_heads: int(kvHeads), do_rotary: int(1), rotary_interleaved: int(0) }, { ...microsoft, name: `${at}/attn/GroupQueryAttention`, outputs: 3 });
     added = await multiply(mixed, `${at}/attn/o_proj`, of('attn.o_proj.MatMul.weight'), [layerName(i, 'self_attn.o_proj.weight')]);
     const inner = await summed(`${at}/post_attention_layernorm`, of('post_attention_layernorm.weight'), layerName(i, 'post_attention_layernorm.weight'));

@@ -11,6 +11,10 @@ import { onnxBytes } from '../../src/files/onnx.ts';
 import { int } from '../../src/graph/build.ts';
 import type { Graph, Node } from '../../src/graph/graph.ts';
 import { makeNode } from '../../src/graph/rewrite.ts';
+import { knownCacheInputs } from '../../src/graph/cache-widths.ts';
+import { weightCount } from '../../src/graph/weight-count.ts';
+import { evaluateModel } from '../../src/jobs/evaluate-node.ts';
+import { silentProgress } from '../../src/jobs/progress.ts';
 import { run } from '../../src/jobs/run-node.ts';
 import { isGenai, openGenaiLanguageModel } from '../../src/models/genai-onnx.ts';
 import { readLlamaConfig, type LlamaConfig } from '../../src/models/llama-config.ts';
@@ -27,7 +31,7 @@ import { distance } from './outputs.ts';
 const folder = mkdtempSync(join(tmpdir(), 'fewbit-genai-'));
 after(() => rmSync(folder, { recursive: true }));
 
-const size = { vocabulary: 1024, hidden: 128, intermediate: 256, layers: 2, heads: 4, kvHeads: 2, context: 64 };
+const size = { vocabulary: 1024, hidden: 128, intermediate: 256, layers: 2, heads: 4, kvHeads: 2, context: 256 };
 const tokens = Array.from({ length: 40 }, (_, i) => (i * 37 + 11) % 1000);
 
 /** A configuration with random weights. */
@@ -88,6 +92,18 @@ test('what the engine does not carry out is named', async () => {
   assert.throws(() => opened((nodes) => nodes, { ...raw, intermediate_size: 512 }), { message: /^model: the weight of .*gate_proj\/MatMul_Q4 is not read: 4 bits, \[256, 128\] where \[512, 128\] is multiplied$/ });
 });
 
+test('the width of keys and values that the builder leaves open is that of attention, and packed weights count', async () => {
+  const { config, tensors } = made({});
+  const graph = await genaiGraph(config, tensors, { packed: true, joined: true });
+  assert.deepEqual(knownCacheInputs(graph).map(({ shape }) => shape).slice(2, 4), [['batch', 2, 'past', 32], ['batch', 2, 'past', 32]]);
+  const floats = await genaiGraph(config, tensors, { packed: false, joined: true });
+  const weights = [...tensors.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  // Cosines and sines are stored beside them; the table is the head, and the builder stores it once more as floats.
+  const caches = 2 * 256 * 16;
+  assert.equal(weightCount(graph), weights + caches);
+  assert.equal(weightCount(floats), weights + caches + 1024 * 128);
+});
+
 test('fewbit run reads config.json and the tokenizer of a folder for transformers.js', async () => {
   const { raw, config, tensors } = made({});
   const graph = await genaiGraph(config, tensors, { packed: true, joined: true });
@@ -99,6 +115,9 @@ test('fewbit run reads config.json and the tokenizer of a folder for transformer
   for (const file of ['tokenizer.json', 'tokenizer_config.json']) copyFileSync(new URL(`../../assets/host-llama-shakespeare/${file}`, import.meta.url), join(folder, 'model', file));
   const { ids } = await run({ model, prompt: 'ROMEO:', threads: 1, maxTokens: 4 });
   assert.equal(ids.length, 4);
+  const [verdict] = await evaluateModel({ models: [model], data: new URL('../../assets/shakespeare/heldout.txt', import.meta.url).pathname, evaluationSamples: 2, threads: 1 }, silentProgress);
+  assert.equal(verdict.score!.metrics[0].name, 'perplexity');
+  assert.ok(verdict.bitsPerWeight > 4.5 && verdict.bitsPerWeight < 6, String(verdict.bitsPerWeight));
   const text = await openTextModel(await openOnnxFolder(await openFolder(join(folder, 'model')), 'onnx/model_q4.onnx'), { context: 64 });
   const written: string[] = [];
   for await (const piece of text.write('ROMEO:', { maxTokens: 4 })) written.push(piece);
