@@ -124,3 +124,17 @@ test('a budget that cannot be reached says what else could be offered', async ()
   assert.equal(await wayOut(formats), 'ask for more bits, or offer finer ones with --candidates plain,trellis');
   assert.equal(await wayOut(['int2/channel', 'vq2.5+had']), 'ask for more bits, or offer smaller formats with --candidates');
 });
+
+test('room that was kept for a table goes to other formats where the choice has no such table in the end', async () => {
+  const table = 1300;
+  const own = (rows: number, cols: number, bits: number): number => rows * cols * bits + 32 * rows;
+  const { allocation } = await applyRecipe({ ...recipe, steps: [{ step: 'allocate', bits: 8, formats }, { step: 'round', rounder: 'nearest' }] }, uneven(), options({
+    storage: {
+      weights: 512, counted: 'layers, and a table where int8 is taken', rest: async () => 0, bitsOf: async ({ rows, cols }, { bits }) => own(rows, cols, bits),
+      shared: async (chosen) => (chosen.some(({ format }) => format.bits === 8) ? table : 0),
+    },
+  }));
+  // int8 and int4 are 4096 bits without the table; with room for it, int4 and int2 are left, and then int4 twice.
+  assert.deepEqual(allocation!.layers.map(({ format }) => format), ['int4/channel', 'int4/channel']);
+  assert.equal(allocation!.bitsPerWeight, 6);
+});

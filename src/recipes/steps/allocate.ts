@@ -110,10 +110,22 @@ async function chosenWithin(
       return best.choice;
     }
     const found = await sharedIn(choice);
-    if (found <= shared) return choice;
+    if (found === shared) return choice;
+    if (found < shared) return refilled(layers, choice, less(found), sharedIn, found);
     // It only grows, by whole tables, of which there are few.
     shared = found;
   }
+}
+
+/** Room that was kept for what the choice no longer shares goes to formats that bring nothing more to share. */
+async function refilled(layers: readonly LayerOptions[], choice: readonly number[], budget: AllocationBudget, sharedIn: (choice: readonly number[]) => Promise<number>, shared: number): Promise<readonly number[]> {
+  const free = new Set(choice.map((option, i) => layers[i].options[option].format));
+  for (const [at, { options }] of layers.entries()) {
+    for (const [option, { format }] of options.entries()) if (!free.has(format) && (await sharedIn(choice.with(at, option))) <= shared) free.add(format);
+  }
+  const kept = layers.map(({ options }) => options.flatMap(({ format }, i) => (free.has(format) ? [i] : [])));
+  const found = await chooseFormats(layers.map((layer, i) => ({ ...layer, options: kept[i].map((at) => layer.options[at]) })), budget);
+  return found.map((option, i) => kept[i][option]);
 }
 
 const key = (id: string, { name }: Pick<NumberFormat, 'name'>): string => `${id} ${name}`;
