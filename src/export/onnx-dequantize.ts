@@ -3,7 +3,7 @@
  * `DequantizeLinear`, which engines know beside them. Convolutions get the same arithmetic in plain operators: ONNX Runtime
  * folds these when it loads a model, and DequantizeLinear never, so that it would run at each call.
  */
-import { int, int64Tensor, ints } from '../graph/build.ts';
+import { int, ints } from '../graph/build.ts';
 import { onnxTypes } from '../graph/data-types.ts';
 import type { Attribute } from '../graph/graph.ts';
 import type { Linear } from '../graph/linear.ts';
@@ -49,7 +49,7 @@ export function dequantized(site: Linear, tiles: Tiles, emit: Emit): string {
 /** (codes − zeros) · scales as [rows, groups, width], for scales and zeros [rows, groups]. */
 function scaled(codes: string, scales: string, zeros: string | undefined, [rows, groups, width]: readonly [number, number, number], emit: Emit): string {
   const real = (value: string): string => emit.node('Cast', [value], { to: int(onnxTypes.f32) });
-  const shaped = (value: string, shape: readonly number[]): string => (groups === 1 ? value : emit.node('Reshape', [value, emit.weight(int64Tensor(emit.fresh('shape'), shape))]));
+  const shaped = (value: string, shape: readonly number[]): string => (groups === 1 ? value : emit.node('Reshape', [value, emit.constant('i64', shape)]));
   const values = shaped(real(codes), [rows, groups, width]);
   const centred = zeros === undefined ? values : emit.node('Sub', [values, shaped(real(zeros), [rows, groups, 1])]);
   return emit.node('Mul', [centred, shaped(scales, [rows, groups, 1])]);
@@ -87,7 +87,7 @@ function zerosTensor(name: string, type: ElementType, rows: number, groups: numb
 /** The matrix [rows, cols] as the operator stores its weight; engines fold these nodes when they load the model. */
 export function storedShape(site: Linear, matrix: string, emit: Emit): string {
   const { kind, transposed, weight: { shape }, groups, kernel } = site;
-  const reshape = (value: string, to: readonly number[]): string => emit.node('Reshape', [value, emit.weight(int64Tensor(emit.fresh('shape'), to))]);
+  const reshape = (value: string, to: readonly number[]): string => emit.node('Reshape', [value, emit.constant('i64', to)]);
   if (kind === 'Conv') return reshape(matrix, shape);
   if (kind === 'ConvTranspose') {
     const [channels, outPerGroup] = shape;

@@ -3,7 +3,7 @@
  * `MatMulNBits` multiplies by, so that a table that is tied to the head lies in the file once. Codes stay in the shape of
  * MatMulNBits, [rows, blocks, bytes]; the lookup takes a block as its last axis and wants scales of as many axes.
  */
-import { int, int64Tensor } from '../graph/build.ts';
+import { int } from '../graph/build.ts';
 import type { Graph, Node } from '../graph/graph.ts';
 import { linearSites, type Linear } from '../graph/linear.ts';
 import { makeNode } from '../graph/rewrite.ts';
@@ -44,10 +44,10 @@ const swaps = ({ attributes: { perm } }: Node): boolean => perm === undefined ||
 /** The lookup of a site in packed codes. */
 export function gatherBlockQuantized(site: Linear, { codes, scales, bits, block, blocks }: PackedMatrix, emit: Emit): Node[] {
   const { rows, cols, node } = site;
-  const perBlock = emit.node('Reshape', [scales, emit.weight(int64Tensor(emit.fresh('shape'), [rows, blocks, 1]))]);
+  const perBlock = emit.node('Reshape', [scales, emit.constant('i64', [rows, blocks, 1])]);
   const found = emit.node('GatherBlockQuantized', [codes, site.input, perBlock], { bits: int(bits), block_size: int(block), gather_axis: int(0), quantize_axis: int(2) }, 'com.microsoft');
   // [indices…, blocks, block] to [indices…, cols]: the indices' shape is known when the graph runs.
   const indices = emit.node('Shape', [site.input]);
-  const shape = emit.node('Concat', [indices, emit.weight(int64Tensor(emit.fresh('width'), [cols]))], { axis: int(0) });
+  const shape = emit.node('Concat', [indices, emit.constant('i64', [cols])], { axis: int(0) });
   return [makeNode('Reshape', [found, shape], [site.output], { name: node.name })];
 }

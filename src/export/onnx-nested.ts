@@ -1,5 +1,5 @@
 /** Scales that are codes themselves, in standard operators: u · t / (2^b − 1) + offset, the operations of the codec in its order. */
-import { float32Tensor, int, int64Tensor } from '../graph/build.ts';
+import { float32Tensor, int } from '../graph/build.ts';
 import { encodeNumbers, lazyTensor } from '../graph/values.ts';
 import type { NestedFormat } from '../formats/nested-normal-float.ts';
 import { packing } from '../formats/index.ts';
@@ -17,7 +17,7 @@ export function nestedScales(id: string, tiles: Tiles, { nested: { bits, block, 
   const stored = type.name as 'f32' | 'f16' | 'bf16';
   const narrow = emit.weight(lazyTensor(emit.fresh(`${id}_scale`), stored, [blocks, 1], async () => encodeNumbers(stored, (await parts()).scales)));
   const largest = stored === 'f32' ? narrow : emit.node('Cast', [narrow], { to: int(1) });
-  const spread = emit.node('Expand', [largest, emit.weight(int64Tensor(emit.fresh('shape'), [blocks, block]))]);
+  const spread = emit.node('Expand', [largest, emit.constant('i64', [blocks, block])]);
   const each = sliced(reshaped(spread, [1, blocks * block], emit), 1, 0, count, emit);
   const offset = emit.weight(lazyTensor(emit.fresh(`${id}_scale_offset`), 'f32', [1], async () => encodeNumbers('f32', [(await parts()).offset])));
   return emit.node('Add', [emit.node('Div', [emit.node('Mul', [codes, each]), emit.weight(float32Tensor(emit.fresh('steps'), 2 ** bits - 1))]), offset]);

@@ -3,10 +3,10 @@
  * bits first; bytes become codes by division, codes become levels by Gather, levels become weights by their scale. Vectors,
  * trellis codes and what is rotated begin with the operators of their own files.
  */
-import { float32Tensor, int, int64Tensor } from '../graph/build.ts';
+import { float32Tensor, int } from '../graph/build.ts';
 import { onnxTypes } from '../graph/data-types.ts';
 import type { Linear } from '../graph/linear.ts';
-import { encodeNumbers, lazyTensor, numberTensor } from '../graph/values.ts';
+import { encodeNumbers, lazyTensor } from '../graph/values.ts';
 import { elementTypes, type ElementType } from '../tensor-ref.ts';
 import { packing } from '../formats/index.ts';
 import { isBlockFormat } from '../formats/column-blocks.ts';
@@ -47,7 +47,7 @@ function matrixOf(site: Linear, tiles: Tiles, format: NumberFormat, emit: Emit):
   // The last group may be short: what it lacks is not in the file.
   const padded = Math.ceil(cols / run) * run;
   const rowBytes = (padded / run) * bits;
-  const shape = (values: readonly number[]): string => emit.weight(int64Tensor(emit.fresh('shape'), values));
+  const shape = (values: readonly number[]): string => emit.constant('i64', values);
 
   const packedCodes = emit.weight(tiledTensor(emit.fresh(`${id}_codes`), 'u8', [rows, padded / run, bits], tiles, rowBytes, async (tile, count) => {
     const { codes } = await tiles.quantized(tile);
@@ -95,12 +95,12 @@ function storedScales(id: string, tiles: Tiles, format: ScaledFormat, [rows, gro
 }
 
 const slice = (value: string, end: number, emit: Emit): string => {
-  const at = (n: number): string => emit.weight(int64Tensor(emit.fresh('slice'), [n]));
+  const at = (n: number): string => emit.constant('i64', [n]);
   return emit.node('Slice', [value, at(0), at(end), at(1)]);
 };
 
 /** As many columns of zeros more. */
-const filled = (value: string, count: number, emit: Emit): string => (count === 0 ? value : emit.node('Pad', [value, emit.weight(int64Tensor(emit.fresh('pads'), [0, 0, 0, count]))]));
+const filled = (value: string, count: number, emit: Emit): string => (count === 0 ? value : emit.node('Pad', [value, emit.constant('i64', [0, 0, 0, count])]));
 
 /** Columns that share a scale in every row; scales that cross rows must end where rows end. */
 function groupWidth({ id, cols }: Linear, format: ScaledFormat): number {
@@ -153,15 +153,15 @@ const signedCodes = (format: ScaledFormat): boolean => /^(ternary|mxint)/.test(f
 
 /** Bytes [rows, runs, bits] as whole codes [rows, runs · 8]. */
 function unpack(packedCodes: string, bits: number, to: readonly [number, number], emit: Emit): string {
-  if (bits === 8) return emit.node('Reshape', [emit.node('Cast', [packedCodes], { to: int(7) }), emit.weight(int64Tensor(emit.fresh('shape'), to))]);
+  if (bits === 8) return emit.node('Reshape', [emit.node('Cast', [packedCodes], { to: int(7) }), emit.constant('i64', to)]);
   // ONNX Runtime adds int64 as doubles: a word of 56 bits would lose its last ones.
   if (bits === 7) return unpackedCodes(packedCodes, to[0], (to[1] / run) * bits, to[1], bits, emit);
   // One 64-bit word per run: Σ byteⱼ · 256^j, then word / 2^(bits·i) mod 2^bits. Multiplication and division are exact in int64.
   const bytes = emit.node('Cast', [packedCodes], { to: int(7) });
-  const constant = (values: readonly number[]): string => emit.weight(numberTensor(emit.fresh('unpack'), 'i64', [values.length], values));
+  const constant = (values: readonly number[]): string => emit.constant('i64', values);
   const weights = constant(Array.from({ length: bits }, (_, j) => 256 ** j));
-  const words = emit.node('ReduceSum', [emit.node('Mul', [bytes, weights]), emit.weight(int64Tensor(emit.fresh('axes'), [2]))], { keepdims: int(1) });
+  const words = emit.node('ReduceSum', [emit.node('Mul', [bytes, weights]), emit.constant('i64', [2])], { keepdims: int(1) });
   const shifted = emit.node('Div', [words, constant(Array.from({ length: run }, (_, i) => 2 ** (bits * i)))]);
   const codes = emit.node('Mod', [shifted, constant([2 ** bits])]);
-  return emit.node('Reshape', [codes, emit.weight(int64Tensor(emit.fresh('shape'), to))]);
+  return emit.node('Reshape', [codes, emit.constant('i64', to)]);
 }

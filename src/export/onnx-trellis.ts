@@ -4,7 +4,7 @@
  * folds all of it into a float matrix when it loads the model.
  */
 import { int, ints } from '../graph/build.ts';
-import { lazyTensor, numberTensor } from '../graph/values.ts';
+import { lazyTensor } from '../graph/values.ts';
 import { floatTensor } from '../tensor-ref.ts';
 import { blockCols, type BlockFormat } from '../formats/column-blocks.ts';
 import { gaussianPoints } from '../formats/gaussian-vectors.ts';
@@ -72,7 +72,7 @@ function trellisValues(id: string, tiles: Tiles, format: TrellisFormat, emit: Em
 
 /** States from the new bits [sequences, steps]: Σ bits of j steps ago · 2^(j·k), mod 2^L; the steps before the first are the last. */
 function statesOf(symbols: string, stateBits: number, stepBits: number, steps: number, emit: Emit): string {
-  const constant = (value: number): string => emit.weight(numberTensor(emit.fresh('state'), 'i32', [1], [value]));
+  const constant = (value: number): string => emit.constant('i32', [value]);
   const back = Math.ceil(stateBits / stepBits) - 1;
   const ring = emit.node('Concat', [sliced(symbols, 1, steps - back, steps, emit), symbols], { axis: int(1) });
   let sum = symbols;
@@ -83,7 +83,7 @@ function statesOf(symbols: string, stateBits: number, stepBits: number, steps: n
 /** What states stand for, by the arithmetic of their code in int64. */
 function valuesOf(states: string, { code, stateBits }: TrellisFormat, stepBits: number, emit: Emit): string {
   if (code === '3inst') return emit.node('Gather', [table(`states_3inst_${stateBits}`, stateValues(code, stateBits, stepBits), emit), states], { axis: int(0) });
-  const constant = (value: number): string => emit.weight(numberTensor(emit.fresh('code'), 'i64', [1], [value]));
+  const constant = (value: number): string => emit.constant('i64', [value]);
   const x = emit.node('Cast', [states], { to: int(7) });
   const divided = (value: string, by: number): string => emit.node('Div', [value, constant(by)]);
   const modulo = (value: string, by: number): string => emit.node('Mod', [value, constant(by)]);

@@ -6,6 +6,7 @@
 import type { Graph, Node } from '../graph/graph.ts';
 import { linearSites, type Linear } from '../graph/linear.ts';
 import { freshNames, makeNode, removeDeadNodes, type Fresh } from '../graph/rewrite.ts';
+import { numberTensor } from '../graph/values.ts';
 import { producers } from '../graph/traverse.ts';
 import { upgradeOpset } from '../graph/upgrade.ts';
 import { isScaled, type ScaledFormat } from '../formats/scaled.ts';
@@ -24,6 +25,8 @@ export interface Emit {
   readonly fresh: Fresh;
   node(op: string, inputs: readonly string[], attributes?: Node['attributes'], domain?: string): string;
   weight(tensor: TensorRef): string;
+  /** A vector of integers; equal ones are one. */
+  constant(type: 'i32' | 'i64', values: readonly number[]): string;
 }
 
 export interface WeightOnlyResult { readonly graph: Graph; readonly notes: readonly ExportNote[] }
@@ -48,6 +51,7 @@ export async function exportWeightOnly(graph: Graph, weights: ReadonlyMap<string
   const packed = new Map<string, PackedMatrix>();
   const unpacked = new Map<string, number>();
   const repeated = new Map<string, number>();
+  const constants = new Map<string, string>();
   let contrib = false;
   for (const site of sitesOf(base, weights)) {
     const matrix = weights.get(site.id)!;
@@ -62,11 +66,19 @@ export async function exportWeightOnly(graph: Graph, weights: ReadonlyMap<string
     const emit: Emit = {
       fresh,
       node: (op, inputs, attributes = {}, domain = '') => {
-        const output = fresh(`${site.id}_${op}`);
+        // Dozens of nodes unpack a table: long names would be a tenth of a file of a small model.
+        const output = fresh(form === 'table' ? 'u' : `${site.id}_${op}`);
         nodes.push(makeNode(op, inputs, [output], { name: output, attributes, domain }));
         return output;
       },
       weight: (tensor) => { made.set(tensor.name, tensor); return tensor.name; },
+      constant: (type, values) => {
+        const key = `${type} ${values.join()}`;
+        const name = constants.get(key) ?? fresh('c');
+        if (!constants.has(key)) made.set(name, numberTensor(name, type, [values.length], values));
+        constants.set(key, name);
+        return name;
+      },
     };
     if (form === 'MatMulNBits' || form === 'GatherBlockQuantized') {
       contrib = true;

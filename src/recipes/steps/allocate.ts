@@ -96,32 +96,58 @@ export const allocate: StepRunner<'allocate'> = async (state, { bits, formats, l
 const offersBeside = (candidates: readonly NumberFormat[]): string =>
   (candidates.some(({ family, bits }) => family === 'ggml' || !Number.isInteger(bits)) ? 'offer smaller formats with --candidates' : 'offer finer ones with --candidates plain,trellis');
 
+/** Between two rooms for what layers share, of which one is too small, so many more are tried. */
+const roomsTried = 6;
+
 /** The best choice that leaves room for what its layers share; where no mix does, the best single format that fits. */
 async function chosenWithin(
   layers: readonly LayerOptions[], less: (shared: number) => AllocationBudget, sharedIn: (choice: readonly number[]) => Promise<number>, rivals: readonly (AllocationPoint & { readonly choice: readonly number[] })[],
 ): Promise<readonly number[]> {
-  for (let shared = 0; ;) {
-    let choice: readonly number[];
-    try {
-      choice = await chooseFormats(layers, less(shared));
-    } catch (error) {
-      const [best] = rivals.toSorted((a, b) => a.loss - b.loss);
-      if (shared === 0 || best === undefined) throw error;
-      return best.choice;
-    }
-    const found = await sharedIn(choice);
-    if (found === shared) return choice;
-    if (found < shared) return refilled(layers, choice, less(found), sharedIn, found);
+  /** With as much room as was kept for it, or within the budget all the same. */
+  const fits = async (choice: readonly number[], kept: number): Promise<boolean> => {
+    const shared = await sharedIn(choice);
+    return shared <= kept || pointOf(layers, choice, less(shared)).bitsPerWeight <= less(shared).bitsPerWeight;
+  };
+  const lossOf = (choice: readonly number[]): number => pointOf(layers, choice, less(0)).loss;
+  let [small, room] = [0, 0];
+  let best = await chooseFormats(layers, less(0));
+  while (!(await fits(best, room))) {
     // It only grows, by whole tables, of which there are few.
-    shared = found;
+    [small, room] = [room, await sharedIn(best)];
+    try {
+      best = await chooseFormats(layers, less(room));
+    } catch (error) {
+      const [single] = rivals.toSorted((a, b) => a.loss - b.loss);
+      if (single === undefined) throw error;
+      return single.choice;
+    }
   }
+  const better = async (choice: readonly number[], kept: number): Promise<boolean> => {
+    const fitting = await fits(choice, kept);
+    if (fitting && lossOf(choice) < lossOf(best)) best = choice;
+    return fitting;
+  };
+  // Room that was kept for what the choice does not share in the end is worth something.
+  const shared = await sharedIn(best);
+  if (shared < room) await better(await refilled(layers, best, less(shared), sharedIn, shared), shared);
+  for (let i = 0; i < roomsTried && room > small + 8; i++) {
+    const between = (small + room) / 2;
+    if (await better(await chooseFormats(layers, less(between)), between)) room = between;
+    else small = between;
+  }
+  return best;
 }
 
-/** Room that was kept for what the choice no longer shares goes to formats that bring nothing more to share. */
+/** The best choice of formats that bring no more to share than another one does. */
 async function refilled(layers: readonly LayerOptions[], choice: readonly number[], budget: AllocationBudget, sharedIn: (choice: readonly number[]) => Promise<number>, shared: number): Promise<readonly number[]> {
   const free = new Set(choice.map((option, i) => layers[i].options[option].format));
+  const looked = new Set(free);
   for (const [at, { options }] of layers.entries()) {
-    for (const [option, { format }] of options.entries()) if (!free.has(format) && (await sharedIn(choice.with(at, option))) <= shared) free.add(format);
+    for (const [option, { format }] of options.entries()) {
+      if (looked.has(format)) continue;
+      looked.add(format);
+      if (await sharedIn(choice.with(at, option)) <= shared) free.add(format);
+    }
   }
   const kept = layers.map(({ options }) => options.flatMap(({ format }, i) => (free.has(format) ? [i] : [])));
   const found = await chooseFormats(layers.map((layer, i) => ({ ...layer, options: kept[i].map((at) => layer.options[at]) })), budget);
