@@ -1,5 +1,6 @@
 // Compiles the kernels and embeds them: node kernels/build.mjs [names]
 import { execFileSync } from 'node:child_process';
+import { deflateSync, inflateSync } from 'fflate';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -31,6 +32,15 @@ const kernels = {
   vidkv: { what: 'attention over keys and values in one to two bits', options: ['--importMemory'] },
 };
 
+const camel = (name) => name.replaceAll(/-./g, (part) => part[1].toUpperCase());
+/** Bytes of what was compiled. */
+const built = new Map();
+/** Bytes of a build as they lie in the sources. */
+const embedded = async (name) => {
+  const text = readFileSync(join(here, `../src/engine/kernels/${name}.wasm.ts`), 'utf8');
+  return inflateSync(Buffer.from([...text.matchAll(/^ {2}'([^']+)'/gm)].map(([, part]) => part).join(''), 'base64'));
+};
+
 const here = fileURLToPath(new URL('.', import.meta.url));
 const asc = join(here, '../node_modules/assemblyscript/bin/asc.js');
 const asked = process.argv.slice(2);
@@ -41,13 +51,20 @@ for (const name of asked.length > 0 ? asked : Object.keys(kernels)) {
   execFileSync(process.execPath, [
     asc, join(here, source, 'index.ts'), '-O3', '--noAssert', '--runtime', 'stub', '--enable', 'simd', ...options, '--initialMemory', '1', '-o', out,
   ], { stdio: 'inherit' });
-  const base64 = readFileSync(out).toString('base64').replace(/.{1,116}/g, "  '$&' +\n").replace(/ \+\n$/, '');
+  const bytes = readFileSync(out);
+  // Relaxed builds follow the plain ones, of which they repeat most.
+  const plain = source === name ? undefined : camel(source);
+  built.set(name, bytes);
+  const dictionary = plain === undefined ? undefined : built.get(source) ?? await embedded(source);
+  const base64 = Buffer.from(deflateSync(bytes, { level: 9, ...(dictionary === undefined ? {} : { dictionary }) })).toString('base64').replace(/.{1,116}/g, "  '$&' +\n").replace(/ \+\n$/, '');
   rmSync(folder, { recursive: true });
   writeFileSync(join(here, `../src/engine/kernels/${name}.wasm.ts`), `// Generated from kernels/${source}/index.ts by kernels/build.mjs; do not edit.
+import { inflated } from './inflated.ts';
+${plain === undefined ? '' : `import { ${plain}Wasm } from './${source}.wasm.ts';\n`}
 const base64 =
 ${base64};
 
 /** The compiled ${what}. */
-export const ${name.replaceAll(/-./g, (part) => part[1].toUpperCase())}Wasm = (): Uint8Array<ArrayBuffer> => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+export const ${camel(name)}Wasm = (): Uint8Array<ArrayBuffer> => inflated(base64${plain === undefined ? '' : `, ${plain}Wasm()`});
 `);
 }

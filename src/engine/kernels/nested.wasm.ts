@@ -1,8 +1,9 @@
 // Generated from kernels/nested/index.ts by kernels/build.mjs; do not edit.
+import { inflated } from './inflated.ts';
+
 const base64 =
-  'AGFzbQEAAAABDAJgBH9/f38AYAABfwMDAgABBQMBAAEHGgMEaGVhcAABBm5hcnJvdwAABm1lbW9yeQIACpQBAosBAQJ7IAAgAWohASADRQRAA0AgACAB' +
-  'SQRAIAAgAP0ABAAgAv1s/QsEACAAQRBqIQAMAQsLDwtBASACQQFrdEEBa/0PIQQDQCAAIAFJBEAgACAA/QAEACIFIAQgBSAC/Wz9DAEBAQEBAQEBAQEB' +
-  'AQEBAQH9Tv1u/W8gAv1s/QsEACAAQRBqIQAMAQsLCwUAQYAICw==';
+  'bYw9CsJAGERn9ieKG4i11caTZAsLG8+QFAGJJpEoiFjE3tbrfuDGUh0YHlO8QXVuCYCpKs0YgxIctVag1QRnK232dXUCk64ahv4KJG3d9sNNYfGiepLq' +
+  '7uHZ5PR6YwpdTGtrJkBg4JUcxUUiLJscKZ3LXKBXgYdLrGS5+ZHW1htvP2rKr8hOOun/3DqL8Ji7Nw==';
 
 /** The compiled narrowing of integers. */
-export const nestedWasm = (): Uint8Array<ArrayBuffer> => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+export const nestedWasm = (): Uint8Array<ArrayBuffer> => inflated(base64);
