@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Tensor } from '../engine/tensor.ts';
-import { defineErrors } from '../errors.ts';
+import { defineErrors, FewbitError } from '../errors.ts';
 import { taskNamed, inferTask } from '../evaluate/tasks.ts';
 import type { Task } from '../evaluate/tasks/task.ts';
 import { openFile, openFolder } from '../files/fs-node.ts';
@@ -11,6 +11,8 @@ import {
   openDataFile, openDataFolder, parseInput, parsePreprocessorConfig, readIdx, readNpy, shuffled, splitDataset, subset,
   type Dataset, type OpenDataOptions,
 } from '../observe/data/index.ts';
+import { openTokenizer, type Tokenizer } from '../models/tokenizer.ts';
+import { readTokenizerFiles } from '../models/tokenizer-files.ts';
 import type { DataUse } from './result.ts';
 import { seededDataset } from './seeded-data.ts';
 import type { QuantizeSettings } from './settings.ts';
@@ -35,7 +37,8 @@ type DataSettings = Pick<QuantizeSettings, 'data' | 'labels' | 'evalData' | 'eva
 /** Windows of text are as long as the model allows, and no longer than this. */
 const maxWindow = 256;
 
-export async function openData(settings: DataSettings, model: SourceModel): Promise<Data> {
+export async function openData(settings: DataSettings, source: SourceModel): Promise<Data> {
+  const model = await withTokenizer(source);
   const { seed, calibrationSamples, evaluationSamples } = settings;
   const options = await dataOptions(settings, model);
   const open = async (path: string, labels: string | undefined, task = settings.task): Promise<Dataset> =>
@@ -59,6 +62,25 @@ export async function openData(settings: DataSettings, model: SourceModel): Prom
   evaluation = draw(evaluation, evaluationSamples, seed + 1);
   const task = settings.task === undefined ? (writesText(model) ? taskNamed('lm') : inferTask(evaluation)) : taskNamed(settings.task);
   return { ...(calibration === undefined ? {} : { calibration }), evaluation, task, seeded: whole === undefined && given === undefined };
+}
+
+/** The tokenizer of a network of tokens, from its folder or the one above; one that is refused is none. */
+async function tokenizerBeside(location: string): Promise<Tokenizer | undefined> {
+  const folder = dirname(resolve(location));
+  try {
+    const files = await readTokenizerFiles(await openFolder(folder)) ?? await readTokenizerFiles(await openFolder(dirname(folder)));
+    return files === undefined ? undefined : openTokenizer(files);
+  } catch (error) {
+    if (error instanceof FewbitError) return undefined;
+    throw error;
+  }
+}
+
+/** A graph that reads tokens, with the tokenizer beside its file. */
+async function withTokenizer(model: SourceModel): Promise<SourceModel> {
+  if (model.tokenizer !== undefined || model.origin !== 'onnx' || model.files.length === 0 || !model.graph.inputs.some(({ name }) => name === 'input_ids')) return model;
+  const tokenizer = await tokenizerBeside(model.location);
+  return tokenizer === undefined ? model : { ...model, tokenizer };
 }
 
 /** Language models, and graphs of others that have a tokenizer beside them and hold keys and values. */

@@ -4,7 +4,7 @@
  */
 import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, extname, join, resolve } from 'node:path';
-import { defineErrors, FewbitError } from '../errors.ts';
+import { defineErrors } from '../errors.ts';
 import { openFile, openFolder } from '../files/fs-node.ts';
 import { parseSplitName, splitName } from '../files/gguf-split.ts';
 import { openUrl } from '../files/http.ts';
@@ -12,8 +12,6 @@ import { openOnnxModel as readOnnx } from '../files/onnx.ts';
 import type { ByteSource } from '../files/source.ts';
 import { openGgufLanguageModel } from '../models/gguf-model.ts';
 import { openLanguageModel } from '../models/language-model.ts';
-import { openTokenizer, type Tokenizer } from '../models/tokenizer.ts';
-import { readTokenizerFiles } from '../models/tokenizer-files.ts';
 import { silentProgress, type Progress } from './progress.ts';
 import { modernModel } from './recipe-runner.ts';
 import { graphSource, languageSource, type SourceModel } from './source.ts';
@@ -32,25 +30,11 @@ export function modelName(path: string): string {
   return basename(folder) === 'onnx' ? basename(dirname(folder)) : basename(folder);
 }
 
-/** The tokenizer of a network of tokens, from its folder or the one above; one that is refused is none. */
-async function tokenizerBeside(location: string): Promise<Tokenizer | undefined> {
-  const folder = dirname(resolve(location));
-  try {
-    const files = await readTokenizerFiles(await openFolder(folder)) ?? await readTokenizerFiles(await openFolder(dirname(folder)));
-    return files === undefined ? undefined : openTokenizer(files);
-  } catch (error) {
-    if (error instanceof FewbitError) return undefined;
-    throw error;
-  }
-}
-
 async function openOnnxModel(source: ByteSource, location: string): Promise<SourceModel> {
   const local = existsSync(location);
   try {
     const { graph, close } = await readOnnx(source, local ? await openFolder(dirname(resolve(location))) : undefined);
-    const made = graphSource(graph, modelName(location), location, local ? [location] : [], async () => { await close(); await source.close(); });
-    const tokenizer = local && graph.inputs.some(({ name }) => name === 'input_ids') ? await tokenizerBeside(location) : undefined;
-    return tokenizer === undefined ? made : { ...made, tokenizer };
+    return graphSource(graph, modelName(location), location, local ? [location] : [], async () => { await close(); await source.close(); });
   } catch (error) {
     await source.close();
     throw error;
