@@ -8,9 +8,9 @@ import { terminalProgress } from './progress.ts';
 const asking = '> ';
 
 /** Ends with the input. Ctrl-C ends an answer; where none is being written, the conversation. */
-export async function conversation(request: ConverseRequest, input: NodeJS.ReadStream = process.stdin, output: NodeJS.WriteStream = process.stdout): Promise<void> {
-  const { stderr } = process;
-  const terminal = createInterface({ input, output: stderr, prompt: asking });
+export async function conversation(request: ConverseRequest): Promise<void> {
+  const { stdin, stdout, stderr } = process;
+  const terminal = createInterface({ input: stdin, output: stderr, prompt: asking });
   // Lines that come while the model is loaded wait for it.
   const lines = terminal[Symbol.asyncIterator]();
   let answering: AbortController | undefined;
@@ -28,9 +28,9 @@ export async function conversation(request: ConverseRequest, input: NodeJS.ReadS
       terminal.prompt();
     },
     signal: () => (answering = new AbortController()).signal,
-    onText: (text) => { output.write(onScreen(text)); },
+    onText: (text) => { stdout.write(onScreen(text)); },
     onAnswer({ ids, end, speed }) {
-      output.write('\n');
+      stdout.write('\n');
       stderr.write(`${ids.length} tokens (${end}), ${speed.decode.toFixed(0)} tokens/s\n`);
     },
     onRefused: complain,

@@ -12,6 +12,7 @@ import type { Quantized } from '../formats/format.ts';
 import { packing } from '../formats/index.ts';
 import type { ScaledFormat } from '../formats/scaled.ts';
 import { elementTypes, type ElementType, type TensorRef } from '../tensor-ref.ts';
+import { reshaped } from './onnx-unpack.ts';
 import { floatBytes, spread, tiledTensor, type Tiles } from './onnx-tiles.ts';
 import type { Emit } from './onnx-weight-only.ts';
 
@@ -49,7 +50,7 @@ export function dequantized(site: Linear, tiles: Tiles, emit: Emit): string {
 /** (codes − zeros) · scales as [rows, groups, width], for scales and zeros [rows, groups]. */
 function scaled(codes: string, scales: string, zeros: string | undefined, [rows, groups, width]: readonly [number, number, number], emit: Emit): string {
   const real = (value: string): string => emit.node('Cast', [value], { to: int(onnxTypes.f32) });
-  const shaped = (value: string, shape: readonly number[]): string => (groups === 1 ? value : emit.node('Reshape', [value, emit.constant('i64', shape)]));
+  const shaped = (value: string, shape: readonly number[]): string => (groups === 1 ? value : reshaped(value, shape, emit));
   const values = shaped(real(codes), [rows, groups, width]);
   const centred = zeros === undefined ? values : emit.node('Sub', [values, shaped(real(zeros), [rows, groups, 1])]);
   return emit.node('Mul', [centred, shaped(scales, [rows, groups, 1])]);
@@ -87,7 +88,7 @@ function zerosTensor(name: string, type: ElementType, rows: number, groups: numb
 /** The matrix [rows, cols] as the operator stores its weight; engines fold these nodes when they load the model. */
 export function storedShape(site: Linear, matrix: string, emit: Emit): string {
   const { kind, transposed, weight: { shape }, groups, kernel } = site;
-  const reshape = (value: string, to: readonly number[]): string => emit.node('Reshape', [value, emit.constant('i64', to)]);
+  const reshape = (value: string, to: readonly number[]): string => reshaped(value, to, emit);
   if (kind === 'Conv') return reshape(matrix, shape);
   if (kind === 'ConvTranspose') {
     const [channels, outPerGroup] = shape;

@@ -10,6 +10,7 @@ import { makeNode } from '../graph/rewrite.ts';
 import type { NumberFormat } from '../formats/format.ts';
 import { isScaled } from '../formats/scaled.ts';
 import type { PackedMatrix } from './onnx-matmul-nbits.ts';
+import { reshaped } from './onnx-unpack.ts';
 import type { Emit } from './onnx-weight-only.ts';
 
 /** Widths that the lookup has kernels for, on the CPU and in WebAssembly. */
@@ -44,7 +45,7 @@ const swaps = ({ attributes: { perm } }: Node): boolean => perm === undefined ||
 /** The lookup of a site in packed codes. */
 export function gatherBlockQuantized(site: Linear, { codes, scales, bits, block, blocks }: PackedMatrix, emit: Emit): Node[] {
   const { rows, cols, node } = site;
-  const perBlock = emit.node('Reshape', [scales, emit.constant('i64', [rows, blocks, 1])]);
+  const perBlock = reshaped(scales, [rows, blocks, 1], emit);
   const found = emit.node('GatherBlockQuantized', [codes, site.input, perBlock], { bits: int(bits), block_size: int(block), gather_axis: int(0), quantize_axis: int(2) }, 'com.microsoft');
   // [indices…, blocks, block] to [indices…, cols]: the indices' shape is known when the graph runs.
   const indices = emit.node('Shape', [site.input]);

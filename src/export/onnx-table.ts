@@ -20,7 +20,7 @@ import { nestedScales } from './onnx-nested.ts';
 import { turnedBack } from './onnx-rotated.ts';
 import { floatBytes, tiledTensor, type Tiles } from './onnx-tiles.ts';
 import { blockCodes } from './onnx-trellis.ts';
-import { reshaped, unpackedCodes } from './onnx-unpack.ts';
+import { reshaped, sliced, unpackedCodes } from './onnx-unpack.ts';
 import type { Emit } from './onnx-weight-only.ts';
 
 const errors = defineErrors('onnxTable', {
@@ -47,7 +47,6 @@ function matrixOf(site: Linear, tiles: Tiles, format: NumberFormat, emit: Emit):
   // The last group may be short: what it lacks is not in the file.
   const padded = Math.ceil(cols / run) * run;
   const rowBytes = (padded / run) * bits;
-  const shape = (values: readonly number[]): string => emit.constant('i64', values);
 
   const packedCodes = emit.weight(tiledTensor(emit.fresh(`${id}_codes`), 'u8', [rows, padded / run, bits], tiles, rowBytes, async (tile, count) => {
     const { codes } = await tiles.quantized(tile);
@@ -62,8 +61,8 @@ function matrixOf(site: Linear, tiles: Tiles, format: NumberFormat, emit: Emit):
   const codes = unpack(packedCodes, bits, [rows, padded], emit);
   const values = emit.node('Gather', [levelsOf(site, tiles, format, bits, emit), codes], { axis: int(0) });
   const scales = isNested(format) ? reshaped(nestedScales(id, tiles, format, rows * groups, emit), [rows, groups, 1], emit) : storedScales(id, tiles, format, [rows, groups, cols], emit);
-  const cut = padded > groups * width ? slice(values, groups * width, emit) : filled(values, groups * width - padded, emit);
-  let grouped = emit.node('Reshape', [cut, shape([rows, groups, width])]);
+  const cut = padded > groups * width ? sliced(values, 1, 0, groups * width, emit) : filled(values, groups * width - padded, emit);
+  let grouped = reshaped(cut, [rows, groups, width], emit);
   if (format.integer?.asymmetric) {
     const zeros = emit.node('Cast', [emit.weight(tiledTensor(emit.fresh(`${id}_zero`), 'u8', [rows, groups, 1], tiles, groups, async (tile, count) => {
       const { zeros, scaleShape } = await tiles.fitted(tile);
@@ -71,8 +70,8 @@ function matrixOf(site: Linear, tiles: Tiles, format: NumberFormat, emit: Emit):
     }))], { to: int(onnxTypes.f32) });
     grouped = emit.node('Sub', [grouped, zeros]);
   }
-  const scaled = emit.node('Reshape', [emit.node('Mul', [grouped, scales]), shape([rows, groups * width])]);
-  return groups * width === cols ? scaled : slice(scaled, cols, emit);
+  const scaled = reshaped(emit.node('Mul', [grouped, scales]), [rows, groups * width], emit);
+  return groups * width === cols ? scaled : sliced(scaled, 1, 0, cols, emit);
 }
 
 /** Scales [rows, groups, 1] as float32, kept in the type that the format gives them: bytes are looked up and lifted by the scale of the tensor. */
@@ -93,11 +92,6 @@ function storedScales(id: string, tiles: Tiles, format: ScaledFormat, [rows, gro
   if (type === 'f32') return tensor('f32', (values, lift) => encodeNumbers('f32', values.map((s) => s * lift)));
   return emit.node('Cast', [tensor(type as 'f16' | 'bf16', (values) => encodeNumbers(type as 'f16' | 'bf16', values))], { to: int(onnxTypes.f32) });
 }
-
-const slice = (value: string, end: number, emit: Emit): string => {
-  const at = (n: number): string => emit.constant('i64', [n]);
-  return emit.node('Slice', [value, at(0), at(end), at(1)]);
-};
 
 /** As many columns of zeros more. */
 const filled = (value: string, count: number, emit: Emit): string => (count === 0 ? value : emit.node('Pad', [value, emit.constant('i64', [0, 0, 0, count])]));
@@ -153,7 +147,7 @@ const signedCodes = (format: ScaledFormat): boolean => /^(ternary|mxint)/.test(f
 
 /** Bytes [rows, runs, bits] as whole codes [rows, runs · 8]. */
 function unpack(packedCodes: string, bits: number, to: readonly [number, number], emit: Emit): string {
-  if (bits === 8) return emit.node('Reshape', [emit.node('Cast', [packedCodes], { to: int(7) }), emit.constant('i64', to)]);
+  if (bits === 8) return reshaped(emit.node('Cast', [packedCodes], { to: int(7) }), to, emit);
   // ONNX Runtime adds int64 as doubles: a word of 56 bits would lose its last ones.
   if (bits === 7) return unpackedCodes(packedCodes, to[0], (to[1] / run) * bits, to[1], bits, emit);
   // One 64-bit word per run: Σ byteⱼ · 256^j, then word / 2^(bits·i) mod 2^bits. Multiplication and division are exact in int64.
@@ -163,5 +157,5 @@ function unpack(packedCodes: string, bits: number, to: readonly [number, number]
   const words = emit.node('ReduceSum', [emit.node('Mul', [bytes, weights]), emit.constant('i64', [2])], { keepdims: int(1) });
   const shifted = emit.node('Div', [words, constant(Array.from({ length: run }, (_, i) => 2 ** (bits * i)))]);
   const codes = emit.node('Mod', [shifted, constant([2 ** bits])]);
-  return emit.node('Reshape', [codes, emit.constant('i64', to)]);
+  return reshaped(codes, to, emit);
 }

@@ -4,6 +4,7 @@
  * bit for bit: only moves, exact integers, and single correctly rounded float32 steps.
  */
 import { elementCount, elementTypes, isBlockType, memoryTensor, type ElementType, type TensorRef } from '../tensor-ref.ts';
+import { intOf } from './attributes.ts';
 import { renamed } from './build.ts';
 import { elementTypeOf } from './data-types.ts';
 import type { Graph, Node } from './graph.ts';
@@ -72,10 +73,6 @@ async function materialized(tensor: TensorRef): Promise<TensorRef> {
 
 type Fold = (inputs: readonly TensorRef[], node: Node, name: string, graph: Graph) => Promise<TensorRef | undefined>;
 
-const int = (node: Node, attribute: string, fallback: number): number => {
-  const found = node.attributes[attribute];
-  return found?.kind === 'int' ? found.value : fallback;
-};
 const list = async (node: Node, attribute: string, input: TensorRef | undefined): Promise<readonly number[] | undefined> => {
   const found = node.attributes[attribute];
   return found?.kind === 'ints' ? found.value : input === undefined ? undefined : readNumbers(input);
@@ -153,7 +150,7 @@ const folds: Readonly<Record<string, Fold>> = {
   Squeeze: toNotedShape, Unsqueeze: toNotedShape, Flatten: toNotedShape,
   Reshape: async ([tensor, target], node, name) => {
     const wanted = await list(node, 'shape', target);
-    const shape = reshaped(tensor.shape, wanted, undefined, int(node, 'allowzero', 0) === 1);
+    const shape = reshaped(tensor.shape, wanted, undefined, intOf(node, 'allowzero', 0) === 1);
     const isWhole = shape?.every((dim) => typeof dim === 'number' && Number.isSafeInteger(dim) && dim >= 0) === true;
     return isWhole && elementCount(shape as number[]) === elementCount(tensor.shape) ? reshape(tensor, name, shape as readonly number[]) : undefined;
   },
@@ -167,7 +164,7 @@ const folds: Readonly<Record<string, Fold>> = {
     return rearranged(tensor, name, shape, (i) => place(i, shape, stride));
   },
   Gather: async ([tensor, indices], node, name) => {
-    const axis = int(node, 'axis', 0) < 0 ? int(node, 'axis', 0) + tensor.shape.length : int(node, 'axis', 0);
+    const axis = intOf(node, 'axis', 0) < 0 ? intOf(node, 'axis', 0) + tensor.shape.length : intOf(node, 'axis', 0);
     const extent = tensor.shape[axis];
     if (indices === undefined || extent === undefined || elementCount(indices.shape) > smallCount) return undefined;
     const picked = (await readNumbers(indices)).map((index) => (index < 0 ? index + extent : index));
@@ -183,7 +180,7 @@ const folds: Readonly<Record<string, Fold>> = {
   Concat: async (inputs, node, name) => {
     const [{ type, shape }] = inputs;
     const width = wholeBytes(inputs[0]);
-    const axis = int(node, 'axis', 1) < 0 ? int(node, 'axis', 1) + shape.length : int(node, 'axis', 1);
+    const axis = intOf(node, 'axis', 1) < 0 ? intOf(node, 'axis', 1) + shape.length : intOf(node, 'axis', 1);
     if (width === undefined || !(axis in shape) || !inputs.every((input) => input.type === type && joins(input.shape, shape, axis))) return undefined;
     const total = inputs.reduce((sum, input) => sum + input.shape[axis], 0);
     const blocks = shape.slice(0, axis).reduce((product, dim) => product * dim, 1);
@@ -203,7 +200,7 @@ const folds: Readonly<Record<string, Fold>> = {
     });
   },
   Cast: async ([tensor], node, name) => {
-    const to = elementTypeOf(int(node, 'to', 0));
+    const to = elementTypeOf(intOf(node, 'to', 0));
     if (to === tensor.type) return renamed(tensor, name);
     if (!isNumberType(to) || !isNumberType(tensor.type)) return undefined;
     const fromFloat = isFloatType(tensor.type);
@@ -277,9 +274,9 @@ export async function removeIdentities(graph: Graph): Promise<Graph> {
 async function handsOn(node: Node, view: ReturnType<typeof viewOf>): Promise<boolean> {
   switch (node.op) {
     case 'Identity': return true;
-    case 'Cast': return view.info(node.inputs[0])?.type !== undefined && view.info(node.inputs[0])?.type === elementTypeOf(int(node, 'to', 0));
+    case 'Cast': return view.info(node.inputs[0])?.type !== undefined && view.info(node.inputs[0])?.type === elementTypeOf(intOf(node, 'to', 0));
     case 'Dropout': {
-      if ((node.inputs[2] ?? '') === '') return (view.graph.opset.get('') ?? 1) >= 7 || int(node, 'is_test', 0) === 1;
+      if ((node.inputs[2] ?? '') === '') return (view.graph.opset.get('') ?? 1) >= 7 || intOf(node, 'is_test', 0) === 1;
       const training = view.graph.weights.get(node.inputs[2]);
       return training !== undefined && (await readNumbers(training))[0] === 0;
     }

@@ -10,6 +10,7 @@ import { isNested, nestedScale, type NestedFormat } from '../formats/nested-norm
 import { isRotated, rotatedBack } from '../formats/rotated.ts';
 import { isScaled, type ScaledFormat } from '../formats/scaled.ts';
 import { isTrellisFormat } from '../formats/trellis/trellis.ts';
+import { intOf } from '../graph/attributes.ts';
 import type { Graph, Node } from '../graph/graph.ts';
 import { isFloatType, lazyTensor, readFloats } from '../graph/values.ts';
 import { elementTypes, type ElementType, type TensorRef } from '../tensor-ref.ts';
@@ -17,7 +18,6 @@ import { codedTensor } from './coded-tensor.ts';
 import { transposedView } from './weight-views.ts';
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array => new Uint8Array(buffer, byteOffset, byteLength);
-const whole = (node: Node, name: string): number => (node.attributes[name]?.kind === 'int' ? node.attributes[name].value : 0);
 
 /** The matrix [rows, cols] of a name, or undefined where the file holds it in a way that is not read back. `product` is the node that multiplies it, or looks rows up in it. */
 export function onnxMatrix(graph: Graph, id: string, [rows, cols]: readonly [number, number], format: NumberFormat | undefined, product: Node | undefined): TensorRef | undefined {
@@ -30,7 +30,7 @@ export function onnxMatrix(graph: Graph, id: string, [rows, cols]: readonly [num
   }
   const scale = weights.get(`${id}_scale`);
   if (product?.op === 'MatMulNBits' || product?.op === 'GatherBlockQuantized') {
-    const [bits, block] = [whole(product, 'bits'), whole(product, 'block_size')];
+    const [bits, block] = [intOf(product, 'bits', 0), intOf(product, 'block_size', 0)];
     const [codes, zero] = [weights.get(`${id}_q${bits}`), weights.get(`${id}_zero`)];
     return codes === undefined || scale === undefined ? undefined : packedMatrix(id, { codes, scale, zero }, { N: rows, K: cols, bits, block });
   }

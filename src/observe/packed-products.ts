@@ -1,12 +1,10 @@
 /** Layers of ONNX Runtime's own operators that multiply by packed codes: MatMulNBits, and MatMulBnb4 with the tables of bitsandbytes. */
 import { nf4Table } from '../formats/normal-float.ts';
+import { intOf } from '../graph/attributes.ts';
 import type { Node } from '../graph/graph.ts';
 import { makeNode } from '../graph/rewrite.ts';
 import type { Draft } from './quantized-layers.ts';
 import { floatsOf } from './taps.ts';
-
-/** A whole number among the attributes, 0 where it is left out. */
-export const whole = (node: Node, name: string): number => (node.attributes[name]?.kind === 'int' ? node.attributes[name].value : 0);
 
 /** A product [rows, cols] as MatMul, and Add where there is a bias. */
 const product = (node: Node, output: string, bias: string) => (from: string, weight: string): Node[] => {
@@ -23,7 +21,7 @@ const turned = (matrix: Float32Array, rows: number, cols: number) => {
 
 /** Codes as unsigned bytes, blocks of columns, low bits first. */
 export function nBits(node: Node): Draft {
-  const [rows, cols, bits, block] = ['N', 'K', 'bits', 'block_size'].map((name) => whole(node, name));
+  const [rows, cols, bits, block] = ['N', 'K', 'bits', 'block_size'].map((name) => intOf(node, name, 0));
   const [input, codes, scales, zeros = '', order = '', bias = ''] = node.inputs;
   return {
     id: codes, op: node.op, output: node.outputs[0], input, roundsInput: false, needs: [codes, scales, ...(zeros === '' ? [] : [zeros])],
@@ -57,7 +55,7 @@ const fp4Table = [...fp4Magnitudes, ...fp4Magnitudes.map((value) => -value)];
 
 /** Codes of the flattened matrix [N, K], high half of a byte first, with one scale per block of it. */
 export function bnb4(node: Node): Draft {
-  const [rows, cols, block, kind] = ['N', 'K', 'block_size', 'quant_type'].map((name) => whole(node, name));
+  const [rows, cols, block, kind] = ['N', 'K', 'block_size', 'quant_type'].map((name) => intOf(node, name, 0));
   const [input, codes, scales] = node.inputs;
   return {
     id: codes, op: node.op, output: node.outputs[0], input, roundsInput: false, needs: [codes, scales],

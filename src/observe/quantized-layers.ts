@@ -6,13 +6,14 @@
  */
 import type { Engine } from '../engine/session.ts';
 import type { Tensor } from '../engine/tensor.ts';
+import { intOf } from '../graph/attributes.ts';
 import type { Graph, Node } from '../graph/graph.ts';
 import { linearSites, storedOrder, type Linear } from '../graph/linear.ts';
 import { freshNames, makeNode, removeDeadNodes } from '../graph/rewrite.ts';
 import { bodies, sortNodes, viewOf, type GraphView } from '../graph/traverse.ts';
 import { encodeNumbers } from '../graph/values.ts';
 import { elementCount, floatTensor, memoryTensor, type ElementType, type TensorType } from '../tensor-ref.ts';
-import { bnb4, nBits, whole } from './packed-products.ts';
+import { bnb4, nBits } from './packed-products.ts';
 import { floatsOf, openGraph } from './taps.ts';
 
 export interface QuantizedLayer {
@@ -140,7 +141,7 @@ function draftOf(node: Node, view: GraphView, isConstant: IsConstant): Draft | u
 /** Rows of a table that is computed from codes. */
 function table(node: Node, view: GraphView, isConstant: IsConstant): Draft | undefined {
   const [source, indices] = node.inputs;
-  if (!isConstant(source) || isConstant(indices) || whole(node, 'axis') !== 0) return undefined;
+  if (!isConstant(source) || isConstant(indices) || intOf(node, 'axis', 0) !== 0) return undefined;
   return {
     id: storedName(source, view), op: node.op, output: node.outputs[0], input: indices, roundsInput: false, needs: [source],
     async finish([{ shape, ...tensor }]) {

@@ -3,6 +3,7 @@
  * W' = sW, b' = s(b − μ) + β, s = γ/√(σ² + ε) (Jacob et al. 2018, section 3.2). Constant per-channel Mul, Div, Add and
  * Sub that follow are folded the same way. New weights are computed while they are read; nothing is held.
  */
+import { intOf } from '../graph/attributes.ts';
 import type { TensorRef } from '../tensor-ref.ts';
 import type { Graph, Node } from '../graph/graph.ts';
 import { freshNames, removeDeadNodes, type Fresh } from '../graph/rewrite.ts';
@@ -21,10 +22,6 @@ interface Layer {
   channelOf(index: number): number;
 }
 
-const int = (node: Node, name: string, fallback: number): number => {
-  const attribute = node.attributes[name];
-  return attribute?.kind === 'int' ? attribute.value : fallback;
-};
 const float = (node: Node, name: string, fallback: number): number => {
   const attribute = node.attributes[name];
   return attribute?.kind === 'float' ? attribute.value : fallback;
@@ -84,7 +81,7 @@ function layerOf(node: Node, { graph }: GraphView): Layer | undefined {
       return { node, weight, channels: shape[0], channelOf: (index) => Math.floor(index / perChannel) };
     }
     case 'ConvTranspose': {
-      const groups = int(node, 'group', 1);
+      const groups = intOf(node, 'group', 1);
       const [inputs, perGroup, ...kernel] = shape;
       const taps = kernel.reduce((product, dim) => product * dim, 1);
       return {
@@ -97,9 +94,9 @@ function layerOf(node: Node, { graph }: GraphView): Layer | undefined {
     }
     case 'Gemm': {
       const [height, width] = shape;
-      const outputs = int(node, 'transB', 0) !== 0 ? height : width;
+      const outputs = intOf(node, 'transB', 0) !== 0 ? height : width;
       if (bias !== '' && (float(node, 'beta', 1) !== 1 || !alongChannels(graph.weights.get(bias)!.shape, outputs, 2))) return undefined;
-      if (int(node, 'transB', 0) !== 0) return { node, weight, channels: height, channelOf: (index) => Math.floor(index / width) };
+      if (intOf(node, 'transB', 0) !== 0) return { node, weight, channels: height, channelOf: (index) => Math.floor(index / width) };
       return { node, weight, channels: width, channelOf: (index) => index % width };
     }
     default: return undefined;
@@ -111,9 +108,9 @@ function affineOf(node: Node, value: string, { channels, weight }: Layer, view: 
   if (node.domain !== '') return undefined;
   const { weights } = view.graph;
   if (node.op === 'BatchNormalization') {
-    if (node.inputs[0] !== value || node.outputs.slice(1).some((output) => output !== '') || int(node, 'training_mode', 0) !== 0) return undefined;
+    if (node.inputs[0] !== value || node.outputs.slice(1).some((output) => output !== '') || intOf(node, 'training_mode', 0) !== 0) return undefined;
     // Before operator set 9, `spatial` = 0 gives each position its own statistics.
-    if (int(node, 'spatial', 1) !== 1) return undefined;
+    if (intOf(node, 'spatial', 1) !== 1) return undefined;
     const parts = node.inputs.slice(1, 5).map((name) => weights.get(name));
     if (parts.length !== 4 || !parts.every((part) => part !== undefined && part.shape.length === 1 && part.shape[0] === channels)) return undefined;
     const epsilon = float(node, 'epsilon', Math.fround(1e-5));
