@@ -36,14 +36,15 @@ const camel = (name) => name.replaceAll(/-./g, (part) => part[1].toUpperCase());
 /** Bytes of what was compiled. */
 const built = new Map();
 /** Bytes of a build as they lie in the sources. */
-const embedded = async (name) => {
+const embedded = (name) => {
   const text = readFileSync(join(here, `../src/engine/kernels/${name}.wasm.ts`), 'utf8');
   return inflateSync(Buffer.from([...text.matchAll(/^ {2}'([^']+)'/gm)].map(([, part]) => part).join(''), 'base64'));
 };
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const asc = join(here, '../node_modules/assemblyscript/bin/asc.js');
-const asked = process.argv.slice(2);
+// A relaxed build cannot be unpacked beside another plain one than it was packed with: both are made together.
+const asked = process.argv.slice(2).flatMap((name) => [name, `${name}-relaxed`].filter((one) => one === name || one in kernels));
 for (const name of asked.length > 0 ? asked : Object.keys(kernels)) {
   const { what, options = [], folder: source = name } = kernels[name];
   const folder = mkdtempSync(join(tmpdir(), `${name}-`));
@@ -55,7 +56,7 @@ for (const name of asked.length > 0 ? asked : Object.keys(kernels)) {
   // Relaxed builds follow the plain ones, of which they repeat most.
   const plain = source === name ? undefined : camel(source);
   built.set(name, bytes);
-  const dictionary = plain === undefined ? undefined : built.get(source) ?? await embedded(source);
+  const dictionary = plain === undefined ? undefined : built.get(source) ?? embedded(source);
   const base64 = Buffer.from(deflateSync(bytes, { level: 9, ...(dictionary === undefined ? {} : { dictionary }) })).toString('base64').replace(/.{1,116}/g, "  '$&' +\n").replace(/ \+\n$/, '');
   rmSync(folder, { recursive: true });
   writeFileSync(join(here, `../src/engine/kernels/${name}.wasm.ts`), `// Generated from kernels/${source}/index.ts by kernels/build.mjs; do not edit.
