@@ -88,6 +88,19 @@ test('a budget shares bits between layers, and the slider stops where choices di
   await close();
 });
 
+test('sizes that are measured when the sample inputs come are given up, and asked for again with them', async () => {
+  const { page, close } = await opened();
+  await page.getByRole('button', { name: 'Keyword spotting' }).click();
+  await page.getByText('Recipe:').click();
+  // In one task: nothing is measured between the two.
+  await page.evaluate(`for (const name of ['See what sizes can be had', 'Those of the example']) [...document.querySelectorAll('button')].find(({ textContent }) => textContent === name).click()`);
+  await page.getByText('calibrated on inputs.npy').waitFor();
+  await page.getByRole('button', { name: 'See what sizes can be had' }).click();
+  await page.getByRole('slider').waitFor({ timeout: 60_000 });
+  await page.locator('figure.front').getByText('mean KL to the float model, nats').waitFor();
+  await close();
+});
+
 test('the files of a language model go on with a text beside the float model', async () => {
   const { page, close } = await opened();
   await page.getByRole('button', { name: 'Llama on Shakespeare' }).click();

@@ -1,5 +1,5 @@
 /** A size for the file: each layer gets the format that serves it best. The slider stops where a better choice begins. */
-import { lazy, Suspense, useState, type ReactNode } from 'react';
+import { lazy, Suspense, useEffect, useRef, useState, type ReactNode } from 'react';
 import type { StudioWorker } from './client.ts';
 import type { FileRef, Front, OpenedModel, Request } from './protocol.ts';
 import { size } from './words.ts';
@@ -31,15 +31,19 @@ export function Budget({ model, worker, request, data, budget, onBudget }: Budge
   const layers = `${request.keep} ${request.layers ?? ''}`;
   const [measuredFor, setMeasuredFor] = useState(layers);
   const stale = front !== undefined && measuredFor !== layers;
+  const measuring = useRef(false);
+  // Sizes of another recipe, place or other inputs: nobody waits for these any more. A run that does wait is not lost with them.
+  useEffect(() => () => { if (measuring.current && worker.calls === 1) worker.cancel(); }, [worker]);
   const measure = (): void => {
     setWrong('');
     setDone(0);
+    measuring.current = true;
     worker.call('front', { request, data }, (_text, share) => setDone(share)).then((found) => {
       setFront(found);
       setMeasuredFor(layers);
       const near = budget === undefined ? -1 : found.points.findIndex(({ bitsPerWeight }) => budgetOf(bitsPerWeight) >= budget);
       choose(found, near < 0 ? Math.floor(found.points.length / 2) : near);
-    }, (error: Error) => { if (error.message !== 'cancelled') setWrong(error.message); }).finally(() => setDone(undefined));
+    }, (error: Error) => { if (error.message !== 'cancelled') setWrong(error.message); }).finally(() => { measuring.current = false; setDone(undefined); });
   };
   const choose = ({ points }: Front, index: number): void => {
     setAt(index);

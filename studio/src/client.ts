@@ -46,6 +46,11 @@ export class StudioWorker {
     this.#waiting.clear();
   }
 
+  /** Calls without an answer so far. */
+  get calls(): number {
+    return this.#waiting.size;
+  }
+
   async call<K extends CallName>(name: K, give: Calls[K]['give'], onProgress?: Tell): Promise<Calls[K]['get']> {
     // The files of the last run make room for those of the next.
     if (name === 'quantize') this.#run = undefined;

@@ -1,5 +1,5 @@
 /** Inputs that a person brings: files or a folder of images, and how images become inputs. */
-import { useRef, type ReactNode } from 'react';
+import { useRef, useState, type ReactNode } from 'react';
 import { exampleFiles } from './examples.ts';
 import { chosen } from './open.tsx';
 import type { FileRef, OpenedModel } from './protocol.ts';
@@ -38,17 +38,25 @@ export function SampleInputs({ model, files, input, onFiles, onInput, label }: S
   const pick = useRef<HTMLInputElement>(null);
   const folder = useRef<HTMLInputElement>(null);
   const example = exampleData[model.name];
+  const [fetching, setFetching] = useState(false);
+  const [wrong, setWrong] = useState('');
+  const takeExample = (): void => {
+    setWrong('');
+    setFetching(true);
+    exampleFiles(example).then(onFiles, (error: Error) => setWrong(error.message)).finally(() => setFetching(false));
+  };
   const take = ({ files: list }: HTMLInputElement): void => { if (list!.length > 0) onFiles(chosen(list)); };
   return (
     <div className="row" role="group" aria-label={label}>
       <span>{label}: <strong>{files.length === 0 ? 'none' : files.length === 1 ? files[0].name : `${files.length} files`}</strong></span>
-      {example !== undefined && <button type="button" onClick={() => void exampleFiles(example).then(onFiles)}>Those of the example</button>}
+      {example !== undefined && <button type="button" disabled={fetching} onClick={takeExample}>Those of the example</button>}
       <button type="button" title={inputsHint(model)} onClick={() => pick.current!.click()}>Choose</button>
       {model.kind !== 'lm' && <button type="button" onClick={() => folder.current!.click()}>Choose a folder</button>}
       {files.length > 0 && <button type="button" onClick={() => onFiles([])}>None</button>}
       {files.some(({ name }) => isImage(name)) && (
         <label title="as in --input: colours, size, divisor, mean, deviation, layout">Images become <input value={input} onChange={({ target }) => onInput(target.value)} size={30} placeholder="rgb 224 crop, /255, nchw" /></label>
       )}
+      {wrong !== '' && <span className="trouble" role="alert">{wrong}</span>}
       <input ref={pick} type="file" multiple hidden aria-label={label} onChange={({ target }) => take(target)} />
       <input ref={folder} type="file" hidden aria-label={`folder: ${label}`} {...{ webkitdirectory: '' }} onChange={({ target }) => take(target)} />
     </div>
