@@ -1,5 +1,4 @@
 /** Messages as the text that a model was trained on, by the chat template that comes with it. */
-import { Template } from '@huggingface/jinja';
 import { defineErrors } from '../errors.ts';
 import type { TokenizerFiles } from '../models/tokenizer-files.ts';
 
@@ -24,20 +23,26 @@ export function chatTemplates({ config, others }: TokenizerFiles): ReadonlyMap<s
   return new Map((given as { name?: unknown; template?: unknown }[]).flatMap(({ name, template }) => (typeof name === 'string' && typeof template === 'string' ? [[name, template] as const] : [])));
 }
 
-/** The prompt for an answer to the last message. */
-export function chatPrompt(files: TokenizerFiles, messages: readonly Message[], name = 'default'): string {
+/** The prompt for an answer to the last message, by the template of this name; `default` is the usual one. */
+export type ChatPrompt = (messages: readonly Message[], name?: string) => string;
+
+/** Loads what renders templates where the model has one. What is wrong with a template is said when it is used: the model writes plain text all the same. */
+export async function openChat(files: TokenizerFiles): Promise<ChatPrompt> {
   const templates = chatTemplates(files);
-  if (templates.size === 0) throw errors.none({});
-  const source = templates.get(name);
-  if (source === undefined) throw errors.unknown({ name, known: [...templates.keys()].join(', ') });
-  if (source.length > maxTemplate) throw errors.invalid({ reason: `it has ${source.length} characters, at most ${maxTemplate} are read` });
+  if (templates.size === 0) return () => { throw errors.none({}); };
+  const { render } = await import('./chat-template.ts');
   const token = (key: string): string => {
     const value: unknown = files.config[key];
     return typeof value === 'string' ? value : typeof value === 'object' && value !== null && typeof (value as { content?: unknown }).content === 'string' ? (value as { content: string }).content : '';
   };
-  try {
-    return new Template(source).render({ messages: messages.map((message) => ({ ...message })), add_generation_prompt: true, bos_token: token('bos_token'), eos_token: token('eos_token') });
-  } catch (error) {
-    throw errors.invalid({ reason: (error instanceof Error ? error.message : String(error)).split('\n')[0].slice(0, 200) });
-  }
+  return (messages, name = 'default') => {
+    const source = templates.get(name);
+    if (source === undefined) throw errors.unknown({ name, known: [...templates.keys()].join(', ') });
+    if (source.length > maxTemplate) throw errors.invalid({ reason: `it has ${source.length} characters, at most ${maxTemplate} are read` });
+    try {
+      return render(source, { messages: messages.map((message) => ({ ...message })), add_generation_prompt: true, bos_token: token('bos_token'), eos_token: token('eos_token') });
+    } catch (error) {
+      throw errors.invalid({ reason: (error instanceof Error ? error.message : String(error)).split('\n')[0].slice(0, 200) });
+    }
+  };
 }

@@ -2,7 +2,7 @@
 import type { Folder } from '../files/source.ts';
 import type { LanguageModel } from '../models/language-model.ts';
 import type { IntegerModel } from './integer-model.ts';
-export { chatPrompt, chatTemplates, type Message } from './chat.ts';
+export { chatTemplates, openChat, type ChatPrompt, type Message } from './chat.ts';
 export { jsonConstraint, type Constraint } from './constrain.ts';
 export { generate, type Generated, type GenerateOptions } from './generate.ts';
 export type { IntegerModel };

@@ -10,7 +10,7 @@ import type { LlamaConfig } from '../models/llama-config.ts';
 import type { Mamba2Config } from '../models/mamba2-config.ts';
 import { openTokenizer, type Tokenizer } from '../models/tokenizer.ts';
 import { blockTypes, isBlockType, type BlockType, type TensorRef } from '../tensor-ref.ts';
-import { chatPrompt, type Message } from './chat.ts';
+import { openChat, type Message } from './chat.ts';
 import { generate, type Decoder, type Generated, type GenerateOptions } from './generate.ts';
 import { LlamaDecoder, type DecoderOptions } from './llama-decoder.ts';
 import { defaultDraftTokens, openDrafts, type DraftSettings } from './open-drafts.ts';
@@ -65,6 +65,7 @@ export async function openTextModel(model: LanguageModel, options: TextModelOpti
   const { weights, drafts = [] } = options;
   const tensorsOf = ({ tensors }: LanguageModel): ReadonlyMap<string, TensorRef> => (weights === undefined ? tensors : new Map([...tensors].map(([name, tensor]) => [name, typeof weights === 'string' ? inBlocks(tensor, weights) : inCodes(tensor, weights)])));
   const tokenizer = openTokenizer(files);
+  const promptOf = await openChat(files);
   const { config } = model;
   const slots = await (async (): Promise<Slots> => {
     if (config.family === 'mamba2') return oneSlot(await openMamba2(config, tensorsOf(model), options), 'cpu');
@@ -79,7 +80,7 @@ export async function openTextModel(model: LanguageModel, options: TextModelOpti
   const endTokens = endTokensOf(model);
   const encode = (prompt: string): number[] => tokenizer.encode(prompt);
   // Templates write their special tokens themselves.
-  const encodeChat = (messages: readonly Message[]): number[] => tokenizer.encode(chatPrompt(files, messages), { addSpecialTokens: false });
+  const encodeChat = (messages: readonly Message[]): number[] => tokenizer.encode(promptOf(messages), { addSpecialTokens: false });
   const generated = (prompt: readonly number[], given: GenerateOptions = {}): AsyncGenerator<string, Generated> =>
     slots.write(prompt, (decoder) => generate(decoder, tokenizer, prompt, { endTokens, ...given }));
   return {
