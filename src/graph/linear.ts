@@ -61,6 +61,9 @@ export function linearSites(graph: Graph, options: LinearOptions = {}): Linear[]
   return sites;
 }
 
+/** One site of every weight that is multiplied, in order of execution: that of its last use, where it is used more than once. */
+export const weightSites = (graph: Graph, options: LinearOptions = {}): Linear[] => [...new Map(linearSites(graph, options).map((site) => [site.id, site])).values()];
+
 function siteOf(node: Node, view: GraphView, options: LinearOptions): Linear | undefined {
   const { weights } = view.graph;
   const of = (index: number): TensorRef | undefined => {

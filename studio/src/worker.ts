@@ -2,7 +2,7 @@
 import { wasmBytes } from './wasm-memory.ts';
 import { loadHighsFrom } from '../../src/allocate/choose.ts';
 import { parseFormat } from '../../src/formats/registry.ts';
-import { linearSites } from '../../src/graph/linear.ts';
+import { linearSites, weightSites } from '../../src/graph/linear.ts';
 import { openModelIn } from '../../src/jobs/source-web.ts';
 import { tensorView } from '../../src/jobs/tensor-view.ts';
 import { outlineOf } from './outline.ts';
@@ -42,7 +42,7 @@ const handlers: Handlers = {
   },
 
   async heatMap({ formats }, tell) {
-    const sites = [...new Map(linearSites(opened().model.graph).map((site) => [site.id, site])).values()];
+    const sites = weightSites(opened().model.graph);
     const parsed = formats.map((format) => parseFormat(format));
     const sqnr: (number | undefined)[][] = [];
     for (const [i, site] of sites.entries()) {

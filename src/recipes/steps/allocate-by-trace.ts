@@ -3,7 +3,7 @@ import { chooseByTrace, omega, type TracedOptions } from '../../allocate/by-trac
 import type { Feeds } from '../../engine/session.ts';
 import { parseFormat } from '../../formats/registry.ts';
 import type { Graph } from '../../graph/graph.ts';
-import { linearSites, type Linear } from '../../graph/linear.ts';
+import { weightSites, type Linear } from '../../graph/linear.ts';
 import { firstBatches } from '../../observe/few-batches.ts';
 import { productsOf, shapesOfOne } from '../../observe/layer-work.ts';
 import { encodeMatrix } from '../../round/encode-matrix.ts';
@@ -19,7 +19,7 @@ const activationBits = 8;
 export const allocateByTrace: StepRunner<'allocate-by-trace'> = async (state, { step, formats, budget, share }, context) => {
   const { options: { onLine, storage } } = context;
   const batches = await firstBatches(context.batches(state, step)(), most);
-  const sites = [...new Map(linearSites(state.graph).map((site) => [site.id, site])).values()].filter((site) => site.kind !== 'ConvTranspose' && context.formatOf(state, site) !== undefined);
+  const sites = weightSites(state.graph).filter((site) => site.kind !== 'ConvTranspose' && context.formatOf(state, site) !== undefined);
   const traces = await tracesOf(state.graph, sites, batches, context);
   const shapes = budget === 'bops' ? await shapesOfOne(state.graph, batches[0]) : undefined;
   const layers: TracedOptions[] = [];

@@ -6,7 +6,7 @@
 import { pointOf, chooseFormats, frontOf, uniformChoice, type Allocation, type LayerOptions } from '../../allocate/allocation.ts';
 import { gaussianError } from '../../allocate/gaussian-error.ts';
 import { parseFormat } from '../../formats/registry.ts';
-import { linearSites, type Linear } from '../../graph/linear.ts';
+import { weightSites, type Linear } from '../../graph/linear.ts';
 import { codeLoss, noiseSensitivities, type NoiseSensitivity } from '../../observe/noise-sensitivity.ts';
 import type { Distance } from '../../observe/output-distance.ts';
 import { firstBatches } from '../../observe/few-batches.ts';
@@ -20,7 +20,7 @@ const most = { samples: 64, tokens: 2048 } as const;
 
 export const allocatePalette: StepRunner<'allocate-palette'> = async (state, { formats }, context) => {
   const { engine, threads, seed = 0, distance = 'kl', onLine } = context.options;
-  const sites = observable([...new Map(linearSites(state.graph).map((site) => [site.id, site])).values()]).filter((site) => context.formatOf(state, site) !== undefined);
+  const sites = observable(weightSites(state.graph)).filter((site) => context.formatOf(state, site) !== undefined);
   const asked = new Map(sites.map((site) => [site.id, context.formatOf(state, site)!.name]));
   const trials = await weightTrials(state.graph, engine, await firstBatches(context.batches(state, 'allocate-palette')(), most), sites, distance, threads);
   try {

@@ -8,7 +8,7 @@ import {
 } from '../../allocate/allocation.ts';
 import type { NumberFormat } from '../../formats/format.ts';
 import { parseFormat } from '../../formats/registry.ts';
-import { linearSites, type Linear } from '../../graph/linear.ts';
+import { weightSites, type Linear } from '../../graph/linear.ts';
 import { firstBatches } from '../../observe/few-batches.ts';
 import type { Distance } from '../../observe/output-distance.ts';
 import { weightTrials, type WeightTrials } from '../../observe/weight-trials.ts';
@@ -30,13 +30,12 @@ const measures: Readonly<Record<Distance | 'weights', string>> = {
 
 export const allocate: StepRunner<'allocate'> = async (state, { bits, formats, limits = {} }, context) => {
   const { options } = context;
-  const { onLine, storage = ownStorage(linearSites(state.graph)) } = options;
+  const { onLine, storage = ownStorage(weightSites(state.graph)) } = options;
   const candidates = formats.map((name) => parseFormat(name));
   const fixed = (site: Linear): NumberFormat | undefined => options.ownFormat?.(site);
   // A layer that was given a format has that one to choose from: it counts in the budget like all others.
   const candidatesOf = (site: Linear): readonly NumberFormat[] => { const own = fixed(site); return own === undefined ? candidates : [own]; };
-  const sites = [...new Map(linearSites(state.graph).map((site) => [site.id, site])).values()]
-    .filter((site) => context.formatOf(state, site) !== undefined && candidatesOf(site).some((format) => format.refuses(site.rows, site.cols) === undefined));
+  const sites = weightSites(state.graph).filter((site) => context.formatOf(state, site) !== undefined && candidatesOf(site).some((format) => format.refuses(site.rows, site.cols) === undefined));
   const losses = await formatLosses(state, sites, { all: candidates, of: candidatesOf }, context);
   const uses = await layerUses(state, candidates, limits, context);
   const layers: LayerOptions[] = [];
@@ -244,7 +243,7 @@ const spelledSites = (sites: readonly Linear[]): string[] => sites.map(({ id, ro
 
 /** Formats' own bits, and nothing beside the layers. */
 const ownStorage = (sites: readonly Linear[]): StorageCost => ({
-  weights: [...new Map(sites.map((site) => [site.id, site.rows * site.cols])).values()].reduce((sum, count) => sum + count, 0),
+  weights: sites.reduce((sum, { rows, cols }) => sum + rows * cols, 0),
   counted: 'codes, scales and zero points of the layers',
   bitsOf: async ({ rows, cols }, format) => rows * cols * format.bitsPerWeight(rows, cols),
   rest: async () => 0,
