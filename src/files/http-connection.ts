@@ -29,6 +29,7 @@ export const httpErrors = defineErrors('http', {
   url: (f: { url: string }) => [`${f.url}: not an http(s) URL without user name and password`, 'send credentials as a header'],
   outside: (f: { url: string; name: string }) => `${f.url}: name ${f.name} leads elsewhere`,
   notFound: (f: { url: string; status: number }) => `${f.url}: not found (status ${f.status})`,
+  page: (f: { url: string }) => [`${f.url}: not found: the server sends a page in its place`, 'check the address; some servers answer every path that they do not know with their first page'],
   denied: (f: { url: string; status: number }) => `${f.url}: access denied (status ${f.status})`,
   redirects: (f: { url: string }) => `${f.url}: the server sends from one place to the next without end`,
   status: (f: { url: string; status: number }) => `${f.url}: the server answered with status ${f.status}`,
@@ -131,6 +132,7 @@ export function connect(target: URL, url: string, options: UrlOptions): Connecti
         if (given !== undefined && (given.begin !== 0 || given.end !== expected)) throw httpErrors.badRange({ url, asked: `[0, ${expected})`, got: `[${given.begin}, ${given.end})` });
         const got = await drain(response, alive, (chunk, at) => { out.set(chunk.subarray(0, expected - at), at); return at + chunk.byteLength < expected; });
         if (got < expected) throw new Passing(`${got} of ${expected} bytes came`);
+        refusePage(response, out, url);
         return { version: { ...versionOf(response), size }, bytes: out };
       }
       if (response.status !== 200) throw httpErrors.status({ url, status: response.status });
@@ -141,7 +143,9 @@ export function connect(target: URL, url: string, options: UrlOptions): Connecti
       if (got > maxWholeBytes) throw httpErrors.noRanges({ url, limit: maxWholeBytes });
       // The length is that of the encoded form where there is an encoding.
       if (got < announced && !isEncoded(response)) throw new Passing(`${got} of ${announced} bytes came`);
-      return { version: { ...versionOf(response), size: got }, bytes: joined(chunks, got) };
+      const whole = joined(chunks, got);
+      refusePage(response, whole, url);
+      return { version: { ...versionOf(response), size: got }, bytes: whole };
     })),
 
     range: async (begin, end, version) => {
@@ -187,6 +191,11 @@ const isEncoded = (response: Response): boolean => (response.headers.get('conten
 
 function refuseEncoding(response: Response, url: string): void {
   if (isEncoded(response)) throw httpErrors.encoded({ url, encoding: response.headers.get('content-encoding')!.slice(0, 40) });
+}
+
+/** Servers of single-page applications answer with their page, and status 200, for every file that is not there. No model's file is one. */
+function refusePage(response: Response, bytes: Uint8Array, url: string): void {
+  if (/^text\/html\b/i.test(response.headers.get('content-type') ?? '') && /^\ufeff?\s*<(!doctype|!--|html)/i.test(new TextDecoder().decode(bytes.subarray(0, 200)))) throw httpErrors.page({ url });
 }
 
 function waitOf(response: Response): number {

@@ -96,7 +96,7 @@ export function urlFolder(url: string, options: UrlOptions = {}): Folder {
     name: nameOf(new URL('.', base)),
     list: async () => [],
     has: async (file) => open(file).then(() => true, (error: unknown) => {
-      if ((error as { code?: string }).code === 'http.notFound') return false;
+      if (['http.notFound', 'http.page'].includes((error as { code: string }).code)) return false;
       throw error;
     }),
     open,

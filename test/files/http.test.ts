@@ -233,3 +233,17 @@ test('opens the files beside a URL, and no others', async () => {
   assert.ok(!(await folder.has('other')));
   for (const name of ['../x', '/x', 'a//b', 'a/../b', '\\x']) await assert.rejects(folder.open(name), { code: 'http.outside' });
 });
+
+test('a page that a server sends for a file that is not there is no file of the folder', async () => {
+  const page = new TextEncoder().encode('<!DOCTYPE html>\n<html><body>an application</body></html>');
+  for (const ranges of [false, true]) {
+    const server = await start((request, response) => {
+      if (request.url === '/m/config.json') return sendFile(request, response, new TextEncoder().encode('{}'));
+      response.setHeader('content-type', 'text/html');
+      return sendFile(request, response, request.url === '/m/card.html' ? new TextEncoder().encode('{"not": "a page"}') : page, { ranges });
+    });
+    const folder = urlFolder(`${server.url}/m/`, quick);
+    assert.deepEqual([await folder.has('config.json'), await folder.has('model.safetensors.index.json'), await folder.has('card.html')], [true, false, true]);
+    await assert.rejects(openUrl(`${server.url}/m/model.gguf`, quick), { code: 'http.page', message: `${server.url}/m/model.gguf: not found: the server sends a page in its place` });
+  }
+});
