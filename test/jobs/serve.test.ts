@@ -160,7 +160,9 @@ const refused: readonly (readonly [body: unknown, message: RegExp, param?: strin
   [{ prompt: '' }, /no tokens/, 'prompt'],
   [{ prompt: [5, 99_999] }, /token 99999 is outside of the vocabulary of 1024/],
   [{ prompt: 'a', n: 2 }, /n other than 1 is not supported/, 'n'],
-  [{ prompt: 'a', best_of: 4 }, /best_of other than 1 is not supported/, 'best_of'],
+  [{ prompt: 'a', stop: '' }, /stop: must be a text of 1 to 1000 characters, or a list of up to 16/, 'stop'],
+    [{ prompt: 'a', response_format: { type: 'json_schema', json_schema: { name: 'a' } } }, /json_schema\.schema: is missing/, 'response_format.json_schema.schema'],
+    [{ prompt: 'a', best_of: 4 }, /best_of other than 1 is not supported/, 'best_of'],
   [{ prompt: 'a', echo: true }, /echo is not supported/, 'echo'],
   [{ prompt: 'a', logit_bias: { 5: 1 } }, /logit_bias is not supported/, 'logit_bias'],
   [{ prompt: 'a', max_tokens: 0 }, /max_tokens: too small/, 'max_tokens'],
@@ -200,7 +202,13 @@ test('any value of any field is answered: with a text, or with one line', async 
 test('paths, methods, types, sizes and names of hosts that are not taken', async () => {
   assert.equal((await ask('/v1/embeddings', {})).status, 404);
   assert.equal((await ask('/__proto__')).status, 404);
+  const other = await ask('/v1/models/other');
+  assert.deepEqual([other.status, other.body.error.code, other.body.error.message], [404, 'model_not_found', 'no such model (there is: host)']);
   assert.equal((await ask('/v1/completions')).status, 405);
+  const head = await fetch(`${endpoint.url}/health`, { method: 'HEAD' });
+  assert.deepEqual([head.status, Number(head.headers.get('content-length')) > 0, await head.text()], [200, true, '']);
+  assert.equal((await fetch(`${endpoint.url}/v1/completions`, { method: 'HEAD' })).status, 405);
+  assert.equal((await fetch(`${endpoint.url}/v1/models`, { method: 'OPTIONS' })).headers.get('allow'), 'GET, HEAD, OPTIONS');
   assert.equal((await ask('/v1/completions', undefined, { method: 'POST', headers: { 'content-type': 'text/plain' }, body: '{"prompt":"a"}' })).status, 415);
   assert.equal((await ask('/v1/completions', { prompt: 'a'.repeat(30_000) })).status, 413);
   const chunked = new ReadableStream({ pull(controller) { controller.enqueue(new Uint8Array(8192).fill(32)); } });
@@ -223,6 +231,9 @@ test('pages may read answers only where their origin is allowed', async () => {
   const open = await openEndpoint('host', model, { ...base, allowOrigin: origin });
   const allowed = await ask('/v1/completions', undefined, { ...preflight, url: open.url });
   assert.deepEqual([allowed.status, allowed.headers.get('access-control-allow-origin'), allowed.headers.get('access-control-allow-headers')], [204, origin, 'content-type, authorization']);
+  // Client libraries add headers of their own, which pages may send only where they are told so.
+  const library = await ask('/v1/completions', undefined, { ...preflight, headers: { ...preflight.headers, 'access-control-request-headers': 'authorization,content-type,x-library-os' }, url: open.url });
+  assert.equal(library.headers.get('access-control-allow-headers'), 'authorization,content-type,x-library-os');
   assert.equal((await ask('/health', undefined, { headers: { origin }, url: open.url })).headers.get('access-control-allow-origin'), origin);
   assert.equal((await ask('/health', undefined, { headers: { origin: 'https://other.example' }, url: open.url })).headers.get('access-control-allow-origin'), null);
   await open.close();

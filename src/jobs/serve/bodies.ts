@@ -17,7 +17,7 @@ const stopText = z.string().min(1).max(1000);
 
 /** The schema is checked when it is read. */
 const responseFormat = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('text') }), z.object({ type: z.literal('json_object') }), z.object({ type: z.literal('json_schema'), json_schema: z.object({ schema: z.unknown() }) }),
+  z.object({ type: z.literal('text') }), z.object({ type: z.literal('json_object') }), z.object({ type: z.literal('json_schema'), json_schema: z.object({ schema: z.unknown().refine((value) => value !== undefined, 'is missing') }) }),
 ], 'type must be text, json_object or json_schema, the last with json_schema.schema');
 
 const shared = {
@@ -28,7 +28,7 @@ const shared = {
   min_p: maybe(z.number().min(0).max(1)),
   repetition_penalty: maybe(z.number().positive().max(100)),
   seed: maybe(z.number().int().min(Number.MIN_SAFE_INTEGER).max(Number.MAX_SAFE_INTEGER)),
-  stop: maybe(z.union([stopText.transform((one) => [one]), z.array(stopText).max(16)])),
+  stop: maybe(z.union([stopText.transform((one) => [one]), z.array(stopText).max(16)], 'must be a text of 1 to 1000 characters, or a list of up to 16 of them')),
   max_tokens: maybe(z.number().int().positive()),
   response_format: maybe(responseFormat),
   stream: maybe(z.boolean()),

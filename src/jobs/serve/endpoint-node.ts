@@ -72,10 +72,13 @@ export async function openEndpoint(name: string, model: TextModel, options: Endp
       '/v1/chat/completions': ['POST', () => answerText(request, response, headers, chatRequest)],
       '/v1/completions': ['POST', () => answerText(request, response, headers, completionRequest)],
     };
+    if (/^\/v1\/models\/./.test(path) && !Object.hasOwn(route, path)) throw new RequestError(404, `no such model (there is: ${name})`, { code: 'model_not_found' });
     if (!Object.hasOwn(route, path)) throw new RequestError(404, `no such path (there are: ${Object.keys(route).join(', ')})`, { code: 'not_found' });
     const [method, act] = route[path];
-    if (request.method === 'OPTIONS') return void response.writeHead(204, { ...headers, ...(headers['access-control-allow-origin'] === undefined ? {} : preflight) }).end();
-    if (request.method !== method) throw new RequestError(405, `${path} takes ${method}`, { code: 'method_not_allowed' });
+    const allow = method === 'GET' ? 'GET, HEAD, OPTIONS' : `${method}, OPTIONS`;
+    if (request.method === 'OPTIONS') return void response.writeHead(204, { ...headers, allow, ...(headers['access-control-allow-origin'] === undefined ? {} : preflight(request)) }).end();
+    // Node leaves the body of an answer to HEAD out.
+    if (request.method !== method && !(request.method === 'HEAD' && method === 'GET')) throw new RequestError(405, `${path} takes ${method}`, { code: 'method_not_allowed' });
     await act();
   }
 
