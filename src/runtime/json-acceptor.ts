@@ -2,7 +2,7 @@
  * Reads JSON character by character and says which may come next under a schema. States are values that are made once and
  * compared by identity: a place in a text is a set of them, and both remember where characters lead.
  */
-import type { ObjectShape, Shape } from './json-schema.ts';
+import { maxDigits, type ObjectShape, type Shape } from './json-schema.ts';
 import { asciiLength, textTree, type TextNode, type TextTree } from './text-tree.ts';
 
 /** One way in which the text so far can go on. */
@@ -29,8 +29,6 @@ export interface Place {
 const maxIndent = 20;
 /** Open arrays and objects where the schema sets no limit. */
 const maxDepth = 32;
-/** Digits of a number before and after its point: they stay exact, and with a short exponent finite. */
-const maxDigits = 15;
 const maxExponent = 2;
 
 const isDigit = (c: string): boolean => c >= '0' && c <= '9';
@@ -115,7 +113,11 @@ class States {
       case 'anything': return anything.flatMap((one) => (rest.depth >= maxDepth && (one.kind === 'array' || one.kind === 'object') ? [] : this.#begin(one, rest, c)));
       case 'either': return shape.of.flatMap((one) => this.#begin(one, rest, c));
       case 'string': return c === '"' ? [this.#string(rest)] : none;
-      case 'number': return this.#number('minus', 0, shape.integer, rest).step(c).concat(c === '-' ? [this.#number('minus', 0, shape.integer, rest)] : []);
+      case 'number': {
+        const signed = this.#number('minus', 0, shape.integer, rest);
+        if (c === '-') return shape.least === undefined ? [signed] : none;
+        return c === '0' && shape.least === 1 ? none : signed.step(c);
+      }
       case 'texts': {
         const { tree, fewest } = this.#treeOf(shape);
         return this.#choose(tree.root, { key: `texts ${this.#facts(shape).id} ${rest.id}`, fewest, more: rest.need, depth: rest.depth, then: () => rest }, c);

@@ -5,7 +5,8 @@ import { defineErrors } from '../errors.ts';
 export type Shape =
   | { readonly kind: 'anything' }
   | { readonly kind: 'string' }
-  | { readonly kind: 'number'; readonly integer: boolean }
+  /** With `least` none below 0, or below 1. */
+  | { readonly kind: 'number'; readonly integer: boolean; readonly least?: 0 | 1 }
   /** Values by their JSON texts. */
   | { readonly kind: 'texts'; readonly texts: readonly string[] }
   | { readonly kind: 'array'; readonly items: Shape; readonly min: number; readonly max: number }
@@ -22,6 +23,10 @@ export interface ObjectShape {
 /** Any object: what `json_object` asks for. */
 export const anyObject: Shape = { kind: 'object', properties: [], others: { kind: 'anything' } };
 
+/** Digits of a number before and after its point: they stay exact, and with a short exponent finite. */
+export const maxDigits = 15;
+/** Integers of a range that are written out as texts. */
+const maxRange = 1000;
 /** Nested schemas; those that people write stay below 10. */
 const maxDepth = 32;
 /** Schemas within one; each is a place that output can be at. */
@@ -34,19 +39,20 @@ const errors = defineErrors('schema', {
   beside: (f: { path: string; keyword: string; other: string }) => `${f.path}: ${f.other} beside ${f.keyword} is not supported`,
   value: (f: { path: string; expected: string }) => `${f.path} must be ${f.expected}`,
   reference: (f: { path: string; to: string }) => [`${f.path}: $ref ${f.to} leads nowhere`, 'references go to #/$defs/NAME or #/definitions/NAME of the same schema'] as const,
+  bounds: (f: { path: string; keyword: string; value: number }) => [`${f.path}: ${f.keyword} ${f.value} is not supported`, `supported are integers between two bounds at most ${maxRange} apart, integers from 0 or 1 on, and numbers from 0 on`] as const,
   recursive: (f: { path: string; to: string }) => `${f.path}: $ref ${f.to} leads back to where it stands, which is not supported`,
   nothing: (f: { path: string; reason: string }) => `${f.path}: no value can be valid: ${f.reason}`,
   large: (f: { what: string; limit: number }) => `the schema has more than ${f.limit} ${f.what}`,
 });
 
-const constraining = ['type', 'properties', 'required', 'additionalProperties', 'items', 'minItems', 'maxItems', 'enum', 'const', 'anyOf', '$ref'] as const;
+const constraining = ['type', 'properties', 'required', 'additionalProperties', 'items', 'minItems', 'maxItems', 'minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'enum', 'const', 'anyOf', '$ref'] as const;
 /** Words about a schema that no value has to obey, and places for schemas that others refer to. */
 const annotations = ['$defs', 'definitions', 'title', 'description', 'default', 'examples', '$schema', '$id', '$comment', 'deprecated', 'readOnly', 'writeOnly'] as const;
 const types = ['string', 'number', 'integer', 'boolean', 'null', 'array', 'object'] as const;
 type TypeName = (typeof types)[number];
 
 /** Keywords that speak about one type; where no type is named, they name it. */
-const about: Readonly<Record<string, TypeName>> = { properties: 'object', required: 'object', additionalProperties: 'object', items: 'array', minItems: 'array', maxItems: 'array' };
+const about: Readonly<Record<string, TypeName>> = { properties: 'object', required: 'object', additionalProperties: 'object', items: 'array', minItems: 'array', maxItems: 'array', minimum: 'number', maximum: 'number', exclusiveMinimum: 'number', exclusiveMaximum: 'number' };
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null && !Array.isArray(value);
 
@@ -112,7 +118,7 @@ export function jsonSchema(schema: unknown): Shape {
   function ofType(type: TypeName, value: Readonly<Record<string, unknown>>, path: string, depth: number): Shape {
     switch (type) {
       case 'string': return { kind: 'string' };
-      case 'number': case 'integer': return { kind: 'number', integer: type === 'integer' };
+      case 'number': case 'integer': return ofNumber(type === 'integer', value, path);
       case 'boolean': return { kind: 'texts', texts: ['true', 'false'] };
       case 'null': return { kind: 'texts', texts: ['null'] };
       case 'array': {
@@ -123,6 +129,36 @@ export function jsonSchema(schema: unknown): Shape {
       case 'object': return ofObject(value, path, depth);
       default: return type satisfies never;
     }
+  }
+
+  function ofNumber(integer: boolean, value: Readonly<Record<string, unknown>>, path: string): Shape {
+    const bound = (keyword: 'minimum' | 'maximum' | 'exclusiveMinimum' | 'exclusiveMaximum'): number | undefined => {
+      const given = value[keyword];
+      if (given !== undefined && typeof given !== 'number') throw errors.value({ path: `${path}.${keyword}`, expected: 'a number' });
+      return given;
+    };
+    // Bounds of integers are integers that may be reached.
+    const bounds = (['minimum', 'exclusiveMinimum', 'maximum', 'exclusiveMaximum'] as const).flatMap((keyword) => {
+      const given = bound(keyword);
+      if (given === undefined) return [];
+      const [lower, open] = [keyword.endsWith('inimum'), keyword.startsWith('e')];
+      const at = !integer ? given : lower ? (open ? Math.floor(given) + 1 : Math.ceil(given)) : (open ? Math.ceil(given) - 1 : Math.floor(given));
+      return [{ keyword, given, lower, at, open: open && !integer }];
+    });
+    const of = (lower: boolean): number => bounds.filter((one) => one.lower === lower).reduce((all, { at }) => (lower ? Math.max(all, at) : Math.min(all, at)), lower ? -Infinity : Infinity);
+    const [least, most] = [of(true), of(false)];
+    if (least > most) throw errors.nothing({ path, reason: `none lies between ${least} and ${most}` });
+    if (integer && most - least <= maxRange) {
+      const texts = Array.from({ length: most - least + 1 }, (_, i) => String(least + i));
+      for (const one of texts) spend(one.length);
+      return { kind: 'texts', texts };
+    }
+    // No number that is written is as large as this.
+    const beyond = integer ? 10 ** maxDigits - 1 : 1e115;
+    for (const { keyword, given, lower, at, open } of bounds) {
+      if (!(lower ? at <= -beyond || (at === 0 && !open) || (at === 1 && integer) : at >= beyond)) throw errors.bounds({ path, keyword, value: given });
+    }
+    return { kind: 'number', integer, ...(least === 0 || least === 1 ? { least } : {}) };
   }
 
   function ofObject({ properties = {}, required = [], additionalProperties }: Readonly<Record<string, unknown>>, path: string, depth: number): Shape {

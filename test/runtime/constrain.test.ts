@@ -19,7 +19,7 @@ type Schema = boolean | { readonly [keyword: string]: any };
 function valid(value: unknown, schema: Schema): boolean {
   if (typeof schema === 'boolean') return schema;
   const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
-  const { type, anyOf, properties = {}, required = [], additionalProperties = true, items = true, minItems = 0, maxItems = Infinity } = schema;
+  const { type, anyOf, properties = {}, required = [], additionalProperties = true, items = true, minItems = 0, maxItems = Infinity, minimum = -Infinity, maximum = Infinity, exclusiveMinimum = -Infinity, exclusiveMaximum = Infinity } = schema;
   const isType: Record<string, boolean> = {
     string: typeof value === 'string', number: typeof value === 'number' && Number.isFinite(value), integer: Number.isInteger(value), boolean: typeof value === 'boolean',
     null: value === null, array: Array.isArray(value), object: typeof value === 'object' && value !== null && !Array.isArray(value),
@@ -28,6 +28,7 @@ function valid(value: unknown, schema: Schema): boolean {
   if ('const' in schema && !same(schema.const, value)) return false;
   if ('enum' in schema && !schema.enum.some((one: unknown) => same(one, value))) return false;
   if (anyOf !== undefined && !anyOf.some((one: Schema) => valid(value, one))) return false;
+  if (typeof value === 'number' && !(value >= minimum && value <= maximum && value > exclusiveMinimum && value < exclusiveMaximum)) return false;
   if (isType.array) return (value as unknown[]).length >= minItems && (value as unknown[]).length <= maxItems && (value as unknown[]).every((one) => valid(one, items));
   if (!isType.object) return true;
   return required.every((name: string) => Object.hasOwn(value as object, name))
@@ -39,7 +40,8 @@ const schemas: fc.Arbitrary<Schema> = fc.letrec<{ schema: Schema; leaf: Schema }
   const scalar = fc.oneof(fc.string({ maxLength: 6 }), fc.integer({ min: -50, max: 5000 }), fc.boolean(), fc.constant(null), fc.constantFrom('naïve', '€', '😀 yes', 'a "b" \\ c\n'));
   const name = fc.oneof(fc.constantFrom('name', 'names', 'n', 'age', 'größe', 'a "b"', ''), fc.string({ maxLength: 5 }));
   const leaf = fc.oneof(
-    fc.constantFrom('string', 'number', 'integer', 'boolean', 'null').map((type) => ({ type })), fc.uniqueArray(scalar, { minLength: 1, maxLength: 4 }).map((values) => ({ enum: values })),
+    fc.constantFrom('string', 'number', 'integer', 'boolean', 'null').map((type) => ({ type })),
+    fc.constantFrom<Schema>({ type: 'integer', minimum: -(2 ** 53 - 1), maximum: 2 ** 53 - 1 }, { type: 'integer', exclusiveMinimum: 0 }, { type: ['integer', 'null'], minimum: -7.5, exclusiveMaximum: 12 }, { type: 'number', minimum: 0 }), fc.uniqueArray(scalar, { minLength: 1, maxLength: 4 }).map((values) => ({ enum: values })),
     fc.oneof(scalar, fc.constant({ a: [1, 'b'] })).map((value) => ({ const: value })), fc.constant({ type: ['string', 'null'], description: 'one or none' }), fc.constant(true as Schema),
   );
   const object = fc.record({
@@ -121,6 +123,16 @@ test('the acceptor takes what is valid and nothing else', () => {
   const numbers = { type: 'number' };
   for (const text of ['0', '-0', '12', '0.5', '-1.25e-7', '3E+2', '1e9']) assert.ok(takes(numbers, text), text);
   for (const text of ['', '-', '.5', '1.', '01', '1e', '+1', '1e999', '0x1', 'NaN', '1 ']) assert.ok(!takes(numbers, text), text);
+  // What libraries write for an integer, a positive one, and one of a few.
+  for (const [schema, taken, refused] of [
+    [{ type: 'integer', minimum: -(2 ** 53 - 1), maximum: 2 ** 53 - 1 }, ['0', '-999999999999999'], ['1.5']],
+    [{ type: 'integer', exclusiveMinimum: 0, maximum: 2 ** 53 - 1 }, ['1', '90'], ['0', '-1', '00']], [{ type: 'integer', minimum: 0.5 }, ['1'], ['0', '-0']],
+    [{ type: 'integer', minimum: 0, maximum: 10 }, ['0', '7', '10'], ['-1', '11', '100', '1.0']], [{ minimum: 0 }, ['0.5', '0', '3e-2'], ['-0.5', '-0', '"a"']],
+    [{ type: ['number', 'string'], minimum: -1e200 }, ['-5', '"a"'], ['null']], [{ type: 'integer', minimum: -2, exclusiveMaximum: 0 }, ['-2', '-1'], ['0', '-3']],
+  ] as const) {
+    for (const text of taken) assert.ok(takes(schema, text), `${text} of ${JSON.stringify(schema)}`);
+    for (const text of refused) assert.ok(!takes(schema, text), `${text} of ${JSON.stringify(schema)}`);
+  }
   const list = { items: { anyOf: [{ type: 'integer' }, { const: 'one' }, { enum: [true, null] }] }, minItems: 1, maxItems: 3 };
   for (const text of ['[1]', '["one", 2,true ]', '[null]']) assert.ok(takes(list, text), text);
   for (const text of ['[]', '[1,2,3,4]', '["on"]', '[false]', '[1,]', '[1 2]']) assert.ok(!takes(list, text), text);
@@ -160,6 +172,8 @@ test('schemas with other keywords, or that nothing fits, are refused by name', (
     [{ $ref: '#/$defs/a', $defs: { a: { items: { $ref: '#/$defs/a' } } } }, /\$ref #\/\$defs\/a leads back to where it stands/],
     [{ $ref: '#/$defs/a', type: 'string', $defs: { a: {} } }, /type beside \$ref is not supported/],
     [{ $ref: '#/$defs/x9', $defs: Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`x${i}`, i === 0 ? true : { anyOf: Array.from({ length: 9 }, () => ({ $ref: `#/$defs/x${i - 1}` })) }])) }, /more than 5000 schemas/],
+    [{ type: 'number', maximum: 1 }, /schema: maximum 1 is not supported/], [{ type: 'integer', minimum: 5 }, /schema: minimum 5 is not supported/], [{ exclusiveMinimum: 0 }, /schema: exclusiveMinimum 0 is not/],
+    [{ type: 'integer', minimum: 3, maximum: 2 }, /schema: no value can be valid: none lies between 3 and 2/], [{ type: 'integer', minimum: '1' }, /schema.minimum must be a number/],
     [{ oneOf: [{}] }, /oneOf is not supported/],
     [{ anyOf: [{ type: 'string' }], type: 'object' }, /type beside anyOf is not supported/],
     [{ enum: [1], items: {} }, /items beside enum is not supported/],
