@@ -89,7 +89,7 @@ const frontStates = 2000;
 export async function chooseFormats(layers: readonly LayerOptions[], budget: AllocationBudget): Promise<readonly number[]> {
   const { bitsPerWeight, weights, rest } = budget;
   const least = rest + layers.reduce((sum, { options }) => sum + Math.min(...options.map(({ bits }) => bits)), 0);
-  if (least > bitsPerWeight * weights) throw errors.tooFew({ budget: bitsPerWeight, least: (least / weights).toFixed(2), rest: (rest / weights).toFixed(2), others: budget.offers });
+  if (least > bitsPerWeight * weights) throw errors.tooFew({ budget: bitsPerWeight, least: (least / weights).toFixed(2), rest: (rest / weights).toFixed(2), others: rest < bitsPerWeight * weights ? budget.offers : undefined });
   const limits = limitNames.filter((name) => budget[name] !== undefined);
   for (const name of limits) {
     const reach = layers.reduce((sum, { options }) => sum + Math.min(...options.map((option) => option[name]!)), 0);

@@ -138,3 +138,13 @@ test('room that was kept for a table goes to other formats where the choice has 
   assert.deepEqual(allocation!.layers.map(({ format }) => format), ['int4/channel', 'int4/channel']);
   assert.equal(allocation!.bitsPerWeight, 6);
 });
+
+test('the smallest choice that a refusal names counts what its layers share, and no other formats are offered where they could not help', async () => {
+  const refused = (bits: number, rest: number) => applyRecipe({ ...recipe, steps: [{ step: 'allocate', bits, formats }, { step: 'round', rounder: 'nearest' }] }, uneven(), options({
+    storage: { weights: 512, counted: 'layers and a table', rest: async () => rest, bitsOf: async ({ rows, cols }, { bits: width }) => rows * cols * width, shared: async () => 512 },
+  })).then(() => undefined, (error: FewbitError) => [error.message, error.wayOut]);
+  const [message, wayOut] = (await refused(1.5, 128))!;
+  assert.match(message!, /the smallest choice takes 3\.25, of which 1\.25 are/);
+  assert.match(wayOut!, /--candidates/);
+  assert.equal((await refused(1.5, 1024))![1], 'ask for more bits');
+});

@@ -109,7 +109,10 @@ async function chosenWithin(
   };
   const lossOf = (choice: readonly number[]): number => pointOf(layers, choice, less(0)).loss;
   let [small, room] = [0, 0];
-  let best = await chooseFormats(layers, less(0));
+  const smallest = layers.map(({ options }) => options.reduce((least, { bits }, i) => (bits < options[least].bits ? i : least), 0));
+  // Where not even these fit, what is said of them counts what they share.
+  const beyond = pointOf(layers, smallest, less(0)).bitsPerWeight > less(0).bitsPerWeight;
+  let best = await chooseFormats(layers, less(beyond ? await sharedIn(smallest) : 0));
   while (!(await fits(best, room))) {
     // It only grows, by whole tables, of which there are few.
     [small, room] = [room, await sharedIn(best)];
