@@ -45,7 +45,7 @@ export interface TextModel {
   readonly cacheBytes: number;
   /** Tokens after which the model has nothing to say. */
   readonly endTokens: readonly number[];
-  /** Continues a text, as if nothing had been read before; as many texts at a time as `sequences` says. What a prompt shares with the last one is not read again, and guesses of drafts change no text. */
+  /** Continues a text, as if nothing had been read before; as many texts at a time as `sequences` says: one more takes the place of the oldest, which then throws. What a prompt shares with the last one is not read again, and guesses of drafts change no text. */
   write(prompt: string, options?: GenerateOptions): AsyncGenerator<string, Generated>;
   /** Answers the last of some messages, by the model's chat template. */
   chat(messages: readonly Message[], options?: GenerateOptions): AsyncGenerator<string, Generated>;
@@ -93,7 +93,7 @@ export async function openTextModel(model: LanguageModel, options: TextModelOpti
 /** Where texts are written, whatever the architecture. */
 interface Slots extends Pick<TextModel, 'device' | 'bytes' | 'cacheBytes' | 'speculation' | 'dispose'> {
   readonly first: PrefixCache;
-  write<T>(prompt: readonly number[], run: (decoder: PrefixCache) => AsyncGenerator<string, T>): AsyncGenerator<string, T>;
+  write<T>(prompt: readonly number[], run: (decoder: Decoder) => AsyncGenerator<string, T>): AsyncGenerator<string, T>;
 }
 
 async function openMamba2(config: Mamba2Config, tensors: ReadonlyMap<string, TensorRef>, { drafts = [], sequences = 1, cache = 'float', ...options }: TextModelOptions): Promise<Mamba2Decoder> {
@@ -106,7 +106,7 @@ async function openMamba2(config: Mamba2Config, tensors: ReadonlyMap<string, Ten
 /** One text at a time, without drafts. */
 function oneSlot(decoder: Decoder & { readonly bytes: number; readonly cacheBytes: number; dispose?(): void }, device: TextModel['device']): Slots {
   const first = new PrefixCache(decoder);
-  return { device, first, write: (_, run) => run(first), speculation: async () => undefined, bytes: decoder.bytes, cacheBytes: decoder.cacheBytes, dispose: () => decoder.dispose?.() };
+  return { device, first, async *write(_, run) { return yield* run(await first.lend()); }, speculation: async () => undefined, bytes: decoder.bytes, cacheBytes: decoder.cacheBytes, dispose: () => decoder.dispose?.() };
 }
 
 /** The decoder on WebGPU, or undefined where the model has to run on the CPU, and `onFallback` was told why. */

@@ -1,5 +1,6 @@
 /** Texts that are written side by side: each goes into the slot that holds the most of its beginning. */
 import { Batch } from './batch.ts';
+import type { Decoder } from './generate.ts';
 import type { LlamaDecoder } from './llama-decoder.ts';
 import type { LlamaSequence } from './llama-sequence.ts';
 import type { OpenedDrafts } from './open-drafts.ts';
@@ -35,8 +36,8 @@ export class TextSlots {
   /** The decoder of the first slot, which is the only one unless several were asked for. */
   get first(): PrefixCache { return this.#slots[0].decoder; }
 
-  /** Writes in a free slot; where more texts are written than there are slots, in that of the oldest, which then ends wrongly. */
-  async *write<T>(prompt: readonly number[], run: (decoder: PrefixCache) => AsyncGenerator<string, T>): AsyncGenerator<string, T> {
+  /** Writes in a free slot; where more texts are written than there are slots, in that of the oldest, which is refused when it goes on. */
+  async *write<T>(prompt: readonly number[], run: (decoder: Decoder) => AsyncGenerator<string, T>): AsyncGenerator<string, T> {
     const free = this.#slots.filter(({ writing }) => !writing);
     const held = (slot: Slot): number => (free.length === 0 ? 0 : slot.decoder.shared(prompt));
     const [slot] = (free.length === 0 ? this.#slots : free).toSorted((a, b) => held(b) - held(a) || a.last - b.last);
@@ -47,7 +48,7 @@ export class TextSlots {
     const own = slot.last;
     this.#batch?.enter(slot.sequence);
     try {
-      return yield* run(slot.decoder);
+      return yield* run(await slot.decoder.lend());
     } finally {
       if (slot.last === own) {
         slot.writing = false;

@@ -91,6 +91,22 @@ test('texts that are written at the same time share products, and are those of e
   }
 });
 
+test('one text more than there are places takes that of the oldest, which is told so and writes nothing wrong', async () => {
+  for (const sequences of [1, 2]) {
+    const model = await open({ sequences });
+    const texts = cases.slice(0, sequences + 1);
+    const found = await Promise.allSettled(texts.map(([prompt, given]) => all(model.write(prompt, given))));
+    assert.equal(found[0].status === 'rejected' ? found[0].reason.code : 'written', 'texts.taken');
+    assert.deepEqual(found.slice(1).map((one) => (one.status === 'fulfilled' ? one.value.ids : one.reason)), expected.slice(1, sequences + 1).map(({ ids }) => ids));
+    // One that was left in the middle keeps its place from nobody.
+    const left = Array.from({ length: sequences }, (_, i) => model.write(...cases[i]));
+    for (const one of left) await one.next();
+    assert.deepEqual((await all(model.write(...cases[0]))).ids, expected[0].ids);
+    await assert.rejects(all(left[0]), { code: 'texts.taken' });
+    assert.deepEqual((await all(model.write(...cases[1]))).ids, expected[1].ids);
+  }
+});
+
 test('fewbit run tells what guesses brought; drafts that cannot guess are refused in one line', async () => {
   const request = { model: asset('host-llama-shakespeare'), prompt: 'ROMEO:\n', threads: 1, weights: 'q4_0', context: 96, maxTokens: 40 };
   const { ids, speculation } = await run({ ...request, draft: [asset('draft-llama-shakespeare'), 'ngram'] });
