@@ -1,6 +1,7 @@
 /** Text that a decoder writes, piece by piece, until it ends, is stopped, or has no room. */
 import { defineErrors } from '../errors.ts';
 import type { Tokenizer } from '../models/tokenizer.ts';
+import { checkWriting } from './check-options.ts';
 import type { Constraint } from './constrain.ts';
 import { masked, penalized, sample, type Offer, type SampleOptions } from './sample.ts';
 import { TextStream } from './text-stream.ts';
@@ -21,7 +22,7 @@ export interface Decoder {
 }
 
 export interface GenerateOptions extends SampleOptions {
-  /** Tokens to write at most; default 128. */
+  /** Tokens to write at most; default 128. With 0 the prompt is read, and held for the next text. */
   readonly maxTokens?: number;
   /** Texts that end the output, and are not part of it. */
   readonly stop?: readonly string[];
@@ -59,6 +60,7 @@ const turn = 8;
 /** Yields text as it becomes certain; returns all of it. The decoder goes on from where it stands, or where it can begin. */
 export async function* generate(decoder: Decoder, tokenizer: Tokenizer, prompt: readonly number[], options: GenerateOptions = {}): AsyncGenerator<string, Generated> {
   const { maxTokens = 128, stop = [], endTokens = [], signal, constraint, onToken } = options;
+  checkWriting(options);
   if (prompt.length === 0) throw errors.empty({});
   const ids: number[] = [];
   const seen = new Set(prompt);
@@ -100,6 +102,7 @@ export async function* generate(decoder: Decoder, tokenizer: Tokenizer, prompt: 
     logits = await decoder.feed(prompt.slice(at, at + step));
   }
   first = performance.now();
+  if (maxTokens === 0) return result('length');
   for (;;) {
     if (await cancelled()) return result('cancelled', open + stream.tail);
     const id = next(logits!);

@@ -11,6 +11,7 @@ import type { Mamba2Config } from '../models/mamba2-config.ts';
 import { openTokenizer, type Tokenizer } from '../models/tokenizer.ts';
 import { blockTypes, isBlockType, type BlockType, type TensorRef } from '../tensor-ref.ts';
 import { openChat, type Message } from './chat.ts';
+import { checkOpening } from './check-options.ts';
 import { generate, type Decoder, type Generated, type GenerateOptions } from './generate.ts';
 import { LlamaDecoder, type DecoderOptions } from './llama-decoder.ts';
 import { defaultDraftTokens, openDrafts, type DraftSettings } from './open-drafts.ts';
@@ -33,6 +34,8 @@ export interface TextModelOptions extends DecoderOptions, Partial<DraftSettings>
   readonly device?: 'cpu' | 'webgpu';
   readonly webgpu?: Omit<WebGpuOptions, 'context' | 'onTensor'>;
   onFallback?(reason: string): void;
+  /** Gives up opening, between two tensors. */
+  readonly signal?: AbortSignal;
 }
 
 export interface TextModel {
@@ -59,7 +62,12 @@ export interface TextModel {
   dispose(): void;
 }
 
-export async function openTextModel(model: LanguageModel, options: TextModelOptions = {}): Promise<TextModel> {
+/** Opens a model; throws what is wrong with it or its options, and the reason of a signal that came before the end. */
+export async function openTextModel(model: LanguageModel, given: TextModelOptions = {}): Promise<TextModel> {
+  checkOpening(given);
+  const { signal, onTensor } = given;
+  signal?.throwIfAborted();
+  const options: TextModelOptions = signal === undefined ? given : { ...given, onTensor: (...tensor) => { signal.throwIfAborted(); onTensor?.(...tensor); } };
   const files = model.tokenizer;
   if (files === undefined) throw errors.tokenizer({ model: model.name });
   const { weights, drafts = [] } = options;

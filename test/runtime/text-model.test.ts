@@ -159,3 +159,25 @@ test('bad requests get one line', async () => {
   assert.match(await wrong({ weights: 'int9' }), /cannot be loaded as int9/);
   assert.match(await wrong({ context: 4, prompt: 'a long text that has more than four tokens' }), /do not fit into a context of 4/);
 });
+
+test('options of a model and of a text that make no sense are told by their names; opening stops at a signal; no tokens are an empty text', async () => {
+  const wrong: readonly (readonly [options: object, message: string])[] = [
+    [{ context: 0 }, 'context is 0: it must be a whole number above 0'], [{ context: 1.5 }, 'context is 1.5: it must be a whole number above 0'], [{ sequences: 0 }, 'sequences is 0: it must be a whole number above 0'],
+    [{ cache: 'int2' }, 'cache is "int2": it must be one of float, int8, int4, vidkv'], [{ weights: 'q9' }, 'weights is "q9": it must be a block type such as q4_0, or a format'], [{ device: 'gpu' }, 'device is "gpu": it must be cpu or webgpu'],
+  ];
+  for (const [options, message] of wrong) await assert.rejects(openTextModel(language, options), { code: 'option.value', message });
+  const abort = new AbortController();
+  const seen: string[] = [];
+  await assert.rejects(openTextModel(language, { signal: abort.signal, onTensor: (name) => { seen.push(name); abort.abort(); } }), { name: 'AbortError' });
+  assert.equal(seen.length, 1);
+  await assert.rejects(openTextModel(language, { signal: abort.signal }), { name: 'AbortError' });
+  const model = await openTextModel(language, { context: 32, signal: new AbortController().signal });
+  for (const [options, message] of [
+    [{ temperature: Number.NaN }, 'temperature is NaN: it must be a number from 0 on'], [{ stop: 'the' }, 'stop is "the": it must be a list of texts, none of them empty'], [{ stop: [''] }, 'stop is [""]: it must be a list of texts, none of them empty'],
+    [{ maxTokens: -1 }, 'maxTokens is -1: it must be a whole number, or Infinity'], [{ topP: 2 }, 'topP is 2: it must be a number from 0 to 1'],
+  ] as const) await assert.rejects(model.write('ROMEO:', options as object).next(), { code: 'option.value', message });
+  const nothing = await model.write('ROMEO:', { maxTokens: 0 }).next();
+  assert.ok(nothing.done === true && nothing.value.text === '' && nothing.value.end === 'length');
+  const { value } = await model.write('ROMEO: I', { maxTokens: 0 }).next() as { value: { cachedTokens: number } };
+  assert.equal(value.cachedTokens, model.encode('ROMEO:').length, 'the prompt was read');
+});
