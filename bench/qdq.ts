@@ -1,6 +1,6 @@
 /**
  * Static int8 files (QuantizeLinear/DequantizeLinear) on our kernels beside ONNX Runtime on the same file: codes at every
- * rounding, judged scores, and times of one input in one thread, in Node and in Chromium where it is installed:
+ * rounding, judged scores, and times of one input in one thread and two, in Node and in Chromium where it is installed:
  * `npm run bench qdq [models]`. Models and data lie in FEWBIT_ASSETS.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -11,6 +11,7 @@ import { ortNode } from '../src/engine/ort-node.ts';
 import { ortWeb, type OrtWebModule } from '../src/engine/ort-web.ts';
 import { readQdqNetwork } from '../src/engine/qdq/read.ts';
 import { QdqRunner } from '../src/engine/qdq/run.ts';
+import { startTeam } from '../src/engine/kernels/lowbit-team-node.ts';
 import { fastestQdqBuild } from '../src/engine/kernels/qdq.ts';
 import type { Feeds, Session } from '../src/engine/session.ts';
 import { bindFeeds } from '../src/evaluate/feeds.ts';
@@ -26,6 +27,7 @@ import { parseSettings } from '../src/jobs/settings.ts';
 import { openModern } from '../src/jobs/source-node.ts';
 import { foldBatchNorm } from '../src/transform/fold-batchnorm.ts';
 import { openBrowser } from '../test-browser/browser.ts';
+import { workerScript } from '../test-browser/worker-script.ts';
 import { models } from './onnx-models/models.ts';
 import { agreement, type Agreement } from './qdq/agreement.ts';
 import { engineOn, ours, race } from './qdq/race.ts';
@@ -63,7 +65,7 @@ try {
     const source = await openModern(request.model);
     const { task, evaluation } = await openData(parseSettings(request), source);
     const graph = await upgradeOpset(await openOnnx(memorySource(file, bytes)));
-    const runner = new QdqRunner(await readQdqNetwork(graph));
+    const runner = await QdqRunner.open(await readQdqNetwork(graph));
     const own: Session = { inputs: graph.inputs, outputs: graph.outputs, run: (feeds) => runner.run(feeds), dispose: async () => undefined };
     const floatBytes = await onnxBytes(foldBatchNorm(source.graph));
     const [float, native] = [await ortNode.open({ bytes: floatBytes }, { threads: 1 }), await ortNode.open({ bytes }, { threads: 1 })];
@@ -77,15 +79,15 @@ try {
     console.log(`  codes that differ from ONNX Runtime's: of every operator alone, on its codes of one input, ${told(alone)}`);
     console.log(`  of the whole network, ${samples.length} inputs, ${told(whole)}`);
     for (const [i, { name, float: at, quantized, unit }] of mine.metrics.entries()) console.log(`  ${name}, ${evaluation.count} inputs: float ${at.toFixed(2)} ${unit}, fewbit ${quantized.toFixed(2)}, onnxruntime ${theirs.metrics[i].quantized.toFixed(2)}`);
-    console.log(`Node ${process.version}, ${runs} interleaved runs, one thread`);
+    console.log(`Node ${process.version}, ${runs} interleaved runs, one thread where nothing else is said`);
     const builds = fastestQdqBuild() === 'relaxed SIMD' ? [await ours(bytes), await ours(bytes, 'plain SIMD')] : [await ours(bytes)];
     const contenders = [
-      ...builds, await engineOn('onnxruntime-web, the same file', web, bytes), await engineOn('onnxruntime-web, float', web, floatBytes),
+      ...builds, await ours(bytes, undefined, { members: 2, start: startTeam }), await engineOn('onnxruntime-web, the same file', web, bytes), await engineOn('onnxruntime-web, float', web, floatBytes),
       await engineOn('onnxruntime-node, the same file', ortNode, bytes), await engineOn('onnxruntime-node, float', ortNode, floatBytes),
     ];
     console.log((await race(contenders, feeds, runs)).join('\n'));
     const [[input, { shape, data }]] = Object.entries(feeds);
-    const files = new Map([['made/quantized.onnx', bytes], ['made/float.onnx', floatBytes], ['made/input.bin', new Uint8Array(Float32Array.from(data as Float32Array).buffer)]]);
+    const files = new Map([['made/worker.js', await workerScript()], ['made/quantized.onnx', bytes], ['made/float.onnx', floatBytes], ['made/input.bin', new Uint8Array(Float32Array.from(data as Float32Array).buffer)]]);
     const browser = await openBrowser('bench/qdq/page.ts', { files }).catch((error: Error) => console.log(error.message));
     if (browser !== undefined) {
       console.log((await browser.call<string[]>('lines', 'made/quantized.onnx', 'made/float.onnx', input, shape, 'made/input.bin', runs)).join('\n'));

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openBrowser } from './browser.ts';
-import { sharedWork } from './shared/shared-work.ts';
+import { sharedCodes, sharedWork } from './shared/shared-work.ts';
 import { workerScript } from './worker-script.ts';
 
 test('workers of a page that share products give the bits of one thread', async () => {
@@ -13,6 +13,8 @@ test('workers of a page that share products give the bits of one thread', async 
     assert.deepEqual(three, alone);
     const { hashes } = await sharedWork();
     for (const threads of [2, 3]) assert.deepEqual(await browser.call('sharedByWorkers', threads), hashes);
+    const codes = await sharedCodes();
+    for (const threads of [2, 3]) assert.equal(await browser.call('codesByWorkers', threads), codes);
   } finally {
     await browser.close();
   }

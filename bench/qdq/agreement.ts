@@ -32,7 +32,7 @@ export async function agreement(graph: Graph, samples: readonly Feeds[], aloneOn
   const made = new Map(graph.nodes.filter(({ op }) => op === 'QuantizeLinear').map((node) => [node.outputs[0], node]));
   const pairs = graph.nodes.filter(({ op, inputs: [first] }) => op === 'DequantizeLinear' && made.has(first)).map(({ inputs: [codes], outputs: [real] }) => ({ codes, real }));
   const theirs = await openGraph({ ...graph, outputs: [...graph.outputs, ...[...made.keys()].map((name) => ({ name, type: undefined, shape: undefined }))] }, ortNode, { threads: 1 });
-  const ours = new QdqRunner(await readQdqNetwork({ ...graph, outputs: [...graph.outputs, ...pairs.map(({ real }) => ({ name: real, type: 'f32' as const, shape: undefined }))] }));
+  const ours = await QdqRunner.open(await readQdqNetwork({ ...graph, outputs: [...graph.outputs, ...pairs.map(({ real }) => ({ name: real, type: 'f32' as const, shape: undefined }))] }));
   const [whole, alone] = [new Count(), new Count()];
   for (const [sample, feeds] of samples.entries()) {
     const bound = bindFeeds(feeds, graph.inputs);

@@ -1,4 +1,5 @@
 /** One network in several engines in turn, and the lines that tell how they did; runs in Node and in a page. */
+import type { Team } from '../../src/engine/kernels/lowbit-team.ts';
 import type { QdqBuild } from '../../src/engine/kernels/qdq.ts';
 import { readQdqNetwork } from '../../src/engine/qdq/read.ts';
 import { QdqRunner } from '../../src/engine/qdq/run.ts';
@@ -10,9 +11,9 @@ import { median, minMax } from '../../src/numeric/statistics.ts';
 
 export interface Contender { readonly name: string; run(feeds: Feeds): Promise<unknown> }
 
-export async function ours(bytes: Uint8Array, build?: QdqBuild): Promise<Contender> {
-  const runner = new QdqRunner(await readQdqNetwork(await upgradeOpset(await openOnnx(memorySource('model.onnx', bytes)))), build);
-  return { name: `fewbit, ${runner.build}`, run: (feeds) => runner.run(feeds) };
+export async function ours(bytes: Uint8Array, build?: QdqBuild, team?: Team): Promise<Contender> {
+  const runner = await QdqRunner.open(await readQdqNetwork(await upgradeOpset(await openOnnx(memorySource('model.onnx', bytes)))), { build, team });
+  return { name: `fewbit, ${runner.build}${team === undefined ? '' : `, ${team.members} threads`}`, run: (feeds) => runner.run(feeds) };
 }
 
 export async function engineOn(name: string, engine: Engine, bytes: Uint8Array): Promise<Contender> {

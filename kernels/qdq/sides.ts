@@ -6,11 +6,6 @@
 // @ts-ignore: decorator
 @inline
 export const sidesBytes: usize = 96;
-/** Sixteen bytes in which parts of a vector are put together. */
-// @ts-ignore: decorator
-@inline
-const scratch: usize = 512;
-
 /** Integers as f32 times their factors, to nearest, halves to even. */
 // @ts-ignore: decorator
 @inline
@@ -33,7 +28,7 @@ export function real(sums: v128, sides: usize): v128 {
   return f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(sums), v128.load(sides, 32)), v128.load(sides, 64));
 }
 
-/** The first `count` of eight codes. */
+/** The first `count` of eight codes. Nothing is written behind them, where another thread may be writing. */
 // @ts-ignore: decorator
 @inline
 export function storeCodes(to: usize, eight: v128, count: i32): void {
@@ -41,11 +36,11 @@ export function storeCodes(to: usize, eight: v128, count: i32): void {
     v128.store64_lane(to, eight, 0);
     return;
   }
-  v128.store(scratch, eight);
-  for (let i: usize = 0; i < <usize>count; i++) store<u8>(to + i, load<u8>(scratch + i));
+  let left = i64x2.extract_lane(eight, 0);
+  for (let i: usize = 0; i < <usize>count; i++, left >>= 8) store<u8>(to + i, <u8>left);
 }
 
-/** The first `count` of eight floats. */
+/** The first `count` of eight floats, in the same way. */
 // @ts-ignore: decorator
 @inline
 export function storeFloats(to: usize, first: v128, second: v128, count: i32): void {
@@ -54,7 +49,10 @@ export function storeFloats(to: usize, first: v128, second: v128, count: i32): v
     v128.store(to, second, 16);
     return;
   }
-  v128.store(scratch, first);
-  v128.store(scratch, second, 16);
-  for (let i: usize = 0; i < <usize>count << 2; i += 4) store<f32>(to + i, load<f32>(scratch + i));
+  let left = first;
+  for (let i = 0; i < count; i++, to += 4) {
+    if (i == 4) left = second;
+    v128.store32_lane(to, left, 0);
+    left = v128.shuffle<i32>(left, left, 1, 2, 3, 0);
+  }
 }

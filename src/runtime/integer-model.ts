@@ -10,6 +10,7 @@ import { operators } from '../engine/interpreter/operators.ts';
 import { readValue } from '../engine/interpreter/types.ts';
 import { sizeOf, type Value64 } from '../engine/interpreter/value.ts';
 import { integerKernels } from '../engine/kernels/integer.ts';
+import type { Team } from '../engine/kernels/lowbit-team.ts';
 import type { Feeds } from '../engine/session.ts';
 import { f32, type Tensor } from '../engine/tensor.ts';
 import { defineErrors } from '../errors.ts';
@@ -28,15 +29,22 @@ export interface IntegerModel {
   readonly outputs: Graph['outputs'];
   /** Outputs by name, for float32 inputs. */
   run(feeds: Feeds): Promise<Record<string, Tensor>>;
+  /** Ends the threads, if there are any. */
+  dispose(): void;
+}
+
+export interface IntegerModelOptions {
+  /** Threads that share the products of files in QDQ form; those in integers alone have one. */
+  readonly team?: Team;
 }
 
 /** Opens the bytes of a written file. */
-export async function openIntegerModel(bytes: Uint8Array, name = 'model.onnx'): Promise<IntegerModel> {
-  return openIntegerGraph(await openOnnx(memorySource(name, bytes)));
+export async function openIntegerModel(bytes: Uint8Array, name = 'model.onnx', options: IntegerModelOptions = {}): Promise<IntegerModel> {
+  return openIntegerGraph(await openOnnx(memorySource(name, bytes)), options);
 }
 
 /** The same for a graph. */
-export const openIntegerGraph = async (graph: Graph): Promise<IntegerModel> => (isQdq(graph) ? qdqModel(graph) : integerModel(graph));
+export const openIntegerGraph = async (graph: Graph, options: IntegerModelOptions = {}): Promise<IntegerModel> => (isQdq(graph) ? qdqModel(graph, options) : integerModel(graph));
 
 /** In integers alone. Nodes behind the last layer are computed in float64 and rounded once. */
 async function integerModel(graph: Graph): Promise<IntegerModel> {
@@ -46,7 +54,7 @@ async function integerModel(graph: Graph): Promise<IntegerModel> {
   const constants = new Map(await Promise.all(names.map(async (name): Promise<[string, Value64]> => [name, await readValue(graph.weights.get(name)!)])));
   const kernels = integerKernels();
   return {
-    inputs: graph.inputs, outputs: graph.outputs,
+    inputs: graph.inputs, outputs: graph.outputs, dispose: () => undefined,
     async run(feeds) {
       const integers = await executeIntegers(network, feeds, kernels);
       const known = new Map(constants);

@@ -26,7 +26,7 @@ export const buildHere = (): QdqBuild => fastestQdqBuild();
 
 /** All outputs of a network in QDQ form in a build, one behind the other. */
 export async function outputsOf(model: Uint8Array, build: QdqBuild, shape: readonly number[], inputs: Float32Array): Promise<number[]> {
-  const runner = new QdqRunner(await readQdqNetwork(await openOnnx(memorySource('model.onnx', model))), build);
+  const runner = await QdqRunner.open(await readQdqNetwork(await openOnnx(memorySource('model.onnx', model))), { build });
   const found = await runner.run({ x: { type: 'f32', shape, data: inputs } });
   return Object.values(found).flatMap(({ data }) => [...(data as Float32Array)]);
 }

@@ -7,8 +7,11 @@ import type { Team } from '../../src/engine/kernels/lowbit-team.ts';
 import { blockSize, codeBytes, mixedKernels, packBytes, packNibbles, packScales } from '../../src/engine/kernels/mixed.ts';
 import { sharedMixed } from '../../src/engine/kernels/mixed-team.ts';
 import { boardBytes, type Share } from '../../src/engine/kernels/team.ts';
+import { readQdqNetwork } from '../../src/engine/qdq/read.ts';
+import { QdqRunner } from '../../src/engine/qdq/run.ts';
 import { normal } from '../../src/numeric/random.ts';
 import { Arena } from '../../src/runtime/arena.ts';
+import { everything } from '../../test/engine/qdq.ts';
 import { digest } from './digest.ts';
 
 const draws = (count: number, stream: number): Float32Array => Float32Array.from({ length: count }, (_, i) => normal(21, stream, i));
@@ -79,4 +82,14 @@ export async function sharedWork(team?: Team): Promise<{ readonly hashes: Record
   }
   kernels?.stop();
   return { hashes, shared };
+}
+
+/** Outputs of a network of 8 bits with operators of all kinds, for a hundred inputs one after the other: members that come late find other work each time. */
+export async function sharedCodes(team?: Team): Promise<string> {
+  const graph = everything();
+  const runner = await QdqRunner.open(await readQdqNetwork({ ...graph, outputs: graph.outputs.map((output) => ({ ...output, shape: undefined })) }), { build: 'plain SIMD', ...(team === undefined ? {} : { team, worthSharing: 0 }) });
+  const made: Float32Array[] = [];
+  for (let i = 0; i < 100; i++) made.push((await runner.run({ x: { type: 'f32', shape: [2, 3, 16, 16], data: draws(2 * 3 * 16 * 16, 100 + i) } })).y.data as Float32Array);
+  runner.dispose();
+  return digest(Float32Array.from(made.flatMap((values) => [...values])));
 }

@@ -8,7 +8,7 @@ import { Arena } from '../../src/runtime/arena.ts';
 import { multiply, packMatrix, takeRounded } from '../../src/runtime/packed-matrix.ts';
 import { memoryTensor } from '../../src/tensor-ref.ts';
 import { moduleWorker } from './page-worker.ts';
-import { sharedWork } from './shared-work.ts';
+import { sharedCodes, sharedWork } from './shared-work.ts';
 
 const [rows, cols, tokens] = [512, 256, 5];
 const blocks = encodeBlocks('q4_k', Float32Array.from({ length: rows * cols }, (_, i) => normal(1, 0, i)), rows, cols);
@@ -39,3 +39,5 @@ export async function products(threads: readonly number[]): Promise<number[][]> 
 export async function sharedByWorkers(threads: number): Promise<Record<string, string>> {
   return (await sharedWork(workerTeam(threads, await moduleWorker('/made/worker.js')))).hashes;
 }
+
+export const codesByWorkers = async (threads: number): Promise<string> => sharedCodes(workerTeam(threads, await moduleWorker('/made/worker.js')));

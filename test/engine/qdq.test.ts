@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import { startTeam } from '../../src/engine/kernels/lowbit-team-node.ts';
 import { fastestQdqBuild, type QdqBuild } from '../../src/engine/kernels/qdq.ts';
 import { ortNode } from '../../src/engine/ort-node.ts';
 import { runPlainly } from '../../src/engine/qdq/plain.ts';
@@ -25,7 +26,7 @@ const feedsOf = (shape: readonly number[], seed: number, size = 1): Feeds =>
 async function sameBits(graph: Graph, shapes: readonly (readonly number[])[]): Promise<void> {
   const network = await readQdqNetwork(withRounded(graph));
   for (const build of builds) {
-    const runner = new QdqRunner(network, build);
+    const runner = await QdqRunner.open(network, { build });
     for (const [seed, shape] of [shapes[0], ...shapes].entries()) {
       const [found, plain] = [await runner.run(feedsOf(shape, seed)), await runPlainly(network, feedsOf(shape, seed))];
       for (const [name, tensor] of Object.entries(found)) {
@@ -44,7 +45,7 @@ async function besideOnnxRuntime(graph: Graph, shape: readonly number[], step: n
   const feeds = feedsOf(shape, 7);
   const { y } = await session.run(feeds);
   await session.dispose();
-  const own = (await new QdqRunner(await readQdqNetwork(graph)).run(feeds)).y;
+  const own = (await (await QdqRunner.open(await readQdqNetwork(graph))).run(feeds)).y;
   assert.deepEqual(own.shape, y.shape);
   const apart = Array.from(own.data as Float32Array, (value, i) => Math.round(Math.abs(value - (y.data[i] as number)) / step));
   return { most: Math.max(...apart), share: apart.filter((steps) => steps > 0).length / apart.length };
@@ -73,6 +74,21 @@ for (const { name, x, weight, attributes, perOutput } of convolutions) {
     }
   });
 }
+
+test('three threads give the bits of one: convolutions of all kinds, matrices, and floats among them', async () => {
+  const graphs = convolutions.map(({ name, x, weight, attributes, perOutput }) => {
+    const g = new QdqBuilder(name);
+    return { shape: x, graph: g.finish(g.round(g.conv(g.input(x, A), A, 3, weight, attributes, perOutput), C), []) };
+  });
+  for (const { graph, shape } of [...graphs, { graph: everything(), shape: [2, 3, 16, 16] }]) {
+    const network = await readQdqNetwork(withRounded({ ...graph, outputs: graph.outputs.map((output) => ({ ...output, shape: undefined })) }));
+    for (const build of builds) {
+      const [alone, three] = [await QdqRunner.open(network, { build }), await QdqRunner.open(network, { build, team: { members: 3, start: startTeam }, worthSharing: 0 })];
+      for (const seed of [1, 2]) assert.deepEqual(await three.run(feedsOf(shape, seed)), await alone.run(feedsOf(shape, seed)), `${graph.name}, ${build}`);
+      three.dispose();
+    }
+  }
+});
 
 test('operators between convolutions, and floats among them, give the bits of the plain twin', async () => {
   await sameBits(everything(), [[1, 3, 16, 16], [3, 3, 16, 16]]);
@@ -124,7 +140,7 @@ test('what it cannot run is refused by the operator, in one line', async () => {
 });
 
 test('hostile geometry, sums and sizes end in one error each', async () => {
-  const run = async (graph: Graph, shape: readonly number[]): Promise<unknown> => new QdqRunner(await readQdqNetwork(graph)).run(feedsOf(shape, 1));
+  const run = async (graph: Graph, shape: readonly number[]): Promise<unknown> => (await QdqRunner.open(await readQdqNetwork(graph))).run(feedsOf(shape, 1));
   const conv = (weight: readonly number[], attributes: Parameters<QdqBuilder['conv']>[4]): Graph => {
     const g = new QdqBuilder('hostile');
     return g.finish(g.round(g.conv(g.input([1, 4, 6, 6], A), A, 1, weight, attributes), C), [1, weight[0], 1, 1]);
@@ -146,5 +162,5 @@ test('hostile geometry, sums and sizes end in one error each', async () => {
   const tiled = new QdqBuilder('tiled');
   const many = tiled.g.op('Tile', [tiled.input([1, 4, 6, 6], A), tiled.g.ints([1, 1, 100_000, 100_000])]);
   await assert.rejects(run(tiled.finish(tiled.g.op('Relu', [many]), [1, 4, 'h', 'w']), at), /elements, more than 67108864 are not run here|its result does not fit into memory/);
-  await assert.rejects(new QdqRunner(await readQdqNetwork(conv([4, 4, 3, 3], {}))).run({}), /input x: it was not fed/);
+  await assert.rejects((await QdqRunner.open(await readQdqNetwork(conv([4, 4, 3, 3], {})))).run({}), /input x: it was not fed/);
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startTeam } from '../../src/engine/kernels/lowbit-team-node.ts';
-import { sharedWork } from '../../test-browser/shared/shared-work.ts';
+import { sharedCodes, sharedWork } from '../../test-browser/shared/shared-work.ts';
 
 test('attention and products with inputs of few bits: the same bits for two and four threads', async () => {
   const { hashes } = await sharedWork();
@@ -12,4 +12,9 @@ test('attention and products with inputs of few bits: the same bits for two and 
     assert.deepEqual(found.hashes, hashes);
     assert.ok(found.shared >= 16, String(found.shared));
   }
+});
+
+test('a network of 8 bits: the same bits for two, four and fifteen threads, which two processors keep waiting', async () => {
+  const codes = await sharedCodes();
+  for (const members of [2, 4, 15]) assert.equal(await sharedCodes({ members, start: startTeam }), codes);
 });

@@ -3,9 +3,9 @@ import { inflated } from './inflated.ts';
 import { qdqWasm } from './qdq.wasm.ts';
 
 const base64 =
-  '7drBDYJAEIXhxJtnGzBCYjC7YBF2aDOWYht24JvlsYQDdwj/bTPPq5MJ70ML7V8LfV6X3xkttFUt5GLc/VbWh//3Sf9Xd+PqrG4xGDut2nt3MetUoWdV' +
-  'CXo+Slwb7yZmTYnbeLYltg1Kaiw0uytOair0RAWhglBBrDxUECro4CroiwrakQoa18fgdfJc3k69jI5vJ/1i9kApZukacY5nLnGVQL6dIvbtFLHXxjDd' +
-  'Tr2mq7cT+gf9g/5B/6B/0D/oH/QP+gf9g/5B/6B/0D/oH/QP+gf9g/5B/6B/0D9b1j9/';
+  '7drBCcJAFIRhsAUbUBOQ6G5iFTZoJx4sx04EZ3afKznknsB/W954NQzMh5PavpN63vcvnNSanVTdz7SQxcJ+/Dx2+svWCe2qjezkQ93Q2lY/+DZo9s/a' +
+  'LfS8lLit9J1vXYl7P/sSh4pKmkd0OytOmkX0xEPhofBQeCg8FB4KD7UKD/XGQ23KQ9UWN0WLu81b3CidFC1Ov/hLqORbOjjOfuYSNwMVLc5xtDjH8emZ' +
+  'fi1u1HWxxeGecE+4J9wT7gn3hHvCPeGecE+4J9wT7gn3hHvCPeGecE+4J9wT7gn3hHsK9/QF';
 
 /** The compiled operators between quantized activations with relaxed dot products. */
 export const qdqRelaxedWasm = (): Uint8Array<ArrayBuffer> => inflated(base64, qdqWasm());

@@ -7,6 +7,7 @@ import { errors } from './geometry.ts';
 
 /** Bytes that a network may take; addresses of 32 bits end at 4 GiB, and pages get less. */
 const mostBytes = 2 ** 31;
+const pageBytes = 65_536;
 
 export interface Block {
   readonly at: number;
@@ -16,10 +17,15 @@ export interface Block {
 }
 
 export class Arena {
-  readonly memory = new WebAssembly.Memory({ initial: 16 });
+  readonly memory: WebAssembly.Memory;
   #end = qdqReserved;
   #base = qdqReserved;
   #free: { at: number; bytes: number }[] = [];
+
+  /** Threads need a memory that is shared, which pages have only where they are isolated. */
+  constructor(shared = false) {
+    this.memory = new WebAssembly.Memory({ initial: 16, ...(shared ? { shared, maximum: mostBytes / pageBytes } : {}) });
+  }
 
   /** Bytes that were ever in use. */
   get bytes(): number {

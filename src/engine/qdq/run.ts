@@ -4,7 +4,10 @@
  */
 import { bindToShapes } from '../../graph/bind.ts';
 import { sizeOf, type Value64 } from '../interpreter/value.ts';
+import type { Team } from '../kernels/lowbit-team.ts';
 import { fastestQdqBuild, qdqKernels, type QdqBuild, type QdqKernels } from '../kernels/qdq.ts';
+import { sharedQdq } from '../kernels/qdq-team.ts';
+import { boardBytes } from '../kernels/team.ts';
 import type { Feeds } from '../session.ts';
 import { f32, i64, type Tensor } from '../tensor.ts';
 import { checkSize, errors } from './geometry.ts';
@@ -15,11 +18,20 @@ import { fedValue } from './plain.ts';
 import { layProducts, type LaidProducts } from './products.ts';
 import { prepare } from './prepare.ts';
 
+export interface QdqOptions {
+  readonly build?: QdqBuild;
+  /** Threads that share the products; without one, all is done by the caller's. */
+  readonly team?: Team;
+  /** Steps of a product below which it is not shared. */
+  readonly worthSharing?: number;
+}
+
 export class QdqRunner {
   readonly network: QdqNetwork;
   readonly build: QdqBuild;
-  readonly #arena = new Arena();
-  readonly #kernels: QdqKernels;
+  readonly #arena: Arena;
+  #kernels: QdqKernels;
+  #stop: (() => void) | undefined;
   readonly #products: ReadonlyMap<object, LaidProducts>;
   #feeds: Feeds = {};
   #values = new Map<string, Stored | Moved | Held>();
@@ -31,9 +43,22 @@ export class QdqRunner {
   /** One run after the other. */
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(network: QdqNetwork, build: QdqBuild = fastestQdqBuild()) {
+  static async open(network: QdqNetwork, { build = fastestQdqBuild(), team, worthSharing }: QdqOptions = {}): Promise<QdqRunner> {
+    const arena = new Arena(team !== undefined);
+    const board = team === undefined ? 0 : arena.keep(new Uint8Array(boardBytes));
+    const runner = new QdqRunner(network, build, arena);
+    if (team !== undefined) {
+      const { share, stop } = await team.start(arena.memory, board, team.members, ['qdq']);
+      runner.#kernels = sharedQdq(arena.memory, build, share, worthSharing);
+      runner.#stop = stop;
+    }
+    return runner;
+  }
+
+  private constructor(network: QdqNetwork, build: QdqBuild, arena: Arena) {
     this.network = network;
     this.build = build;
+    this.#arena = arena;
     this.#kernels = qdqKernels(this.#arena.memory, build);
     this.#products = layProducts(network, this.#arena, build);
     this.#arena.settle();
@@ -48,6 +73,12 @@ export class QdqRunner {
     const result = this.#last.then(() => this.#run(feeds));
     this.#last = result.catch(() => undefined);
     return result;
+  }
+
+  /** Ends the threads, if there are any; the runner is done with. */
+  dispose(): void {
+    this.#stop?.();
+    this.#stop = undefined;
   }
 
   async #run(feeds: Feeds): Promise<Record<string, Tensor>> {
