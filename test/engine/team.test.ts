@@ -14,6 +14,16 @@ test('attention and products with inputs of few bits: the same bits for two and 
   }
 });
 
+test('a page that has no shared memory is told what it must send', () => {
+  const page = globalThis as { crossOriginIsolated?: boolean };
+  page.crossOriginIsolated = false;
+  try {
+    assert.throws(() => workerTeam(2, () => { throw new Error('no worker is started'); }), { code: 'webTeam.alone', message: /only isolated pages have/ });
+  } finally {
+    delete page.crossOriginIsolated;
+  }
+});
+
 test('a network of 8 bits: the same bits for two, four and fifteen threads, which two processors keep waiting', async () => {
   const codes = await sharedCodes();
   for (const members of [2, 4, 15]) assert.equal(await sharedCodes({ members, start: startTeam }), codes);

@@ -8,12 +8,18 @@
  *     const team = workerTeam(4, () => new Worker(new URL('./team-worker.js', import.meta.url), { type: 'module' }));
  *     const model = await openTextModel(language, { team });
  */
+import { defineErrors } from '../../errors.ts';
 import { fastestBuild, mostMembers } from './lowbit.ts';
 import { joinTeam, teamKernels, type Team } from './lowbit-team.ts';
 import type { Membership } from './team.ts';
 
-/** As many threads as asked for, at most those that a memory has room for: the caller's own and workers, which must call `teamWorker`. */
+const errors = defineErrors('webTeam', {
+  alone: (_: Record<string, never>) => ['threads share memory, which only isolated pages have', 'send the page with Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp, or open the model without a team where crossOriginIsolated is false'],
+});
+
+/** As many threads as asked for, at most those that a memory has room for: the caller's own and workers, which must call `teamWorker`. Throws in a page that is not isolated. */
 export function workerTeam(threads: number, worker: () => Worker): Team {
+  if ((globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated === false) throw errors.alone({});
   return {
     members: Math.min(threads, mostMembers),
     async start(memory, board, members, also = []) {
