@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startTeam } from '../../src/engine/kernels/lowbit-team-node.ts';
+import { workerTeam } from '../../src/engine/kernels/lowbit-team-web.ts';
 import { sharedCodes, sharedWork } from '../../test-browser/shared/shared-work.ts';
 
 test('attention and products with inputs of few bits: the same bits for two and four threads', async () => {
