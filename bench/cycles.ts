@@ -5,7 +5,7 @@
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { startTeam } from '../src/engine/kernels/lowbit-team-node.ts';
+import { nodeTeam } from '../src/engine/kernels/lowbit-team-node.ts';
 import { openSource } from '../src/jobs/source-node.ts';
 import { initialLlama } from '../src/models/llama-init.ts';
 import { anyObject, jsonConstraint, openTextModel, type Generated } from '../src/runtime/index.ts';
@@ -71,7 +71,7 @@ model.dispose();
 
 const small = initialLlama('small', { vocabulary: 1024, hidden: 128, intermediate: 256, layers: 2, heads: 4, context: 64 }, { seed: 1, tokenizer: host.tokenizer! });
 const opened = await measure('models opened and disposed of, every 20th with two threads', async (i) => {
-  const one = await openTextModel(small, { weights: 'q8_0', ...(i % 20 === 0 ? { team: { members: 2, start: startTeam } } : {}) });
+  const one = await openTextModel(small, { weights: 'q8_0', ...(i % 20 === 0 ? { team: nodeTeam(2) } : {}) });
   const { ids } = await all(one.write(prompts[i % 3], { maxTokens: 4 }));
   one.dispose();
   return ids.length;

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { AutoModelForCausalLM, env, Tensor } from '@huggingface/transformers';
 import { getLlama, LlamaLogLevel, type Token } from 'node-llama-cpp';
 import { fastestBuild } from '../src/engine/kernels/lowbit.ts';
-import { startTeam } from '../src/engine/kernels/lowbit-team-node.ts';
+import { nodeTeam } from '../src/engine/kernels/lowbit-team-node.ts';
 import { quantize } from '../src/jobs/quantize-node.ts';
 import { saveLanguageModel } from '../src/jobs/save-language-model-node.ts';
 import { openSource } from '../src/jobs/source-node.ts';
@@ -35,7 +35,7 @@ const pathOf = (type: string): string => join(folder, `model-${type}.gguf`);
 
 async function ours(path: string, threads: number): Promise<Contender> {
   const source = await openSource(path);
-  const decoder = await LlamaDecoder.open(source.language!.config as LlamaConfig, source.language!.tensors, { context: 512, ...(threads > 1 ? { team: { members: threads, start: startTeam } } : {}) });
+  const decoder = await LlamaDecoder.open(source.language!.config as LlamaConfig, source.language!.tensors, { context: 512, ...(threads > 1 ? { team: nodeTeam(threads) } : {}) });
   return {
     name: 'fewbit',
     run: async (turn) => ourSpeed(decoder, turn),

@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import * as ortModule from 'onnxruntime-web';
 import { fastestBuild } from '../src/engine/kernels/lowbit.ts';
-import { startTeam } from '../src/engine/kernels/lowbit-team-node.ts';
+import { nodeTeam } from '../src/engine/kernels/lowbit-team-node.ts';
 import { ortNode } from '../src/engine/ort-node.ts';
 import { ortWeb, type OrtWebModule } from '../src/engine/ort-web.ts';
 import { openBrowser } from '../test-browser/browser.ts';
@@ -17,7 +17,7 @@ import { commonContenders, onEngine, race } from './lowbit/race.ts';
 
 const runs = Number(process.env.FEWBIT_BENCH_RUNS ?? 11);
 console.log(`4096 × 4096 in groups of 32, ${runs} interleaved runs, one thread where none are named\n\nNode ${process.version}, ${fastestBuild()}`);
-const common = await commonContenders(ortWeb(ortModule as unknown as OrtWebModule), startTeam);
+const common = await commonContenders(ortWeb(ortModule as unknown as OrtWebModule), nodeTeam(2).start);
 const contenders = [...common, await onEngine('onnxruntime-node MatMulNBits, int8', ortNode, await matMulNBits(4)), await onEngine('onnxruntime-node MatMul f32', ortNode, await floatMatMul())];
 console.log((await race(contenders, runs, { nbits: common.length - 2, float: common.length - 1 })).join('\n'));
 for (const { close } of contenders) close?.();

@@ -11,7 +11,7 @@ import { ortNode } from '../src/engine/ort-node.ts';
 import { ortWeb, type OrtWebModule } from '../src/engine/ort-web.ts';
 import { readQdqNetwork } from '../src/engine/qdq/read.ts';
 import { QdqRunner } from '../src/engine/qdq/run.ts';
-import { startTeam } from '../src/engine/kernels/lowbit-team-node.ts';
+import { nodeTeam } from '../src/engine/kernels/lowbit-team-node.ts';
 import { fastestQdqBuild } from '../src/engine/kernels/qdq.ts';
 import type { Feeds, Session } from '../src/engine/session.ts';
 import { bindFeeds } from '../src/evaluate/feeds.ts';
@@ -82,7 +82,7 @@ try {
     console.log(`Node ${process.version}, ${runs} interleaved runs, one thread where nothing else is said`);
     const builds = fastestQdqBuild() === 'relaxed SIMD' ? [await ours(bytes), await ours(bytes, 'plain SIMD')] : [await ours(bytes)];
     const contenders = [
-      ...builds, await ours(bytes, undefined, { members: 2, start: startTeam }), await engineOn('onnxruntime-web, the same file', web, bytes), await engineOn('onnxruntime-web, float', web, floatBytes),
+      ...builds, await ours(bytes, undefined, nodeTeam(2)), await engineOn('onnxruntime-web, the same file', web, bytes), await engineOn('onnxruntime-web, float', web, floatBytes),
       await engineOn('onnxruntime-node, the same file', ortNode, bytes), await engineOn('onnxruntime-node, float', ortNode, floatBytes),
     ];
     console.log((await race(contenders, feeds, runs)).join('\n'));

@@ -21,6 +21,7 @@ export { openSource } from './jobs/source-node.ts';
 export type { SourceModel } from './jobs/source.ts';
 export { exportAtBits, exportSwitchable, switchableKey } from './export/onnx-switchable.ts';
 export { papers, type Paper } from './recipes/catalogue.ts';
+export { nodeTeam } from './engine/kernels/lowbit-team-node.ts';
 export { attention, causal, type AttentionInputs, type AttentionOptions, type LowBitAttention, type Visible } from './engine/kernels/attention.ts';
 export { findRecipe, recipes } from './recipes/registry.ts';
 export type { Recipe, Step } from './recipes/recipe.ts';

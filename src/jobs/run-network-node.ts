@@ -2,7 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { startTeam } from '../engine/kernels/lowbit-team-node.ts';
+import { nodeTeam } from '../engine/kernels/lowbit-team-node.ts';
 import { ortNode } from '../engine/ort-node.ts';
 import type { Feeds } from '../engine/session.ts';
 import type { Tensor } from '../engine/tensor.ts';
@@ -95,7 +95,7 @@ async function openNetwork({ graph, location }: SourceModel, threads: number): P
   let reason = 'it computes in floats';
   if (coded) {
     try {
-      const { run, dispose } = await openIntegerGraph(graph, threads === 1 ? {} : { team: { members: threads, start: startTeam } });
+      const { run, dispose } = await openIntegerGraph(graph, threads === 1 ? {} : { team: nodeTeam(threads) });
       return { engine: 'fewbit', run, dispose: async () => dispose() };
     } catch (error) {
       if (!(error instanceof FewbitError)) throw error;

@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
-import { startTeam } from '../engine/kernels/lowbit-team-node.ts';
+import { nodeTeam } from '../engine/kernels/lowbit-team-node.ts';
 import { defineErrors, FewbitError } from '../errors.ts';
 import { isCoded } from '../formats/coded.ts';
 import type { NumberFormat } from '../formats/format.ts';
@@ -102,7 +102,7 @@ export async function openText(location: string, { weights, context, cache, thre
     progress.phase('load', main.tensors.size);
     const model = await openTextModel(main, {
       cache, sequences, drafts, draftTree, ...(draftTokens === undefined ? {} : { draftTokens }), ...(type === undefined ? {} : { weights: type }), ...(context === undefined ? {} : { context }),
-      ...(threads === 1 ? {} : { team: { members: threads, start: startTeam } }), onTensor: (_name, done) => progress.advance(done),
+      ...(threads === 1 ? {} : { team: nodeTeam(threads) }), onTensor: (_name, done) => progress.advance(done),
     });
     progress.end();
     return { name: sources[0].name, model, weightBytes: sources[0].bytes, chats: main.tokenizer !== undefined && chatTemplates(main.tokenizer).size > 0 };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { startTeam } from '../../src/engine/kernels/lowbit-team-node.ts';
+import { nodeTeam } from '../../src/engine/kernels/lowbit-team-node.ts';
 import { fastestQdqBuild, type QdqBuild } from '../../src/engine/kernels/qdq.ts';
 import { ortNode } from '../../src/engine/ort-node.ts';
 import { runPlainly } from '../../src/engine/qdq/plain.ts';
@@ -83,7 +83,7 @@ test('three threads give the bits of one: convolutions of all kinds, matrices, a
   for (const { graph, shape } of [...graphs, { graph: everything(), shape: [2, 3, 16, 16] }]) {
     const network = await readQdqNetwork(withRounded({ ...graph, outputs: graph.outputs.map((output) => ({ ...output, shape: undefined })) }));
     for (const build of builds) {
-      const [alone, three] = [await QdqRunner.open(network, { build }), await QdqRunner.open(network, { build, team: { members: 3, start: startTeam }, worthSharing: 0 })];
+      const [alone, three] = [await QdqRunner.open(network, { build }), await QdqRunner.open(network, { build, team: nodeTeam(3), worthSharing: 0 })];
       for (const seed of [1, 2]) assert.deepEqual(await three.run(feedsOf(shape, seed)), await alone.run(feedsOf(shape, seed)), `${graph.name}, ${build}`);
       three.dispose();
     }

@@ -1,7 +1,7 @@
 /** Threads that share attention and products with inputs of few bits give the bits of one thread. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { startTeam } from '../../src/engine/kernels/lowbit-team-node.ts';
+import { nodeTeam } from '../../src/engine/kernels/lowbit-team-node.ts';
 import { workerTeam } from '../../src/engine/kernels/lowbit-team-web.ts';
 import { sharedCodes, sharedWork } from '../../test-browser/shared/shared-work.ts';
 
@@ -9,7 +9,7 @@ test('attention and products with inputs of few bits: the same bits for two and 
   const { hashes } = await sharedWork();
   assert.equal(new Set(Object.values(hashes)).size, 9);
   for (const members of [2, 4]) {
-    const found = await sharedWork({ members, start: startTeam });
+    const found = await sharedWork(nodeTeam(members));
     assert.deepEqual(found.hashes, hashes);
     assert.ok(found.shared >= 16, String(found.shared));
   }
@@ -27,5 +27,5 @@ test('a page that has no shared memory is told what it must send', () => {
 
 test('a network of 8 bits: the same bits for two, four and fifteen threads, which two processors keep waiting', async () => {
   const codes = await sharedCodes();
-  for (const members of [2, 4, 15]) assert.equal(await sharedCodes({ members, start: startTeam }), codes);
+  for (const members of [2, 4, 15]) assert.equal(await sharedCodes(nodeTeam(members)), codes);
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { startTeam } from '../../src/engine/kernels/lowbit-team-node.ts';
+import { nodeTeam } from '../../src/engine/kernels/lowbit-team-node.ts';
 import { run } from '../../src/jobs/run-node.ts';
 import { openSource } from '../../src/jobs/source-node.ts';
 import type { LlamaConfig } from '../../src/models/llama-config.ts';
@@ -49,7 +49,7 @@ for (const [cache, bound] of [['int8', 1e-4], ['int4', 2e-2], ['vidkv', 5e-2]] a
     assert.ok(far > 0 && far < bound, `${far} nats`);
     const single = await open(cache);
     tokens.forEach((id, t) => assert.deepEqual(single.feed([id]), found.subarray(t * vocabulary, (t + 1) * vocabulary)));
-    const team = await open(cache, { team: { members: 2, start: startTeam } });
+    const team = await open(cache, { team: nodeTeam(2) });
     try {
       assert.deepEqual(team.feed(tokens, { all: true }), found);
     } finally {

@@ -4,7 +4,7 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { lowBitKernels } from '../../src/engine/kernels/lowbit.ts';
 import { plainLowBit } from '../../src/engine/kernels/lowbit-plain.ts';
-import { startTeam } from '../../src/engine/kernels/lowbit-team-node.ts';
+import { nodeTeam } from '../../src/engine/kernels/lowbit-team-node.ts';
 import { i64 } from '../../src/engine/tensor.ts';
 import { ortNode } from '../../src/engine/ort-node.ts';
 import { onnxBytes } from '../../src/files/onnx.ts';
@@ -102,7 +102,7 @@ for (const format of ['nf4/b64', 'e2m1/g32']) {
     assert.ok(distance(found, expected) < 0.02, `relative distance ${distance(found, expected)}`);
     const nearer = distance((await open(codes, { inputs: 'float' })).feed(tokens, { all: true }), expected);
     assert.ok(nearer < (format === 'nf4/b64' ? 2e-3 : 1e-4), `relative distance ${nearer} with float inputs`);
-    const shared = await open(codes, { team: { members: 2, start: startTeam } });
+    const shared = await open(codes, { team: nodeTeam(2) });
     assert.deepEqual(shared.feed(tokens, { all: true }), found);
     shared.dispose();
     assert.deepEqual((await open(codes, { kernels: plainLowBit })).feed(tokens.slice(0, 1)), found.subarray(0, language.config.vocabSize));

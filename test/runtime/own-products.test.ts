@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { lowBitKernels, type LowBitKernels } from '../../src/engine/kernels/lowbit.ts';
-import { startTeam } from '../../src/engine/kernels/lowbit-team-node.ts';
+import { nodeTeam } from '../../src/engine/kernels/lowbit-team-node.ts';
 import { plainLowBit } from '../../src/engine/kernels/lowbit-plain.ts';
 import { mixedKernels } from '../../src/engine/kernels/mixed.ts';
 import { plainMixed } from '../../src/engine/kernels/mixed-plain.ts';
@@ -102,7 +102,7 @@ test('threads of a team give the bits of one thread', async () => {
     const own = (await packOwn(tensor, arena))!;
     const [x, out] = [arena.take(4 * tokens * one.cols), arena.take(4 * tokens * rows)];
     arena.floats(x, tokens * one.cols).forEach((_, i, all) => { all[i] = normal(5, 0, i); });
-    const team = members > 1 ? await startTeam(arena.memory, board, members, ['mixed']) : undefined;
+    const team = members > 1 ? await nodeTeam(members).start(arena.memory, board, members, ['mixed']) : undefined;
     own.multiply(team ?? lowBitKernels(arena.memory), x, tokens, out, rows);
     team?.stop();
     outputs.push(arena.floats(out, tokens * rows).slice());

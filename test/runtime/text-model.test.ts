@@ -7,7 +7,7 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ortNode } from '../../src/engine/ort-node.ts';
 import { i64 } from '../../src/engine/tensor.ts';
-import { startTeam } from '../../src/engine/kernels/lowbit-team-node.ts';
+import { nodeTeam } from '../../src/engine/kernels/lowbit-team-node.ts';
 import { plainLowBit } from '../../src/engine/kernels/lowbit-plain.ts';
 import { onnxBytes } from '../../src/files/onnx.ts';
 import { decodeBlocks, encodeBlocks } from '../../src/formats/ggml/index.ts';
@@ -84,7 +84,7 @@ for (const type of ['q4_0', 'q8_0', 'q4_k', 'q5_k', 'q6_k', 'q3_k', 'iq4_xs'] as
 test('any number of threads gives the same bits', async () => {
   const { blocks } = await inType('q4_k');
   const alone = (await open(blocks)).feed(tokens, { all: true });
-  const decoder = await open(blocks, { team: { members: 3, start: startTeam } });
+  const decoder = await open(blocks, { team: nodeTeam(3) });
   try {
     for (let i = 0; i < 5; i++) {
       decoder.rewind(0);

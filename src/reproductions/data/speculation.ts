@@ -1,5 +1,5 @@
 /** A language model and its draft, as floats and in 4 bits; prompts from held-out text; and a wide model of random weights, whose times are those of real sizes. */
-import { startTeam } from '../../engine/kernels/lowbit-team-node.ts';
+import { nodeTeam } from '../../engine/kernels/lowbit-team-node.ts';
 import { openLanguageModel, type LanguageModel } from '../../models/language-model.ts';
 import { readLlamaConfig, type LlamaConfig } from '../../models/llama-config.ts';
 import { llamaConfig } from '../../models/llama-init.ts';
@@ -28,7 +28,7 @@ export interface SpeculationHost {
 
 const opened = (config: LlamaConfig, tensors: ReadonlyMap<string, TensorRef>, weights: Weights, threads: number, context?: number): Promise<LlamaDecoder> =>
   LlamaDecoder.open(config, weights === 'float' ? tensors : new Map([...tensors].map(([name, tensor]) => [name, inBlocks(tensor, 'q4_0')])), {
-    ...(context === undefined ? {} : { context }), ...(threads > 1 ? { team: { members: threads, start: startTeam } } : {}),
+    ...(context === undefined ? {} : { context }), ...(threads > 1 ? { team: nodeTeam(threads) } : {}),
   });
 
 export async function openSpeculationHost(threads: number): Promise<SpeculationHost> {
