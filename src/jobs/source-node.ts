@@ -7,7 +7,7 @@ import { basename, dirname, extname, join, resolve } from 'node:path';
 import { defineErrors } from '../errors.ts';
 import { openFile, openFolder } from '../files/fs-node.ts';
 import { parseSplitName, splitName } from '../files/gguf-split.ts';
-import { openUrl } from '../files/http.ts';
+import { openUrl, urlFolder } from '../files/http.ts';
 import { openOnnxModel as readOnnx } from '../files/onnx.ts';
 import type { ByteSource } from '../files/source.ts';
 import { openGgufLanguageModel } from '../models/gguf-model.ts';
@@ -30,10 +30,12 @@ export function modelName(path: string): string {
   return basename(folder) === 'onnx' ? basename(dirname(folder)) : basename(folder);
 }
 
+export const isUrl = (location: string): boolean => /^https?:\/\//.test(location);
+
 async function openOnnxModel(source: ByteSource, location: string): Promise<SourceModel> {
   const local = existsSync(location);
   try {
-    const { graph, close } = await readOnnx(source, local ? await openFolder(dirname(resolve(location))) : undefined);
+    const { graph, close } = await readOnnx(source, local ? await openFolder(dirname(resolve(location))) : isUrl(location) ? urlFolder(location) : undefined);
     return graphSource(graph, modelName(location), location, local ? [location] : [], async () => { await close(); await source.close(); });
   } catch (error) {
     await source.close();
@@ -63,7 +65,7 @@ export async function openSource(model: string, progress: Progress = silentProgr
     progress.end();
     return openSource(path, progress);
   }
-  if (/^https?:\/\//.test(model)) {
+  if (isUrl(model)) {
     const source = await openUrl(model);
     const path = new URL(model).pathname;
     if (path.endsWith('.gguf')) return openGgufModel(source, model);

@@ -1,12 +1,13 @@
 /** Opens whatever a user calls a model as one that writes text. */
-import { statSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { dirname } from 'node:path';
 import { z } from 'zod';
 import { nodeTeam } from '../engine/kernels/lowbit-team-node.ts';
 import { defineErrors, FewbitError } from '../errors.ts';
 import { isCoded } from '../formats/coded.ts';
 import type { NumberFormat } from '../formats/format.ts';
 import { openFolder } from '../files/fs-node.ts';
+import { urlFolder } from '../files/http.ts';
+import type { Folder } from '../files/source.ts';
 import { parseFormat } from '../formats/registry.ts';
 import type { LanguageModel } from '../models/language-model.ts';
 import { languageModelOf } from '../models/onnx-folder.ts';
@@ -16,7 +17,7 @@ import type { CacheFormat } from '../runtime/kv-caches.ts';
 import { openTextModel, type TextModel } from '../runtime/text-model.ts';
 import type { BlockType } from '../tensor-ref.ts';
 import type { Progress } from './progress.ts';
-import { openSource } from './source-node.ts';
+import { isUrl, openSource } from './source-node.ts';
 import type { SourceModel } from './source.ts';
 
 const errors = defineErrors('run', {
@@ -83,6 +84,14 @@ export interface OpenedText {
   readonly chats: boolean;
 }
 
+/** The folder of a file on disk or on the web, and the one above. */
+async function foldersAround(file: string): Promise<Folder[]> {
+  if (!isUrl(file)) return Promise.all([openFolder(dirname(file)), openFolder(dirname(dirname(file)))]);
+  const above = new URL('..', file);
+  above.search = new URL(file).search;
+  return [urlFolder(file), urlFolder(above.href)];
+}
+
 /** The file is read and closed: all weights are in the engine's memory then. */
 export async function openText(location: string, { weights, context, cache, threads, sequences = 1, draft, draftTokens, draftTree, tokenizer, progress }: OpenTextOptions): Promise<OpenedText> {
   const type = weights === undefined ? undefined : loadedAs(weights);
@@ -91,8 +100,7 @@ export async function openText(location: string, { weights, context, cache, thre
     const source = await openSource(place, progress);
     sources.push(source);
     if (source.language !== undefined) return source.language;
-    const folder = statSync(place).isDirectory() ? resolve(place) : dirname(resolve(place));
-    return languageModelOf(source.graph, place, source.name, [await openFolder(folder), await openFolder(dirname(folder))]);
+    return languageModelOf(source.graph, place, source.name, await foldersAround(source.location));
   };
   try {
     const found = await language(location);

@@ -1,6 +1,6 @@
 /** ONNX files of onnxruntime-genai's model builder on the low-bit engine: the logits that ONNX Runtime gives of the same file. */
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -13,6 +13,7 @@ import type { Graph, Node } from '../../src/graph/graph.ts';
 import { makeNode } from '../../src/graph/rewrite.ts';
 import { knownCacheInputs } from '../../src/graph/cache-widths.ts';
 import { weightCount } from '../../src/graph/weight-count.ts';
+import { convert } from '../../src/jobs/convert-node.ts';
 import { evaluateModel } from '../../src/jobs/evaluate-node.ts';
 import { silentProgress } from '../../src/jobs/progress.ts';
 import { run } from '../../src/jobs/run-node.ts';
@@ -25,6 +26,7 @@ import { openFolder } from '../../src/files/fs-node.ts';
 import { openOnnxFolder, openTextModel } from '../../src/runtime/index.ts';
 import { LlamaDecoder } from '../../src/runtime/llama-decoder.ts';
 import { floatTensor, type TensorRef } from '../../src/tensor-ref.ts';
+import { sendFile, serve } from '../files/server.ts';
 import { genaiGraph, type GenaiOptions } from './genai-file.ts';
 import { distance } from './outputs.ts';
 
@@ -122,4 +124,17 @@ test('fewbit run reads config.json and the tokenizer of a folder for transformer
   const written: string[] = [];
   for await (const piece of text.write('ROMEO:', { maxTokens: 4 })) written.push(piece);
   assert.equal(written.join(''), (await run({ model, prompt: 'ROMEO:', threads: 1, maxTokens: 4 })).text);
+  // The same behind an address: config.json, the tokenizer and tensors beside the file are asked for there.
+  await convert({ model, to: 'onnx', externalData: true, output: join(folder, 'model', 'onnx', 'beside.onnx') });
+  const server = await serve((request, response) => {
+    const path = join(folder, new URL(request.url!, 'http://host').pathname);
+    if (existsSync(path)) sendFile(request, response, readFileSync(path));
+    else response.writeHead(404).end();
+  });
+  try {
+    for (const file of ['model_q4.onnx?key=1', 'beside.onnx']) assert.deepEqual((await run({ model: `${server.url}/model/onnx/${file}`, prompt: 'ROMEO:', threads: 1, maxTokens: 4 })).ids, ids);
+    assert.ok(server.log.some((line) => line.startsWith('GET /model/config.json?key=1')));
+  } finally {
+    await server.close();
+  }
 });
