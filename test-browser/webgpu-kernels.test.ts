@@ -16,14 +16,23 @@ let model: string;
 let onnx: string;
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fewbit-webgpu-'));
-  const { outputs: [{ files: [{ path }] }] } = await quantize({ model: join(root, 'assets/host-llama-shakespeare'), output: folder, to: 'gguf', weights: 'q8_0', verdict: false });
-  model = `made/${path}`;
-  files.set(model, await readFile(join(folder, path)));
-  const made = await quantize({ model: join(root, 'assets/host-llama-shakespeare'), output: join(folder, 'js'), to: 'transformers.js', weights: 'int4/g32', verdict: false });
-  onnx = `made/${made.outputs[0].file}`;
-  for (const { path: file } of made.outputs[0].files) files.set(`made/${file}`, await readFile(join(folder, 'js', file)));
+  model = await gguf('q8_0');
+  onnx = await forPages('int4/g32');
   browser = await openBrowser('test-browser/shared/webgpu-kernels-page.ts', { files, webgpu: true });
 });
+
+/** The model in a block type, or as an ONNX file in a format, for the browser to fetch. */
+async function gguf(weights: string): Promise<string> {
+  const { outputs: [{ files: [{ path }] }] } = await quantize({ model: join(root, 'assets/host-llama-shakespeare'), output: join(folder, weights), to: 'gguf', weights, verdict: false });
+  files.set(`made/${path}`, await readFile(join(folder, weights, path)));
+  return `made/${path}`;
+}
+async function forPages(weights: string): Promise<string> {
+  const name = weights.replace('/', '-');
+  const { outputs: [{ file, files: written }] } = await quantize({ model: join(root, 'assets/host-llama-shakespeare'), output: join(folder, name), to: 'transformers.js', weights, verdict: false });
+  for (const { path } of written) files.set(`made/${name}/${path}`, await readFile(join(folder, name, path)));
+  return `made/${name}/${file}`;
+}
 after(async () => {
   await browser?.close();
   await rm(folder, { recursive: true, force: true });
@@ -35,12 +44,14 @@ async function skipped(t: TestContext): Promise<boolean> {
   return missing !== undefined;
 }
 
+const prompt = Array.from({ length: 12 }, (_, i) => (i * 37 + 11) % 900);
+
 const within = (cases: readonly Case[]): void =>
   assert.deepEqual(cases.filter(({ error, bound }) => !(error <= bound)).map(({ name, error, bound }) => `${name}: ${error} > ${bound}`), []);
 
 test('every WebGPU kernel stays within the bound of its arithmetic around its plain twin', async (t) => {
   if (await skipped(t)) return;
-  const cases = await browser.call<Case[]>('kernels', ['stacked', 'betweenProducts', 'attentions', 'products', 'codedAttentions', 'mixedProducts'], []);
+  const cases = await browser.call<Case[]>('kernels', ['stacked', 'betweenProducts', 'attentions', 'products', 'fewBitProducts', 'trellisProducts', 'codedAttentions', 'mixedProducts'], []);
   assert.ok(cases.length > 50, String(cases.length));
   within(cases);
 });
@@ -52,7 +63,6 @@ test('so do the kernels without subgroups and without dot products of bytes', as
 
 test('a decoder on WebGPU gives the logits of the decoder on the CPU, and its greedy tokens', async (t) => {
   if (await skipped(t)) return;
-  const prompt = Array.from({ length: 12 }, (_, i) => (i * 37 + 11) % 900);
   const { rounded, exact, rounding, tokens, cpuTokens } = await browser.call<Compared>('compare', model, prompt, 12);
   // The same sums in another order.
   assert.ok(exact < 1e-4, String(exact));
@@ -62,6 +72,19 @@ test('a decoder on WebGPU gives the logits of the decoder on the CPU, and its gr
   assert.deepEqual(tokens, cpuTokens);
 });
 
+/** Bits that a weight takes there; vectors are floats. */
+for (const [type, bits] of [['iq4_xs', 5], ['q2_k', 2.625]] as const) {
+  test(`weights in ${type} are multiplied by their codes on WebGPU`, async (t) => {
+    if (await skipped(t)) return;
+    const { rounded, exact, rounding, tokens, cpuTokens, bytes, floats } = await browser.call<Compared>('compare', await gguf(type), prompt, 2);
+    t.diagnostic(`farthest logits ${exact.toExponential(1)}; with rounded inputs ${rounded.toFixed(3)}, which rounding moves by ${rounding.toFixed(3)}; ${((32 * bytes) / floats).toFixed(2)} bits a weight`);
+    assert.ok(exact < 1e-4, String(exact));
+    assert.ok(rounded < 1.5 * rounding, `${rounded} ${rounding}`);
+    assert.deepEqual(tokens, cpuTokens);
+    assert.ok(32 * bytes < (bits + 0.05) * floats, `${bytes} of ${floats}`);
+  });
+}
+
 test('openTextModel writes the same on WebGPU, in a page and in a worker', async (t) => {
   if (await skipped(t)) return;
   const expected = await browser.call<string>('written', model, 'cpu');
@@ -70,13 +93,15 @@ test('openTextModel writes the same on WebGPU, in a page and in a worker', async
   assert.equal(await browser.call('inWorker', model), expected);
 });
 
-test('ONNX files of 4-bit codes write the same on WebGPU as on the CPU, without taking the room of floats', async (t) => {
+test('ONNX files of integers, tables and trellises write the same on WebGPU as on the CPU, without taking the room of floats', async (t) => {
   if (await skipped(t)) return;
-  const { text, cpu, device, bytes, floats } = await browser.call<{ text: string; cpu: string; device: string; bytes: number; floats: number }>('fromOnnx', onnx);
-  assert.equal(device, 'webgpu');
-  assert.ok(text.length > 4);
-  assert.equal(text, cpu);
-  assert.ok(bytes < 0.45 * floats, `${bytes} of ${floats}`);
+  for (const path of [onnx, await forPages('nf4/g64'), await forPages('tcq3')]) {
+    const { text, cpu, device, bytes, floats } = await browser.call<{ text: string; cpu: string; device: string; bytes: number; floats: number }>('fromOnnx', path);
+    assert.equal(device, 'webgpu');
+    assert.ok(text.length > 4);
+    assert.equal(text, cpu);
+    assert.ok(bytes < 0.45 * floats, `${path}: ${bytes} of ${floats}`);
+  }
 });
 
 test('what stands around products of a network on WebGPU is refused, and the model runs on the CPU', async () => {

@@ -77,7 +77,7 @@ export async function products(): Promise<void> {
           return 'threads' in shape ? gpu.step(matrixVector(product(w), shape, gpu.able), buffers, Math.ceil(w.N / shape.rows))
             : gpu.step(matrixTiles(product(w), shape, gpu.able), buffers, Math.ceil(w.N / shape.rows), Math.ceil(M / shape.tokens));
         };
-        const usual = M === 1 ? vectorShape(1, kind) : tileShape(M, kind, gpu.workgroupBytes);
+        const usual = M === 1 ? vectorShape(1, kind) : tileShape(M, kind, 'four', gpu.workgroupBytes);
         const all: (VectorShape | TileShape)[] = [usual, ...(M === 1 ? vectorShapes : tileShapes(kind))];
         const shape = wide ? usual : await fastest(`${kind}, ${M} tokens`, all, (one, i) => links.map((w) => step(one, w, i)), 8);
         const error = async (): Promise<number> => {
@@ -123,4 +123,4 @@ export async function products(): Promise<void> {
 const vectorShapes: VectorShape[] = [1, 2, 4, 8].flatMap((rows) => [32, 64, 128].map((threads) => ({ tokens: 1, rows, threads })));
 const tileShapes = (kind: InputKind): TileShape[] => [[32, 32, 4, 4], [64, 32, 4, 4], [64, 64, 4, 4], [64, 64, 8, 4], [64, 64, 8, 8], [64, 128, 8, 4], [128, 64, 8, 8], [128, 128, 8, 8], ...(kind === 'rounded' ? [[32, 32, 2, 4], [32, 64, 4, 4], [64, 128, 8, 8]] : [])]
   .flatMap(([tokens, rows, ownTokens, ownRows]) => (kind === 'rounded' ? [1, 2, 4] : kind === 'half' ? [1, 2] : [1]).map((stage) => ({ tokens, rows, ownTokens, ownRows, stage })))
-  .filter((shape) => tileThreads(shape) <= gpu.workgroupThreads && tileThreads(shape) >= 32 && tileBytes(shape, kind) <= gpu.workgroupBytes);
+  .filter((shape) => tileThreads(shape) <= gpu.workgroupThreads && tileThreads(shape) >= 32 && tileBytes(shape, kind, 'four') <= gpu.workgroupBytes);

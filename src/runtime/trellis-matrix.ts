@@ -11,7 +11,7 @@ import type { Arena } from './arena.ts';
 export interface PackedTrellis { readonly weights: number; readonly scales: number; readonly form: number; readonly bytes: number }
 
 /** What one of the integers counts that levels of states become, for both widths of a step of a matrix: sums of four bytes are integers as they are, others become at most 2047. */
-function stepOf({ code, stateBits }: TrellisFormat, widths: readonly number[]): number {
+export function trellisStep({ code, stateBits }: TrellisFormat, widths: readonly number[]): number {
   const most = Math.max(...widths.map((stepBits) => trellisOf(code, stateBits, stepBits).values.reduce((top, value) => Math.max(top, Math.abs(value)), 0)));
   if (code !== '1mad') return most / wideTop;
   const sum = trellisOf(code, stateBits, widths[0]).values.findIndex((value) => Math.abs(value) === most);
@@ -40,7 +40,7 @@ export function packTrellis({ format, codes, scales }: TrellisCodes, rows: numbe
   const { strips, runs, stripBytes } = format.layout(rows, cols);
   const perState = weightsPerState[format.code];
   const steps = 256 / perState;
-  const step = stepOf(format, runs.map(({ stepBits }) => stepBits));
+  const step = trellisStep(format, runs.map(({ stepBits }) => stepBits));
   const kinds = runs.map(({ tiles, stepBits, tileBytes: stored }) => ({ tiles, stepBits, stored, held: tileBytes(stepBits, perState), table: tableOf(arena, format, stepBits, step) }));
   const heldStrip = kinds.reduce((sum, { tiles, held }) => sum + tiles * held, 0);
   const [first, second = first] = kinds;

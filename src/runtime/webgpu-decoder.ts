@@ -165,7 +165,7 @@ export class WebGpuDecoder {
           const workgroups = Math.ceil(rows / shape.rows);
           add(matrixVector(product, shape, able), bound, Math.min(workgroups, 32768), Math.ceil(workgroups / 32768));
         } else {
-          const shape = tileShape(tokens, inputs, gpu.workgroupBytes);
+          const shape = tileShape(tokens, inputs, layout, gpu.workgroupBytes);
           add(matrixTiles(product, shape, able), bound, Math.ceil(rows / shape.rows), Math.ceil(tokens / shape.tokens));
         }
       }

@@ -8,7 +8,7 @@ import type { LlamaConfig } from '../models/llama-config.ts';
 import { embeddingName, headName, layerName } from '../models/llama-weights.ts';
 import type { TensorRef } from '../tensor-ref.ts';
 import { eachTurn } from './turns.ts';
-import { inputsFor, laidMatrix, uploadMatrix, type GpuMatrix, type LaidMatrix } from './webgpu-matrix.ts';
+import { alike, inputsFor, laidMatrix, uploadMatrix, type GpuMatrix, type LaidMatrix } from './webgpu-matrix.ts';
 
 /** Tokens that go through the layers together at most. */
 export const chunk = 256;
@@ -59,8 +59,7 @@ export async function uploadModel(gpu: Gpu, config: LlamaConfig, tensors: Readon
   const matrices = async (parts: readonly string[]): Promise<Place[]> => {
     const laid = new Map<string, LaidMatrix>();
     for (const part of parts) laid.set(part, await laidMatrix(tensors.get(`${part}.weight`)!));
-    const { layout } = laid.get(parts[0])!;
-    const together = [...laid.values()].every((one) => one.layout === layout && one.tensor.shape[0] % 2 === 0);
+    const together = [...laid.values()].every((one) => alike(one, laid.get(parts[0])!) && one.tensor.shape[0] % 2 === 0);
     const places: Place[] = [];
     let offset = 0;
     for (const members of together ? [parts] : parts.map((part) => [part])) {

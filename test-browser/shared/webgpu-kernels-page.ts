@@ -1,8 +1,10 @@
 /** In the page: kernels and decoders of the low-bit engine on WebGPU. */
 import { readFloats } from '../../src/files/values.ts';
 import { Gpu, type GpuAbilities } from '../../src/engine/webgpu/gpu.ts';
+import type { InputKind } from '../../src/engine/webgpu/inputs.ts';
 import { likeliest, LlamaDecoder, memorySource, openGgufLanguageModel, openOnnxFolder, openTextModel, openUrl, urlFolder, type Folder, type TextModel } from '../../src/runtime/index.ts';
 import { WebGpuDecoder } from '../../src/runtime/webgpu-decoder.ts';
+import type { LanguageModel } from '../../src/models/language-model.ts';
 import type { LlamaConfig } from '../../src/models/llama-config.ts';
 import { floatTensor } from '../../src/tensor-ref.ts';
 import type { Case } from './webgpu-cases.ts';
@@ -20,8 +22,11 @@ export async function kernels(names: (keyof typeof parts)[], without: (keyof Gpu
   }
 }
 
-/** Farthest logits: of WebGPU from the CPU with the same rounding, and with none; and of the CPU's own two from each other. */
-export interface Compared { readonly rounded: number; readonly exact: number; readonly rounding: number; readonly tokens: readonly number[]; readonly cpuTokens: readonly number[] }
+/**
+ * Farthest logits: of WebGPU from the CPU with the same rounding, and with none; and of the CPU's own two from each other.
+ * Bytes of all weights on the device, and of the same weights as floats.
+ */
+export interface Compared { readonly rounded: number; readonly exact: number; readonly rounding: number; readonly tokens: readonly number[]; readonly cpuTokens: readonly number[]; readonly bytes: number; readonly floats: number }
 
 /** Logits after a prompt and after each of some greedy tokens, taken back and read again, on both. */
 export async function compare(path: string, prompt: number[], count: number): Promise<Compared> {
@@ -32,7 +37,12 @@ export async function compare(path: string, prompt: number[], count: number): Pr
   const gpu = await Gpu.open();
   const context = 64;
   const [cpu, cpuExact] = [await LlamaDecoder.open(config, model.tensors, { context }), await LlamaDecoder.open(config, floats, { context })];
-  const [device, deviceExact] = [await WebGpuDecoder.open(config, model.tensors, { context, gpu }), await WebGpuDecoder.open(config, model.tensors, { context, gpu, inputs: 'float' })];
+  const opened = async (tensors: LanguageModel['tensors'], inputs: InputKind): Promise<readonly [decoder: WebGpuDecoder, bytes: number]> => {
+    const before = gpu.bytes;
+    return [await WebGpuDecoder.open(config, tensors, { context, gpu, inputs }), gpu.bytes - before];
+  };
+  const [[device], [deviceExact, taken], [, takenByFloats]] = [await opened(model.tensors, 'rounded'), await opened(model.tensors, 'float'), await opened(floats, 'float')];
+  const size = [...floats.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
   const far = (a: Float32Array, b: Float32Array): number => a.reduce((most, v, i) => Math.max(most, Math.abs(v - b[i])), 0);
   const most = { rounded: 0, exact: 0, rounding: 0 };
   const [tokens, cpuTokens]: [number[], number[]] = [[], []];
@@ -51,7 +61,8 @@ export async function compare(path: string, prompt: number[], count: number): Pr
   await feed(prompt.slice(3, 7), true);
   gpu.dispose();
   await model.close();
-  return { ...most, tokens, cpuTokens };
+  // Everything but weights takes the same.
+  return { ...most, tokens, cpuTokens, bytes: size - (takenByFloats - taken), floats: size };
 }
 
 /** What a model writes greedily on a device. */

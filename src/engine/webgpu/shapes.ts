@@ -1,5 +1,7 @@
 /** Sizes of tiles that matrix products take: measured by `npm run bench webgpu`. */
 import type { InputKind } from './inputs.ts';
+import { byteVectors } from './matrix-codes.ts';
+import { formOf, sideType, type MatrixLayout } from './matrix-layout.ts';
 import type { TileShape } from './matrix-tiles.ts';
 import type { VectorShape } from './matrix-vector.ts';
 
@@ -12,16 +14,21 @@ export const vectorShape = (tokens: number, inputs: InputKind): VectorShape => (
 });
 
 /** Small tiles for few tokens, so that every core has one; the first that fits into shared memory. */
-export function tileShape(tokens: number, inputs: InputKind, workgroupBytes: number): TileShape {
+export function tileShape(tokens: number, inputs: InputKind, layout: MatrixLayout, workgroupBytes: number): TileShape {
   const wanted = shapes[tokens <= 128 ? 'few' : 'many'][inputs];
-  return tileBytes(wanted, inputs) <= workgroupBytes ? wanted : smallest;
+  return tileBytes(wanted, inputs, layout) <= workgroupBytes ? wanted : smallest;
 }
 
 /** Bytes of a group of columns of one row or token, with its scales. */
 const groupBytes: Readonly<Record<InputKind, number>> = { float: 128, half: 64, rounded: 40 };
 
-/** Shared memory that a tile takes. */
-export const tileBytes = ({ tokens, rows, stage }: TileShape, inputs: InputKind): number => (tokens + rows) * stage * groupBytes[inputs];
+/** Shared memory that a tile takes, with a table of levels. */
+export function tileBytes({ tokens, rows, stage }: TileShape, inputs: InputKind, layout: MatrixLayout): number {
+  const all = (tokens + rows) * stage * groupBytes[inputs] + (formOf(layout).table === undefined ? 0 : 64);
+  if (inputs !== 'rounded') return all;
+  // Codes of wide levels take two bytes, and sides with two minima go with sums of half a group.
+  return all + rows * stage * 16 * (byteVectors(layout) - 2) + (sideType(layout) === 'vec4f' ? (8 * rows + 4 * tokens) * stage : 0);
+}
 
 const smallest: TileShape = { tokens: 32, rows: 32, ownTokens: 4, ownRows: 4, stage: 1 };
 const shapes: Readonly<Record<'few' | 'many', Readonly<Record<InputKind, TileShape>>>> = {
