@@ -147,7 +147,7 @@ export function recommend(verdicts: readonly Verdict[], floatSize: number, gates
 }
 
 const rank = (verdict: Verdict) => (verdict.score === undefined ? Infinity : errorOf(verdict.score.error) ?? Infinity);
-const times = (floatSize: number, size: number) => (size <= floatSize ? `${figure2(floatSize / size)} times smaller than float` : `${figure2(size / floatSize)} times larger than float`);
+const times = (floatSize: number, size: number) => (Math.abs(size / floatSize - 1) < 0.02 ? 'no smaller than float' : size <= floatSize ? `${figure2(floatSize / size)} times smaller than float` : `${figure2(size / floatSize)} times larger than float`);
 const figure2 = (value: number) => (value >= 10 ? value.toFixed(0) : value.toFixed(1));
 
 function keeps({ score }: Verdict, trained: boolean): boolean {

@@ -6,6 +6,8 @@ import { basename } from 'node:path';
 import { ortNode } from '../engine/ort-node.ts';
 import type { Feeds } from '../engine/session.ts';
 import { bindFeeds } from '../evaluate/feeds.ts';
+import { parseFormat } from '../formats/registry.ts';
+import { decodeBf16, decodeF16 } from '../numeric/half.ts';
 import type { Dataset } from '../observe/data/dataset.ts';
 import type { Data } from './data-node.ts';
 import { dataUse } from './data-node.ts';
@@ -16,6 +18,7 @@ import type { QuantizePlan, QuantizeResult } from './result.ts';
 import type { QuantizeSettings } from './settings.ts';
 import type { SourceModel } from './source.ts';
 import type { OutputSpec } from './target.ts';
+import { outsideLayers } from './targets/onnx-plan.ts';
 import { targetWriters } from './targets.ts';
 
 export interface Planned {
@@ -45,6 +48,8 @@ export async function planRun(model: SourceModel, specs: readonly OutputSpec[], 
   const warnings = inputs.flatMap(({ warning }) => (warning === undefined ? [] : [warning]));
   const unlike = data === undefined || data.seeded ? undefined : await unlikeTraining(model.graph, ortNode, bindFeeds(await firstFeeds(data.calibration ?? data.evaluation, model), model.graph.inputs));
   if (unlike !== undefined) warnings.push(unlike);
+  const outside = specs.some(({ target, scheme }) => target === 'onnx' && parseFormat(scheme.weights).family !== 'float') ? outsideLayers(model) : undefined;
+  if (outside !== undefined) warnings.push(outside);
   if (data?.seeded === true && settings.verdict) warnings.push('no --data given: the verdict uses made-up inputs, which real ones may contradict');
   const plan: QuantizePlan = {
     model: { ...(await describeModel(model)), location: model.location },
@@ -67,7 +72,8 @@ async function inputRanges(model: SourceModel, dataset: Dataset | undefined): Pr
   const shown = model.graph.inputs.filter(({ name }) => !name.startsWith('past_key_values'));
   const seen = new Map<string, { low: number; high: number }>();
   const feeds: Feeds = dataset === undefined ? {} : await firstFeeds(dataset, model);
-  for (const [name, { data }] of Object.entries(feeds)) {
+  for (const [name, { type, data: stored }] of Object.entries(feeds)) {
+    const data = type === 'f16' ? decodeF16(stored as Uint16Array) : type === 'bf16' ? decodeBf16(stored as Uint16Array) : stored;
     let low = Infinity, high = -Infinity;
     for (const value of data) { low = Math.min(low, Number(value)); high = Math.max(high, Number(value)); }
     seen.set(name, { low, high });

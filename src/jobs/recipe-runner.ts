@@ -6,6 +6,8 @@ import { quantizesInput } from '../export/onnx-activations.ts';
 import { parseFormat } from '../formats/registry.ts';
 import { foldConstants, removeIdentities } from '../graph/constant-fold.ts';
 import type { Graph } from '../graph/graph.ts';
+import { oneDirection } from '../graph/one-direction.ts';
+import { singlePrecision } from '../graph/single-precision.ts';
 import { upgradeOpset } from '../graph/upgrade.ts';
 import { observeExtremes } from '../observe/extremes.ts';
 import type { Distance } from '../observe/output-distance.ts';
@@ -26,9 +28,9 @@ import type { SourceModel } from './source.ts';
 import { staticNoise } from './static-noise.ts';
 import type { OutputSpec } from './target.ts';
 
-/** Real files arrive at old operator sets; everything downstream speaks one. */
+/** Real files arrive at old operator sets and in half precision; everything downstream speaks one of each. */
 export const modern = async (graph: Graph): Promise<Graph> =>
-  removeIdentities(await foldConstants(await upgradeOpset(graph, Math.max(21, graph.opset.get('') ?? 21))));
+  oneDirection(await removeIdentities(await foldConstants(singlePrecision(await upgradeOpset(graph, Math.max(21, graph.opset.get('') ?? 21))))));
 
 /** The same model, a plain graph brought up to date; those of language models are made here. */
 export const modernModel = async (model: SourceModel): Promise<SourceModel> => (model.kind === 'lm' ? model : { ...model, graph: await modern(model.graph) });

@@ -36,9 +36,10 @@ function sample(input: ValueInfo, seed: number, stream: number, index: number): 
   const size = elementCount(shape, input.name);
   const from = index * size;
   switch (input.type) {
-    case 'f32': case undefined: return { type: 'f32', shape, data: Float32Array.from({ length: size }, (_, i) => normal(seed, stream, from + i)) };
+    // Sessions take them in the type that they ask for.
+    case 'f32': case 'f16': case 'f64': case undefined: return { type: 'f32', shape, data: Float32Array.from({ length: size }, (_, i) => normal(seed, stream, from + i)) };
     case 'u8': return { type: 'u8', shape, data: Uint8Array.from({ length: size }, (_, i) => randomInteger(seed, stream, from + i, 256)) };
-    case 'i64': return i64(shape, Array.from({ length: size }, (_, i) => randomInteger(seed, stream, from + i, 2)));
+    case 'i64': case 'i32': return i64(shape, Array.from({ length: size }, (_, i) => randomInteger(seed, stream, from + i, 2)));
     default: throw errors.type({ input: input.name, type: input.type });
   }
 }

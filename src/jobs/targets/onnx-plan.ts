@@ -1,4 +1,5 @@
 /** Which weights of a graph take the format of a scheme, and what each will cost. */
+import { defineErrors } from '../../errors.ts';
 import { parseFormat } from '../../formats/registry.ts';
 import { elementTypes, isBlockType, type TensorRef } from '../../tensor-ref.ts';
 import { linearSites, type Linear } from '../../graph/linear.ts';
@@ -32,8 +33,30 @@ export function choices(model: SourceModel, scheme: Scheme, settings: { readonly
   return { chosen, refusals };
 }
 
+const layers = 'MatMul and Gemm by a matrix that lies in the file, Conv and ConvTranspose';
+
+const errors = defineErrors('onnxPlan', {
+  noLayers: (f: { model: string }) => [`${f.model}: no layer to round: those are ${layers}`, 'half precision needs no layers: --bits 16'] as const,
+});
+
+/** From this share of the weights on it is said what lies outside of all layers. */
+const tellingShare = 0.1;
+
+/** One line where much of a plain graph is in no layer and stays float whatever is asked. */
+export function outsideLayers({ kind, graph, parameters }: Pick<SourceModel, 'kind' | 'graph' | 'parameters'>): string | undefined {
+  if (kind === 'lm') return undefined;
+  const inLayers = new Set(linearSites(graph).map(({ id }) => id));
+  const sizeOf = ({ shape }: TensorRef): number => shape.reduce((product, dim) => product * dim, 1);
+  const others = [...graph.weights.values()].filter(({ name, type, shape }) => shape.length > 1 && isFloatType(type) && !inLayers.has(name)).sort((a, b) => sizeOf(b) - sizeOf(a));
+  const share = others.reduce((sum, tensor) => sum + sizeOf(tensor), 0) / Math.max(1, parameters);
+  if (inLayers.size === 0 || share < tellingShare) return undefined;
+  const named = others.slice(0, 3).map(({ name }) => `${name} (${[...new Set(graph.nodes.filter(({ inputs }) => inputs.includes(name)).map(({ op }) => op))].join(', ') || 'in a body'})`);
+  return `${Math.floor(100 * share)} % of the weights are in no layer and stay float, above all ${named.join(', ')}: layers are ${layers}`;
+}
+
 export function planGraph(model: SourceModel, { scheme, recipe }: Pick<OutputSpec, 'scheme' | 'recipe'>, settings: { readonly keep: readonly string[]; readonly allowFallback: boolean }): TargetPlan {
   const { chosen, refusals } = choices(model, scheme, settings);
+  if (parseFormat(scheme.weights).family !== 'float' && linearSites(model.graph).length === 0) throw errors.noLayers({ model: model.name });
   const own = ownWeights(scheme);
   const tables = lowBitTables(model, scheme, settings.keep);
   const all = new Map<string, Choice>([...chosen, ...tables]);
