@@ -9,4 +9,6 @@ export const exitCodes = {
   gate: 3,
   /** A defect in fewbit. */
   internal: 70,
+  /** Whoever read the output stopped reading; the number that shells give those whom the signal for it ends. */
+  unread: 141,
 } as const;

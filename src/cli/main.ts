@@ -41,6 +41,12 @@ async function main(): Promise<number> {
   return code;
 }
 
+// As `fewbit recipes | head` does.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(exitCodes.unread);
+  throw error;
+});
+
 main().then(
   (code) => { process.exitCode = code; },
   (error: unknown) => { process.exitCode = printError(error); },

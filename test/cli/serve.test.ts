@@ -40,3 +40,11 @@ test('what cannot be served ends with one line and exit code 1', () => {
     assert.match(stderr, message);
   }
 });
+
+test('run ends quietly when nobody reads on', async () => {
+  const running = spawn(process.execPath, [...command, 'run', ...model, '--prompt', 'ROMEO:', '--max-tokens', '50'], { cwd: root });
+  let err = '';
+  running.stderr.on('data', (part) => { err += String(part); });
+  running.stdout.once('data', () => running.stdout.destroy());
+  assert.deepEqual([await once(running, 'exit'), err.trim()], [[141, null], 'load']);
+});
