@@ -60,7 +60,8 @@ function matrixOf(site: Linear, tiles: Tiles, format: NumberFormat, emit: Emit):
   }));
   const codes = unpack(packedCodes, bits, [rows, padded], emit);
   const values = emit.node('Gather', [levelsOf(site, tiles, format, bits, emit), codes], { axis: int(0) });
-  const scales = isNested(format) ? reshaped(nestedScales(id, tiles, format, rows * groups, emit), [rows, groups, 1], emit) : storedScales(id, tiles, format, [rows, groups, cols], emit);
+  const block = format.granularity.kind === 'flat' ? format.granularity.size : width;
+  const scales = isNested(format) ? reshaped(eachPart(nestedScales(id, tiles, format, Math.ceil((rows * cols) / block), emit), block / width, rows * groups, emit), [rows, groups, 1], emit) : storedScales(id, tiles, format, [rows, groups, cols], emit);
   const cut = padded > groups * width ? sliced(values, 1, 0, groups * width, emit) : filled(values, groups * width - padded, emit);
   let grouped = reshaped(cut, [rows, groups, width], emit);
   if (format.integer?.asymmetric) {
@@ -96,18 +97,26 @@ function storedScales(id: string, tiles: Tiles, format: ScaledFormat, [rows, gro
 /** As many columns of zeros more. */
 const filled = (value: string, count: number, emit: Emit): string => (count === 0 ? value : emit.node('Pad', [value, emit.constant('i64', [0, 0, 0, count])]));
 
-/** Columns that share a scale in every row; scales that cross rows must end where rows end. */
-function groupWidth({ id, cols }: Linear, format: ScaledFormat): number {
+/** The scale of every part of a block, in order, from that of every block: blocks that cross rows have parts in each. */
+function eachPart(scales: string, parts: number, count: number, emit: Emit): string {
+  if (parts === 1) return scales;
+  const blocks = Math.ceil(count / parts);
+  const spread = reshaped(emit.node('Expand', [reshaped(scales, [blocks, 1], emit), emit.constant('i64', [blocks, parts])]), [blocks * parts], emit);
+  return blocks * parts === count ? spread : sliced(spread, 0, 0, count, emit);
+}
+
+/** Columns that share a scale in every row; of blocks that cross rows the longest parts of equal length. */
+function groupWidth({ cols }: Linear, format: ScaledFormat): number {
   const { granularity } = format;
   switch (granularity.kind) {
     case 'tensor': case 'channel': case 'token': return cols;
     case 'group': return granularity.size;
     case 'block': return granularity.cols;
-    case 'flat':
-      if (cols % granularity.size !== 0) throw errors.format({ id, format: format.name });
-      return granularity.size;
+    case 'flat': return divisor(cols, granularity.size);
   }
 }
+
+const divisor = (a: number, b: number): number => (b === 0 ? a : divisor(b, a % b));
 
 /** Scales or zero points of `count` rows of a tile that begins at row `first`, one for each group: [count, groups]. */
 const byGroup = (numbers: ArrayLike<number>, shape: readonly [number, number], format: ScaledFormat, first: number, count: number, groups: number, cols: number): Float32Array =>
@@ -121,7 +130,7 @@ function scaleAt(scales: ArrayLike<number>, [scaleRows, scaleCols]: readonly [nu
   const { granularity } = format;
   switch (granularity.kind) {
     case 'tensor': return scales[0];
-    case 'flat': return scales[Math.floor((row * cols) / granularity.size) + group];
+    case 'flat': return scales[Math.floor((row * cols + group * divisor(cols, granularity.size)) / granularity.size)];
     case 'block': return scales[Math.floor(row / granularity.rows) * scaleCols + group];
     default: return scales[(scaleRows === 1 ? 0 : within) * scaleCols + (scaleCols === 1 ? 0 : group)];
   }

@@ -23,6 +23,9 @@ const arithmetic = (compute: (a: number, b: number) => number) => (site: Site): 
 /** Rounds toward zero, as integer division does; division by zero is unknown to the caller as NaN. */
 const quotient = (a: number, b: number): number => Math.trunc(a / b);
 
+const isWhole = (site: Site): boolean => site.input(0)?.type === 'i64' || site.input(0)?.type === 'i32';
+const finite = (list: Content): Content => list?.map((entry) => (typeof entry === 'number' && !Number.isFinite(entry) ? undefined : entry));
+
 const rules: Readonly<Record<string, (site: Site) => Content>> = {
   Shape: (site) => {
     const shape = site.input(0)?.shape;
@@ -63,10 +66,9 @@ const rules: Readonly<Record<string, (site: Site) => Content>> = {
   Add: arithmetic((a, b) => a + b),
   Sub: arithmetic((a, b) => a - b),
   Mul: arithmetic((a, b) => a * b),
-  Div: (site) => {
-    const isInteger = site.input(0)?.type === 'i64' || site.input(0)?.type === 'i32';
-    return arithmetic(isInteger ? quotient : (a, b) => a / b)(site)?.map((entry) => (Number.isFinite(entry) ? entry : undefined));
-  },
+  Div: (site) => finite(arithmetic(isWhole(site) ? quotient : (a, b) => a / b)(site)),
+  // With the sign of the divisor, as axes counted from the end want it.
+  Mod: (site) => (isWhole(site) && site.int('fmod', 0) === 0 ? finite(arithmetic((a, b) => a - b * Math.floor(a / b))(site)) : undefined),
   Floor: (site) => content(site, 0)?.map((entry) => (typeof entry === 'number' ? Math.floor(entry) : entry)),
   Ceil: (site) => content(site, 0)?.map((entry) => (typeof entry === 'number' ? Math.ceil(entry) : entry)),
 };

@@ -68,6 +68,8 @@ for (const [spelling, form] of [
   ['int4/g24', 'DequantizeLinear'], ['int3/g32', 'Gather'], ['uint3/channel', 'Gather'], ['uint5/g32', 'Gather'], ['int6/g32', 'Gather'], ['uint7/channel', 'Gather'],
   ['mxfp4', 'Gather'], ['mxfp6_e2m3', 'Gather'], ['mxint8', 'Gather'], ['nvfp4', 'Gather'], ['e4m3/tensor', 'Gather'], ['kmeans4/tensor', 'Gather'],
   ['ternary/g32', 'MatMulNBits'], ['ternary/tensor', 'DequantizeLinear'], ['binary/channel', 'Gather'], ['nf4/b8', 'Gather'],
+  // Blocks that cross rows: 96 and 40 values a row.
+  ['nf4/b64', 'Gather'], ['nf3/b64@bf16+nested8x256', 'Gather'], ['nf2/b36@bf16+nested8x256', 'Gather'],
 ] as const) {
   test(`${spelling} matrices compute what their codes decode to (${form})`, async () => {
     const { written, cost, ops } = await compare(perceptron(), vector, spelling);

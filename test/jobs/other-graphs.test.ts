@@ -9,6 +9,8 @@ import { onnxBytes } from '../../src/files/onnx.ts';
 import { GraphBuilder, int } from '../../src/graph/build.ts';
 import { onnxTypes } from '../../src/graph/data-types.ts';
 import type { Graph } from '../../src/graph/graph.ts';
+import { inferTypes } from '../../src/graph/infer.ts';
+import { viewOf } from '../../src/graph/traverse.ts';
 import { encodeNumbers, numberTensor } from '../../src/graph/values.ts';
 import { planQuantize, quantize } from '../../src/jobs/quantize-node.ts';
 import { openModern } from '../../src/jobs/source-node.ts';
@@ -82,6 +84,16 @@ test('a weight that two layers read in the same direction stays one', async () =
   const model = await openModern(await file(g.graph()));
   assert.deepEqual([...model.graph.weights.keys()], ['w']);
   await model.close();
+});
+
+test('shapes are known where attention is unflattened over an axis counted with Mod', async () => {
+  const g = new GraphBuilder('unflatten', 18);
+  const shape = g.op('Shape', [g.input('x', 'f32', [2, 5, 12])]);
+  const axis = g.op('Reshape', [g.op('Mod', [g.ints([-1]), g.ints([3])]), g.ints([-1])]);
+  const after = g.op('Reshape', [g.op('Add', [g.op('Mod', [g.ints([-1]), g.ints([3])]), g.ints([1])]), g.ints([-1])]);
+  const target = g.op('Concat', [g.op('Slice', [shape, g.ints([0]), axis]), g.ints([3, -1]), g.op('Slice', [shape, after, g.ints([9])])], { axis: int(0) });
+  g.output(g.op('Reshape', ['x', target]), 'y', 'f32', undefined);
+  assert.deepEqual(viewOf(await inferTypes(g.graph())).info('y')?.shape, [2, 5, 3, 4]);
 });
 
 test('what is in no layer is named, and a graph without layers refused', async () => {
