@@ -1,9 +1,9 @@
 /**
- * A token's way through the state of a Mamba-2 mixer (arXiv:2405.21060): the causal convolution of each channel, and the
- * recurrence. One order for every output, one rounding per multiplication and addition: the plain twins in
+ * A token's way through the state of a Mamba mixer (arXiv:2312.00752, and Mamba-2, arXiv:2405.21060): the causal convolution of
+ * each channel, and the recurrence. One order for every output, one rounding per multiplication and addition: the plain twins in
  * src/engine/kernels/ssm.ts give the same bits.
  */
-import { silu4, total } from '../lowbit/vector';
+import { exp4, silu4, total } from '../lowbit/vector';
 
 /**
  * out = silu(bias + Σ weights[k] · tokens[k]) for channels, a multiple of four: the kernel − 1 tokens before, oldest first,
@@ -49,5 +49,27 @@ export function scanToken(state: usize, x: usize, steps: usize, decays: usize, d
       x += 4;
       y += 4;
     }
+  }
+}
+
+/**
+ * The same of Mamba-1, where every value of the state decays at its own pace: state = e^(step · rate) · state + (step · x) · B and
+ * y = state · C + direct · x; x, y, steps and direct paths [channels], state and rates (below 0) [channels][size], B and C [size].
+ */
+export function scanChannels(state: usize, x: usize, steps: usize, rates: usize, direct: usize, B: usize, C: usize, channels: i32, size: i32, y: usize): void {
+  const row = <usize>size << 2;
+  const end = x + (<usize>channels << 2);
+  for (; x < end; x += 4, steps += 4, direct += 4, y += 4, state += row, rates += row) {
+    const value = load<f32>(x);
+    const step = load<f32>(steps);
+    const wide = f32x4.splat(step), given = f32x4.splat(step * value);
+    let sum = f32x4.splat(0);
+    for (let n: usize = 0; n < row; n += 16) {
+      const decay = exp4(f32x4.mul(wide, v128.load(rates + n)));
+      const next = f32x4.add(f32x4.mul(v128.load(state + n), decay), f32x4.mul(given, v128.load(B + n)));
+      v128.store(state + n, next);
+      sum = f32x4.add(sum, f32x4.mul(next, v128.load(C + n)));
+    }
+    store<f32>(y, total(sum) + load<f32>(direct) * value);
   }
 }

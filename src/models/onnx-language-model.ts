@@ -13,7 +13,8 @@ import { readFloats } from '../graph/values.ts';
 import type { TensorRef } from '../tensor-ref.ts';
 import { languageModel, type LanguageModel } from './language-model.ts';
 import { readLlamaConfig } from './llama-config.ts';
-import { isMamba1 } from './mamba1-config.ts';
+import { isMamba1, readMamba1Config } from './mamba1-config.ts';
+import { mamba1Shapes } from './mamba1-weights.ts';
 import { isMamba2, readMamba2Config } from './mamba2-config.ts';
 import { mamba2Shapes } from './mamba2-weights.ts';
 import { embeddingName, llamaShapes } from './llama-weights.ts';
@@ -23,7 +24,6 @@ import type { TokenizerFiles } from './tokenizer-files.ts';
 const errors = defineErrors('onnxLanguage', {
   note: (f: { model: string }) => [`${f.model} says of no language model which one it is`, 'ONNX files of language models are read back where fewbit wrote them'] as const,
   changed: (f: { model: string }) => [`${f.model} holds a network that a recipe changed, which the low-bit engine does not run`, 'fewbit evaluate runs the file on ONNX Runtime; of state-space models the engine reads files whose weights alone were rounded'] as const,
-  family: (f: { model: string; family: string }) => [`${f.model} is of the family ${f.family}, of which ONNX files are not read back`, 'write GGUF or safetensors'] as const,
   missing: (f: { model: string; name: string }) => `${f.model} has no tensor ${f.name}`,
   weight: (f: { model: string; name: string; format: string }) => [`${f.model} holds ${f.name} as ${f.format} in a way that is not read back`, 'write GGUF, or codes that MatMulNBits or tables hold'] as const,
   inputs: (f: { model: string; name: string; op: string }) => [`${f.model}: what ${f.name} multiplies goes through ${f.op}, which the low-bit engine does not carry out`, 'fewbit evaluate runs the file on ONNX Runtime'] as const,
@@ -56,7 +56,7 @@ export function openOnnxLanguageModel(stored: Graph, name: string, tokenizer: To
   const note = text === undefined || text.length > maxNoteBytes ? undefined : parseJson(text, languageNote);
   if (note === undefined || !isJsonObject(note) || !isJsonObject(note.config)) throw errors.note({ model: name });
   const [weights, inputs] = [texts(note.weights), texts(note.inputs)];
-  const { shapes, table, stateSpace } = architecture(note.config, name);
+  const { shapes, table, stateSpace } = architecture(note.config);
   // What a recipe puts around a scan is not followed here, as what it puts before a product of a Llama is.
   if (stateSpace && (note.plain !== true || Object.keys(inputs).length > 0)) throw errors.changed({ model: name });
   const makers = producers(graph);
@@ -64,7 +64,8 @@ export function openOnnxLanguageModel(stored: Graph, name: string, tokenizer: To
   const tensors = new Map<string, TensorRef>();
   for (const [id, shape] of shapes) {
     const format = weights[id] === undefined ? undefined : parseFormat(weights[id]);
-    if (shape.length !== 2) {
+    // Paces of decay are two-dimensional in Mamba-1, and multiplied with nothing.
+    if (shape.length !== 2 || id.endsWith('.A_log')) {
       const [channels, , kernel] = shape;
       const vector = graph.weights.get(id) ?? (kernel === undefined ? undefined : inShape(onnxMatrix(graph, id, [channels, kernel], format, undefined), shape));
       // Rotations take gains into the weights behind them.
@@ -90,12 +91,15 @@ export function openOnnxLanguageModel(stored: Graph, name: string, tokenizer: To
 }
 
 /** Tensors of an architecture, the name of its table, and whether its layers are scans. */
-function architecture(config: Readonly<Record<string, Json>>, model: string): { shapes: ReadonlyMap<string, readonly number[]>; table: string; stateSpace: boolean } {
+function architecture(config: Readonly<Record<string, Json>>): { shapes: ReadonlyMap<string, readonly number[]>; table: string; stateSpace: boolean } {
   if (isMamba2(config)) {
     const read = readMamba2Config(config);
     return { shapes: mamba2Shapes(read), table: read.embeddingName, stateSpace: true };
   }
-  if (isMamba1(config)) throw errors.family({ model, family: 'mamba' });
+  if (isMamba1(config)) {
+    const read = readMamba1Config(config);
+    return { shapes: mamba1Shapes(read), table: read.embeddingName, stateSpace: true };
+  }
   return { shapes: llamaShapes(readLlamaConfig(config)), table: embeddingName, stateSpace: false };
 }
 

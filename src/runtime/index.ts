@@ -9,7 +9,7 @@ export type { IntegerModel, IntegerModelOptions };
 export { anyObject, jsonSchema, type Shape } from './json-schema.ts';
 export { cacheFormats, type CacheFormat } from './kv-caches.ts';
 export { LlamaDecoder, type DecoderOptions } from './llama-decoder.ts';
-export { Mamba2Decoder, type Mamba2Options } from './mamba2-decoder.ts';
+export { MambaDecoder, type MambaOptions } from './mamba-decoder.ts';
 export { distribution, likeliest, sample, type SampleOptions } from './sample.ts';
 export { ChainDrafter } from './draft-chain.ts';
 export { NgramDrafter, type NgramOptions } from './draft-ngram.ts';

@@ -4,9 +4,10 @@ import { codesOf, isCoded, type MatrixCodes } from '../formats/coded.ts';
 import type { NumberFormat } from '../formats/format.ts';
 import { encodeBlocks } from '../formats/ggml/index.ts';
 import { readFloats } from '../files/values.ts';
-import type { LanguageModel } from '../models/language-model.ts';
+import { isStateSpace, type LanguageModel } from '../models/language-model.ts';
 import { codedTensor } from '../models/coded-tensor.ts';
 import type { LlamaConfig } from '../models/llama-config.ts';
+import type { Mamba1Config } from '../models/mamba1-config.ts';
 import type { Mamba2Config } from '../models/mamba2-config.ts';
 import { openTokenizer, type Tokenizer } from '../models/tokenizer.ts';
 import { blockTypes, isBlockType, type BlockType, type TensorRef } from '../tensor-ref.ts';
@@ -15,7 +16,7 @@ import { checkOpening } from './check-options.ts';
 import { generate, type Decoder, type Generated, type GenerateOptions } from './generate.ts';
 import { LlamaDecoder, type DecoderOptions } from './llama-decoder.ts';
 import { defaultDraftTokens, openDrafts, type DraftSettings } from './open-drafts.ts';
-import { Mamba2Decoder } from './mamba2-decoder.ts';
+import { MambaDecoder } from './mamba-decoder.ts';
 import { PrefixCache } from './prefix-cache.ts';
 import type { SpeculationReport } from './speculation-report.ts';
 import { TextSlots } from './text-slots.ts';
@@ -23,9 +24,11 @@ import type { WebGpuDecoder, WebGpuOptions } from './webgpu-decoder.ts';
 
 const errors = defineErrors('textModel', {
   tokenizer: (f: { model: string }) => [`${f.model} has no tokenizer.json, without which text is not read`, "put the model's tokenizer.json and tokenizer_config.json into its folder, or name theirs with --tokenizer"],
-  architecture: (f: { model: string; architecture: string }) => [`${f.model} is of the family ${f.architecture}, which the low-bit engine does not run yet`, 'it runs llama, mistral, qwen2, qwen3, smollm3 and mamba2'],
   stateSpace: (f: { what: string; why: string }) => `${f.what} cannot be had for a state-space model: ${f.why}`,
 });
+
+/** Paces at which states decay: two-dimensional in Mamba-1, and multiplied with nothing. */
+const rates = '.A_log';
 
 export interface TextModelOptions extends DecoderOptions, Partial<DraftSettings> {
   /** Block type, or format of codes in groups of columns, that float matrices take as they are loaded, where its width fits; without it they stay float. */
@@ -71,13 +74,12 @@ export async function openTextModel(model: LanguageModel, given: TextModelOption
   const files = model.tokenizer;
   if (files === undefined) throw errors.tokenizer({ model: model.name });
   const { weights, drafts = [] } = options;
-  const tensorsOf = ({ tensors }: LanguageModel): ReadonlyMap<string, TensorRef> => (weights === undefined ? tensors : new Map([...tensors].map(([name, tensor]) => [name, typeof weights === 'string' ? inBlocks(tensor, weights) : inCodes(tensor, weights)])));
+  const tensorsOf = ({ tensors }: LanguageModel): ReadonlyMap<string, TensorRef> => (weights === undefined ? tensors : new Map([...tensors].map(([name, tensor]) => [name, name.endsWith(rates) ? tensor : typeof weights === 'string' ? inBlocks(tensor, weights) : inCodes(tensor, weights)])));
   const tokenizer = openTokenizer(files);
   const promptOf = await openChat(files);
   const { config } = model;
   const slots = await (async (): Promise<Slots> => {
-    if (config.family === 'mamba2') return oneSlot(await openMamba2(config, tensorsOf(model), options), 'cpu');
-    if (!('kvHeads' in config)) throw errors.architecture({ model: model.name, architecture: config.family });
+    if (isStateSpace(config)) return oneSlot(await openMamba(config, tensorsOf(model), options), 'cpu');
     const onDevice = options.device === 'webgpu' ? await openWebGpu(config, tensorsOf(model), options) : undefined;
     if (onDevice !== undefined) return oneSlot(onDevice, 'webgpu');
     const llama = await LlamaDecoder.open(config, tensorsOf(model), options);
@@ -104,11 +106,11 @@ interface Slots extends Pick<TextModel, 'device' | 'bytes' | 'cacheBytes' | 'spe
   write<T>(prompt: readonly number[], run: (decoder: Decoder) => AsyncGenerator<string, T>): AsyncGenerator<string, T>;
 }
 
-async function openMamba2(config: Mamba2Config, tensors: ReadonlyMap<string, TensorRef>, { drafts = [], sequences = 1, cache = 'float', ...options }: TextModelOptions): Promise<Mamba2Decoder> {
+async function openMamba(config: Mamba1Config | Mamba2Config, tensors: ReadonlyMap<string, TensorRef>, { drafts = [], sequences = 1, cache = 'float', ...options }: TextModelOptions): Promise<MambaDecoder> {
   if (drafts.length > 0) throw errors.stateSpace({ what: 'drafts', why: 'its state does not go back to before a wrong guess' });
   if (sequences > 1) throw errors.stateSpace({ what: 'several texts at a time', why: 'it holds one state' });
   if (cache !== 'float') throw errors.stateSpace({ what: 'a cache in few bits', why: 'it has no cache' });
-  return Mamba2Decoder.open(config, tensors, options);
+  return MambaDecoder.open(config, tensors, options);
 }
 
 /** One text at a time, without drafts. */

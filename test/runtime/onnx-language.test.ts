@@ -15,12 +15,13 @@ import { saveLanguageModel } from '../../src/jobs/save-language-model-node.ts';
 import { openSource } from '../../src/jobs/source-node.ts';
 import type { LlamaConfig } from '../../src/models/llama-config.ts';
 import { initialLlama } from '../../src/models/llama-init.ts';
+import type { Mamba1Config } from '../../src/models/mamba1-config.ts';
 import type { Mamba2Config } from '../../src/models/mamba2-config.ts';
 import { languageNote, languageNoteOf, openOnnxLanguageModel } from '../../src/models/onnx-language-model.ts';
 import { f16ToF32, f32ToF16 } from '../../src/numeric/half.ts';
 import { normal } from '../../src/numeric/random.ts';
 import { LlamaDecoder, type DecoderOptions } from '../../src/runtime/llama-decoder.ts';
-import { Mamba2Decoder } from '../../src/runtime/mamba2-decoder.ts';
+import { MambaDecoder } from '../../src/runtime/mamba-decoder.ts';
 import { addBranches } from '../../src/transform/add-branch.ts';
 import type { Branch } from '../../src/transform/low-rank.ts';
 import { distance } from './outputs.ts';
@@ -124,9 +125,9 @@ test('dynamic int8, text with a tokenizer from elsewhere, and what is not a lang
   await assert.rejects(run({ model: asset('kws-dscnn/kws-dscnn.onnx'), prompt: 'x' }), { message: /is not a language model/ });
 });
 
-test('Mamba-2: files whose weights alone were rounded; what a recipe put around the scan is refused', async () => {
-  const host = asset('mamba2-groups');
-  const output = join(folder, 'mamba');
+for (const name of ['mamba1-bytes', 'mamba2-groups']) test(`${name}: files whose weights alone were rounded; what a recipe put around the scan is refused`, async () => {
+  const host = asset(name);
+  const output = join(folder, name);
   const { outputs } = await quantize({ model: host, to: 'onnx', output, verdict: false, threads: 1, weights: 'f32,uint4/g32,int8/channel,nf4,int3/g32,tcq3/l8+had', recipe: ['rtn'] });
   const half = await quantize({ model: host, to: 'onnx', output, verdict: false, threads: 1, bits: [8] });
   const bytes = tokens.map((id) => id % 256);
@@ -134,7 +135,7 @@ test('Mamba-2: files whose weights alone were rounded; what a recipe put around 
     const path = join(output, file);
     const source = await openSource(path);
     const { config, tensors } = openOnnxLanguageModel(source.graph, 'model', undefined);
-    const found = (await Mamba2Decoder.open(config as Mamba2Config, tensors)).feed(bytes, { all: true });
+    const found = (await MambaDecoder.open(config as Mamba1Config | Mamba2Config, tensors)).feed(bytes, { all: true });
     await source.close();
     const session = await ortNode.open({ path });
     const { logits } = await session.run({ input_ids: i64([1, bytes.length], bytes) });

@@ -1,5 +1,5 @@
-/** A token's way through the state of a Mamba-2 mixer, as WASM SIMD with a plain twin of the same bits over the same memory; see kernels/ssm/index.ts. */
-import { lanes, silu } from './exponential.ts';
+/** A token's way through the state of a Mamba mixer, as WASM SIMD with a plain twin of the same bits over the same memory; see kernels/ssm/index.ts. */
+import { exponential, lanes, silu } from './exponential.ts';
 import { kernelsOver } from './instance.ts';
 import { ssmWasm } from './ssm.wasm.ts';
 
@@ -9,15 +9,22 @@ export interface ScanSizes { readonly heads: number; readonly groups: number; re
 /** Addresses in bytes. */
 export interface ScanPlace { readonly state: number; readonly x: number; readonly steps: number; readonly decays: number; readonly direct: number; readonly B: number; readonly C: number; readonly y: number }
 
+/** Of a mixer whose channels have step sizes of their own, and states rates of decay. */
+export interface ChannelPlace { readonly state: number; readonly x: number; readonly steps: number; readonly rates: number; readonly direct: number; readonly B: number; readonly C: number; readonly y: number }
+
 export interface SsmKernels {
   /** `bias` is 0 where there is none. */
   convolveToken(x: number, history: number, weights: number, bias: number, channels: number, kernel: number, out: number): void;
+  /** Mamba-2. */
   scanToken(place: ScanPlace, sizes: ScanSizes): void;
+  /** Mamba-1. */
+  scanChannels(place: ChannelPlace, channels: number, size: number): void;
 }
 
 interface Exports {
   convolveToken(x: number, history: number, weights: number, bias: number, channels: number, kernel: number, out: number): void;
   scanToken(state: number, x: number, steps: number, decays: number, direct: number, B: number, C: number, heads: number, groups: number, width: number, size: number, y: number): void;
+  scanChannels(state: number, x: number, steps: number, rates: number, direct: number, B: number, C: number, channels: number, size: number, y: number): void;
 }
 
 /** Kernels over a memory that is not shared. */
@@ -26,6 +33,7 @@ export function ssmKernels(memory: WebAssembly.Memory): SsmKernels {
   return {
     convolveToken: run.convolveToken,
     scanToken: ({ state, x, steps, decays, direct, B, C, y }, { heads, groups, width, size }) => run.scanToken(state, x, steps, decays, direct, B, C, heads, groups, width, size, y),
+    scanChannels: ({ state, x, steps, rates, direct, B, C, y }, channels, size) => run.scanChannels(state, x, steps, rates, direct, B, C, channels, size, y),
   };
 }
 
@@ -58,6 +66,21 @@ export function plainSsm(memory: WebAssembly.Memory): SsmKernels {
           sums[n & 3] = f(sums[n & 3] + f(F[at] * F[C / 4 + group + n]));
         }
         F[y / 4 + row] = f(lanes(sums) + f(F[direct / 4 + head] * value));
+      }
+    },
+    scanChannels({ state, x, steps, rates, direct, B, C, y }, channels, size) {
+      const F = new Float32Array(memory.buffer);
+      for (let c = 0; c < channels; c++) {
+        const [value, step] = [F[x / 4 + c], F[steps / 4 + c]];
+        const given = f(step * value);
+        const sums = [0, 0, 0, 0];
+        for (let n = 0; n < size; n++) {
+          const at = state / 4 + c * size + n;
+          const decay = exponential(f(step * F[rates / 4 + c * size + n]));
+          F[at] = f(f(F[at] * decay) + f(given * F[B / 4 + n]));
+          sums[n & 3] = f(sums[n & 3] + f(F[at] * F[C / 4 + n]));
+        }
+        F[y / 4 + c] = f(lanes(sums) + f(F[direct / 4 + c] * value));
       }
     },
   };

@@ -2,13 +2,15 @@
 import { inflated } from './inflated.ts';
 
 const base64 =
-  'bVJPaxNBFJ+Z3WQ3O7PNtmma4qVv9uAhN2/+T5aC+AdExLO0lCBu/oGVgBRJwJPX0pPfwAi9quBFP4BfwIuC1S/hgL/ZpM1Eu8tv9838fu/Ne28e293v' +
-  'c8YYvyB21Nh52E5waokq9zqDUbnf6Q+fvRCMex4+wUUv3hsORsPeqPNo2O0MGK/s7+0OZjY7U0ffAvFJeP5Beey9pCgTz3WdAgr7etVrw0ju+m1KaLVP' +
-  '9V4aUinXa1SmMNc1SiDGlpebimB6hQS2m7A2yJ9bjYzpCGEqFNkwG8Sxm24emZquGoW6lh6tIA8hD6l+B3KGKOm6YT6jFfOLUxXEWm7XWJmfXMe0TrGR' +
-  '4BXFIGsuqSjMklyHiktJEgq8Jg4rkVTxSpVx1FwqB1Cmymwhgtnih9SgzaPDy4Lh7HquGfHMzzUnaX8S3eG5joqAiTUTa8o3JeEfeGPybe9ipC8ptumj' +
-  'p+SRLHIq/V+t1AHK9aH3qZTx7m24BLDjXqpI5HNH4qRO7XlhENnD/SKPAF233nA7c2FL+jQ037n5wdOKUdemH1ourAKJte+5sD7BOdsnXEe4eplTaNST' +
-  'pw+uuLBXDJ/JpZYLG/+EW+bV5PFHFzMmjYoMvm6/v+oCGcDHMuHr8LqLBfP5bfOGiwUznTZvulgw6HrLRcHMOIxXhKXVTMAtYDXoxhh6F+aYZw3zrnBE' +
-  'Yxk7/uLC3DL3Z01cjmZb9+8gmG3z8BylHU3z2x5QTLi0wyyLOy9lAsNSlZgNTnGO0cdOt5eKPxGzA4PhYRTbhfwL';
+  'lZPNahRBEMe7e2Z3Zqd7dmcTN8ktNXMRcvMg+J0sAfEDRMSzJIRFnewHGAlICBvw5DXk5BsYIVcVvOgD+AQeFIy+hI3+a2aTndVZwR1qu7r/VT1T1b8W' +
+  '61s9KYSQZ501Myz8xFpQnHgnnmpIp9PfrvY6vcGTZ0pIx3WEVN55N9wY9LcH3e3O/cFmpy9UbWtjvZ/7wrC/+mi93+90t4Q8zQ4+G+e9ctyd6tDZpaCt' +
+  'nsYt8sjvxU1nBU50y12hiJo9anUTnyppPENV8tN4liIEY8lJbU2JuE4Ky0vw5sgdefNtEQfYpkYBbzNHEqvJwoGdjRvWoOiJX2wQ7iPcp9ZNhAvskpyx' +
+  'whVUt98lNSDMpDzHzH6TcUhnKLQauqEQ4mxRNOS3ozT2jdSaNCLw2NCvBdqE9QYa5riVqofIxNhF7GAX5T7N08LB/gUl8O5WGguSbTeNJWkeNLoj0zjI' +
+  'NozYjdjVv1ynuiN31RAvRPeaJMmDg0ahFEkzXIriuiOUjcy8CRE3wZQ0IUATvKz1Tc7U5JB3UldSt+by4dvlonG52GXldtG4rLBk+VjGDdTmpYmfbWke' +
+  'Pr57sWhUJz6ZvXPLReN3HOMArHm+9+Bd0XIlaWRf8Wn1zaWi4SuQw4r/wr9StLHy4dXS1aKNlcPDpWtFGyto03LRMiXXGBNMOWYP2tg4Bh0ZIr5o9ki2' +
+  '5+3rLBHNFeLoY9HsdXuHJUOV8Snk6Pkj9AKgV50UAwAA9LyMFLDPTzl6AaOHP6DnggqKcvpG2CkeFLk8uFTjoYbTazKZDg9OBuDLinJ3nCHigF8IdDSF' +
+  'jA4uNcJ09mWVv0nTsQfUXMS7VGnLzRtI8eCH3cSQSkeJINic+KPyEMT0u1l5Hq49ZyPtNEVMxAO1L9J+lUntP+D1yuEN0Gqdkl8CLvo8FVwoU8ANpoKb' +
+  'K2Xg5koZuLlSBm6ulIHLbOTgBlPBRTf+BS4aWwZu3sTJ3bh1f4JgV+29kkgG1P7gF2Sca0ZaZ2deaSvA0tBgA5cqxQXAymY3UT8DwcAAHkEhT/Rv';
 
 /** The compiled steps of state-space models. */
 export const ssmWasm = (): Uint8Array<ArrayBuffer> => inflated(base64);
