@@ -81,6 +81,7 @@ export function jsonSchema(schema: unknown): Shape {
     if (value.$ref !== undefined) {
       alone('$ref');
       const to = String(value.$ref);
+      if (to === '#') throw errors.recursive({ path, to });
       const [, group, name] = /^#\/(\$defs|definitions)\/([^/]+)$/.exec(to) ?? [];
       const schemasThere = group === undefined ? undefined : (schema as Readonly<Record<string, unknown>>)[group];
       const key = name?.replaceAll('~1', '/').replaceAll('~0', '~');

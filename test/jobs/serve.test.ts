@@ -270,6 +270,19 @@ test('answers come one after another; too many waiting are sent away; those whos
   await slow.close();
 });
 
+test('an answer ends where neither its request nor a context says when', async () => {
+  const asked: (number | undefined)[] = [];
+  const endless = await openEndpoint('host', {
+    ...model, decoder: Object.create(model.decoder, { context: { value: 2 ** 31 } }),
+    generate: (prompt, options) => { asked.push(options?.maxTokens); return model.generate(prompt, { ...options, maxTokens: 2 }); },
+  }, base);
+  const messages = [{ role: 'user', content: 'a' }];
+  for (const limit of [{}, { max_tokens: 9000 }]) assert.equal((await ask('/v1/chat/completions', { messages, ...limit }, { url: endless.url })).status, 200);
+  assert.deepEqual(asked, [4096, 9000]);
+  assert.ok(!('context_length' in (await ask('/v1/models', undefined, { url: endless.url })).body.data[0]));
+  await endless.close();
+});
+
 test('closing lets the running answer end; closing now cuts it off', async () => {
   for (const now of [false, true]) {
     const stopping = await openEndpoint('host', model, base);

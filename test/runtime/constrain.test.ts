@@ -167,7 +167,7 @@ test('schemas of thousands of values and properties stay cheap', () => {
 test('schemas with other keywords, or that nothing fits, are refused by name', () => {
   const refused: readonly (readonly [schema: unknown, message: RegExp])[] = [
     [{ type: 'string', pattern: 'a+' }, /schema: pattern is not supported/],
-    [{ properties: { a: { $ref: '#' } } }, /schema\.properties\.a: \$ref # leads nowhere/],
+    [{ properties: { a: { $ref: '#' } } }, /schema\.properties\.a: \$ref # leads back to where it stands/],
     [{ $ref: '#/$defs/toString', $defs: {} }, /\$ref #\/\$defs\/toString leads nowhere/],
     [{ $ref: '#/$defs/a', $defs: { a: { items: { $ref: '#/$defs/a' } } } }, /\$ref #\/\$defs\/a leads back to where it stands/],
     [{ $ref: '#/$defs/a', type: 'string', $defs: { a: {} } }, /type beside \$ref is not supported/],

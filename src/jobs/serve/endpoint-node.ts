@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { limits } from '../../models/config-values.ts';
 import type { Message } from '../../runtime/chat.ts';
 import { jsonConstraint } from '../../runtime/constrain.ts';
 import type { Generated } from '../../runtime/generate.ts';
@@ -34,6 +35,10 @@ export interface Endpoint {
   close(options?: { readonly now?: boolean }): Promise<void>;
 }
 
+/** Tokens of an answer that its request does not limit, where no context does: models with a state never run out of room. */
+const longestAnswer = 4096;
+const isBounded = ({ decoder }: TextModel): boolean => decoder.context < limits.positions;
+
 /** Seconds for a request's headers and body to arrive; answers take as long as they take. */
 const arrival = { headers: 10, request: 30, idle: 10 };
 
@@ -46,7 +51,7 @@ export async function openEndpoint(name: string, model: TextModel, options: Endp
   const connections = new Set<Socket>();
   const busy = new Set<Socket>();
   let closing = false;
-  const listed = { id: name, object: 'model', created: started, owned_by: 'fewbit', context_length: model.decoder.context };
+  const listed = { id: name, object: 'model', created: started, owned_by: 'fewbit', ...(isBounded(model) ? { context_length: model.decoder.context } : {}) };
 
   async function answerText(request: IncomingMessage, response: ServerResponse, headers: Record<string, string>, read: (body: unknown) => TextRequest): Promise<void> {
     const wanted = read(await readJson(request, options.maxBodyBytes));
@@ -139,7 +144,8 @@ async function write(
   const all: TokenChance[] = [];
   const onToken = logprobs === undefined ? undefined : (id: number, logits: Float32Array): void => { all.push(tokenChance(model.tokenizer, id, logits, logprobs)); };
   const constraint = shape === undefined ? {} : { constraint: jsonConstraint(model.tokenizer, shape) };
-  const pieces = model.generate(prompt, { ...options, ...constraint, signal, ...(onToken === undefined ? {} : { onToken }) });
+  const maxTokens = options.maxTokens === Infinity && !isBounded(model) ? longestAnswer : options.maxTokens;
+  const pieces = model.generate(prompt, { ...options, maxTokens, ...constraint, signal, ...(onToken === undefined ? {} : { onToken }) });
   let next = await pieces.next();
   const events = stream ? eventStream(response, headers) : undefined;
   if (kind === 'chat') events?.send(partOfAnswer(kind, head, { role: 'assistant', text: '' }));
