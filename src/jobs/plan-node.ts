@@ -18,7 +18,7 @@ import type { QuantizePlan, QuantizeResult } from './result.ts';
 import type { QuantizeSettings } from './settings.ts';
 import type { SourceModel } from './source.ts';
 import type { OutputSpec } from './target.ts';
-import { outsideLayers } from './targets/onnx-plan.ts';
+import { floatInputs, outsideLayers } from './targets/onnx-plan.ts';
 import { targetWriters } from './targets.ts';
 
 export interface Planned {
@@ -50,6 +50,7 @@ export async function planRun(model: SourceModel, specs: readonly OutputSpec[], 
   if (unlike !== undefined) warnings.push(unlike);
   const outside = specs.some(({ target, scheme }) => target === 'onnx' && parseFormat(scheme.weights).family !== 'float') ? outsideLayers(model) : undefined;
   if (outside !== undefined) warnings.push(outside);
+  warnings.push(...new Set(specs.flatMap(({ scheme }) => floatInputs(model, scheme) ?? [])));
   if (data?.seeded === true && settings.verdict) warnings.push('no --data given: the verdict uses made-up inputs, which real ones may contradict');
   const plan: QuantizePlan = {
     model: { ...(await describeModel(model)), location: model.location },

@@ -5,6 +5,7 @@ import { equalizeLayers } from '../transform/cross-layer-equalization.ts';
 import type { Graph } from '../graph/graph.ts';
 import { foldBatchNorm } from '../transform/fold-batchnorm.ts';
 import { mamba2Blocks, mambaBlocks } from '../transform/mamba-blocks.ts';
+import { matrixLayers } from '../transform/rotate.ts';
 import type { Need, Step } from './recipe.ts';
 import type { StepRunner } from './state.ts';
 import { allocate } from './steps/allocate.ts';
@@ -66,16 +67,16 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   shift: { run: shift, stage: 'transform', precedes: { smooth: 'it lifts what is not yet scaled', 'smooth-search': 'it lifts what is not yet scaled' }, alone: { step: 'shift' } },
   'sort-channels': { run: sortChannels, stage: 'transform', needs: samples, alone: { step: 'sort-channels' } },
   'residual-channels': {
-    run: residual, stage: 'restore', needs: samples, alone: { step: 'residual-channels', channels: 'rule', samples: 256 },
+    run: residual, stage: 'restore', fits: matrixLayers, needs: samples, alone: { step: 'residual-channels', channels: 'rule', samples: 256 },
     excludes: { 'correct-bias': 'residual channels are no part of the float network' },
   },
   'mix-blocks': {
-    run: mixBlocks, stage: 'allocate', needs: samples, alone: { step: 'mix-blocks', wide: 'rule', most: 0.15, sort: true },
+    run: mixBlocks, stage: 'allocate', fits: matrixLayers, needs: samples, alone: { step: 'mix-blocks', wide: 'rule', most: 0.15, sort: true },
     excludes: { 'residual-channels': 'residuals are of the channels that 8 bits already hold', 'round-inputs': bothRound, 'fix-float-inputs': bothRound, 'learn-balance': 'it needs one scale for each token' },
   },
-  'smooth-search': { run: smoothSearch, stage: 'transform', needs: samples, excludes: { smooth: 'both divide the same inputs' }, alone: { step: 'smooth-search', grid: 20, rank: 0, samples: 256 } },
+  'smooth-search': { run: smoothSearch, stage: 'transform', fits: matrixLayers, needs: samples, excludes: { smooth: 'both divide the same inputs' }, alone: { step: 'smooth-search', grid: 20, rank: 0, samples: 256 } },
   'low-rank': {
-    run: lowRank, stage: 'transform', needs: samples, alone: { step: 'low-rank', rank: 32, rounds: 100, samples: 256 },
+    run: lowRank, stage: 'transform', fits: matrixLayers, needs: samples, alone: { step: 'low-rank', rank: 32, rounds: 100, samples: 256 },
     excludes: { reconstruct: 'its blocks do not see the branches' },
   },
   rotate: {
@@ -83,7 +84,7 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
     precedes: { shift: 'lifted inputs would lose their floor when they are turned' },
   },
   protect: { run: protect, stage: 'transform' },
-  balance: { run: balance, stage: 'transform', needs: samples, alone: { step: 'balance', alphas: [0.1, 0.2, 0.3, 0.5, 0.7] } },
+  balance: { run: balance, stage: 'transform', fits: matrixLayers, needs: samples, alone: { step: 'balance', alphas: [0.1, 0.2, 0.3, 0.5, 0.7] } },
   'round-inputs': { run: roundInputs, stage: 'observe', needs: samples },
   'allocate-decoupled': {
     run: allocateDecoupled, stage: 'allocate', needs: samples, refusesOwn: choosesAll,
@@ -108,7 +109,7 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
     excludes: { decompose: bothChoose, 'search-splits': integers, 'before-gelu': integers, 'learn-balance': oneFormat },
   },
   decompose: {
-    run: decomposeWeights, stage: 'allocate', needs: ({ sequences }) => (sequences > 0 ? ['sample inputs'] : []),
+    run: decomposeWeights, stage: 'allocate', fits: matrixLayers, needs: ({ sequences }) => (sequences > 0 ? ['sample inputs'] : []),
     excludes: { 'low-rank': 'both put a branch beside every layer', reconstruct: 'its blocks do not see the branches', 'search-splits': bothChoose, 'learn-balance': oneFormat },
     refusesOwn: ({ formats }) => (formats.length > 0 ? choosesAll() : undefined),
     alone: { step: 'decompose', rank: 8, rounds: 100, sequences: 0, formats: [] },
@@ -141,7 +142,7 @@ export const steps: { readonly [K in Step['step']]: StepRow<K> } = {
   'rotate-scan': { run: rotateScan, stage: 'transform', needs: samples, fits: mambaBlocks, alone: { step: 'rotate-scan', smooth: true } },
   'ssm-scales': { run: ssmScales, stage: 'observe', needs: samples, fits: mambaBlocks, alone: { step: 'ssm-scales', bits: 8, clip: 'largest', channels: 'cluster', groups: 'group' } },
   'learn-balance': {
-    run: learnBalance, stage: 'round', needs: samples,
+    run: learnBalance, stage: 'round', fits: matrixLayers, needs: samples,
     refusesOwn: (_, format) => (perRow(format) ? undefined : 'it learns the ranges of integers with one scale per row, such as int4/channel'),
   },
   'low-bit-attention': {

@@ -2,6 +2,7 @@
  * Rotations in the graph, computed as the network runs: a product with an orthogonal matrix before the layers that read
  * a value, its inverse in their weights.
  */
+import { defineErrors } from '../errors.ts';
 import { int64Tensor, renamed } from '../graph/build.ts';
 import type { Graph, Node } from '../graph/graph.ts';
 import { linearSites, withMatrix, type Linear } from '../graph/linear.ts';
@@ -9,6 +10,10 @@ import { freshNames, makeNode, type Fresh } from '../graph/rewrite.ts';
 import { sortNodes, viewOf } from '../graph/traverse.ts';
 import { floatTensor, type TensorRef } from '../tensor-ref.ts';
 import { turnRows, type Rotation } from './rotation.ts';
+
+const errors = defineErrors('rotate', {
+  noMatrices: (_: object) => ['the network has no MatMul or Gemm with a weight of its own, which the recipe is for', 'convolutions take gptq, adaround, brecq, or hawqv3 for integers throughout'] as const,
+});
 
 export interface Rotated {
   readonly graph: Graph;
@@ -22,6 +27,11 @@ export interface Rotated {
 export function turnable(graph: Graph): Linear[] {
   const view = viewOf(graph);
   return linearSites(graph).filter((site) => (site.kind === 'MatMul' || site.kind === 'Gemm') && view.consumers.get(site.id)?.length === 1 && !view.outputs.has(site.id));
+}
+
+/** Throws where no layer multiplies a matrix: what is done to inputs of products has nothing to do there. */
+export function matrixLayers(graph: Graph): void {
+  if (turnable(graph).length === 0) throw errors.noMatrices({});
 }
 
 /** Turns the inputs of layers; `rotationOf` is asked once per value, undefined leaves it. Other readers see the value as it was. */

@@ -26,6 +26,10 @@ async function file(graph: Graph): Promise<string> {
   writeFileSync(path, await onnxBytes(graph));
   return path;
 }
+function npy(type: string, shape: string, bytes: Uint8Array): Buffer {
+  const header = `{'descr': '<${type}', 'fortran_order': False, 'shape': (${shape}), }`.padEnd(117) + '\n';
+  return Buffer.concat([Buffer.from('\x93NUMPY\x01\x00', 'latin1'), Buffer.from([118, 0]), Buffer.from(header), bytes]);
+}
 const run = (name: string, model: string, weights: string) => quantize({ model, to: 'onnx', weights, output: join(folder, `${name}-${weights.replaceAll('/', '-')}`), evaluationSamples: 8 });
 
 /** Two products and a mean over a cast to this type, with inputs and outputs of it. */
@@ -58,8 +62,7 @@ for (const type of ['f16', 'f64'] as const) {
 
 test('the plan tells values of half floats, not their bits', async () => {
   const data = join(folder, 'half.npy');
-  const header = "{'descr': '<f2', 'fortran_order': False, 'shape': (4, 32), }".padEnd(117) + '\n';
-  writeFileSync(data, Buffer.concat([Buffer.from('\x93NUMPY\x01\x00', 'latin1'), Buffer.from([118, 0]), Buffer.from(header), encodeNumbers('f16', values(4 * 32, 8))]));
+  writeFileSync(data, npy('f2', '4, 32', encodeNumbers('f16', values(4 * 32, 8))));
   const { inputs: [{ low, high }] } = await planQuantize({ model: await file(perceptron('f16')), to: 'onnx', weights: 'int8/channel', data, output: 'never-written' });
   assert.ok(low! > -2 && low! < 0 && high! > 0 && high! < 2, `${low} to ${high}`);
 });
@@ -106,4 +109,20 @@ test('what is in no layer is named, and a graph without layers refused', async (
   await assert.rejects(planned(batched('none', (_, value) => value)), { message: /^none: no layer to round: those are MatMul/, wayOut: /--bits 16/ });
   const { warnings } = await planned(batched('some', (g, value) => g.op('MatMul', [value, g.weight(floatTensor('w', [32, 32], values(32 * 32, 7)))])));
   assert.match(warnings.join(), /80 % of the weights are in no layer and stay float, above all experts \(MatMul\)/);
+});
+
+test('recipes for matrix products, and input formats of several scales, are refused where all layers are convolutions', async () => {
+  const network = (head: boolean): Promise<string> => {
+    const tail = new GraphBuilder('convolutions', 17);
+    const made = tail.op('Conv', [tail.input('x', 'f32', ['N', 3, 8, 8]), tail.weight(floatTensor('first', [16, 3, 3, 3], values(16 * 27, 9)))]);
+    tail.output(head ? tail.op('MatMul', [tail.op('GlobalAveragePool', [made]), tail.weight(floatTensor('head', [1, 8], values(8, 10)))]) : made, 'y', 'f32', undefined);
+    return file(tail.graph());
+  };
+  const data = join(folder, 'pictures.npy');
+  writeFileSync(data, npy('f4', '4, 3, 8, 8', encodeNumbers('f32', values(4 * 192, 11))));
+  const planned = async (head: boolean, settings: object) => planQuantize({ model: await network(head), to: 'onnx', data, output: 'never-written', ...settings });
+  for (const recipe of ['svdquant', 'arcquant', 'lq-lora', 'quantvggt', 'comet', 'vidit-q']) await assert.rejects(planned(false, { recipe }), /no MatMul or Gemm with a weight of its own/, recipe);
+  await assert.rejects(planned(false, { weights: 'int4/channel', activations: 'int8/token' }), { wayOut: /int8\/tensor/ });
+  const { warnings } = await planned(true, { weights: 'int4/channel', activations: 'int8/token' });
+  assert.match(warnings.join(), /inputs of 1 of 2 layers stay float: int8\/token has several scales.*\(first\)/);
 });

@@ -2,13 +2,14 @@
 import { defineErrors } from '../../errors.ts';
 import { parseFormat } from '../../formats/registry.ts';
 import { elementTypes, isBlockType, type TensorRef } from '../../tensor-ref.ts';
+import { quantizesInput } from '../../export/onnx-activations.ts';
 import { linearSites, type Linear } from '../../graph/linear.ts';
 import { isFloatType } from '../../graph/values.ts';
 import { isTooShort, keepsFloat } from '../keep.ts';
 import { turnable } from '../../transform/rotate.ts';
 import { ownFormat, ownWeights } from '../layer-formats.ts';
 import type { TensorLine } from '../result.ts';
-import type { Scheme } from '../schemes.ts';
+import { inputFormat, type Scheme } from '../schemes.ts';
 import type { SourceModel } from '../source.ts';
 import type { OutputSpec, TargetPlan } from '../target.ts';
 import { additionsOf } from './onnx-additions.ts';
@@ -37,6 +38,7 @@ const layers = 'MatMul and Gemm by a matrix that lies in the file, Conv and Conv
 
 const errors = defineErrors('onnxPlan', {
   noLayers: (f: { model: string }) => [`${f.model}: no layer to round: those are ${layers}`, 'half precision needs no layers: --bits 16'] as const,
+  noInputs: (f: { model: string; format: string }) => [`${f.model}: no layer can round its inputs to ${f.format}: all are convolutions, whose inputs share one scale`, 'choose a format such as int8/tensor, or --activations static'] as const,
 });
 
 /** From this share of the weights on it is said what lies outside of all layers. */
@@ -52,6 +54,16 @@ export function outsideLayers({ kind, graph, parameters }: Pick<SourceModel, 'ki
   if (inLayers.size === 0 || share < tellingShare) return undefined;
   const named = others.slice(0, 3).map(({ name }) => `${name} (${[...new Set(graph.nodes.filter(({ inputs }) => inputs.includes(name)).map(({ op }) => op))].join(', ') || 'in a body'})`);
   return `${Math.floor(100 * share)} % of the weights are in no layer and stay float, above all ${named.join(', ')}: layers are ${layers}`;
+}
+
+/** One line where some layers, but not all, round their inputs to the format that was asked; throws where none does. */
+export function floatInputs({ graph, name }: Pick<SourceModel, 'graph' | 'name'>, scheme: Scheme): string | undefined {
+  const format = inputFormat(scheme);
+  const sites = format === undefined ? [] : linearSites(graph);
+  const left = sites.filter((site) => !quantizesInput(site, format!));
+  if (left.length === 0) return undefined;
+  if (left.length === sites.length) throw errors.noInputs({ model: name, format: format!.name });
+  return `inputs of ${left.length} of ${sites.length} layers stay float: ${format!.name} has several scales, and convolutions take one, as in int8/tensor (${left.slice(0, 3).map(({ id }) => id).join(', ')}${left.length > 3 ? ', …' : ''})`;
 }
 
 export function planGraph(model: SourceModel, { scheme, recipe }: Pick<OutputSpec, 'scheme' | 'recipe'>, settings: { readonly keep: readonly string[]; readonly allowFallback: boolean }): TargetPlan {
