@@ -100,6 +100,37 @@ test('a seed gives the same draws again, other seeds others', async () => {
   assert.notEqual(await drawn(3), await drawn(4));
 });
 
+test('several prompts, each several times: the texts of each alone, in order, whole and streamed', async () => {
+  const prompts = ['ROMEO:', 'JULIET:\nO'];
+  const drawn = { temperature: 1, max_tokens: 8, logprobs: 0 };
+  const alone = [];
+  for (const prompt of prompts) for (const seed of [3, 4]) alone.push((await ask('/v1/completions', { ...drawn, prompt, seed })).body);
+  const texts = alone.map(({ choices: [{ text }] }) => text);
+  assert.equal(new Set(texts).size, 4);
+  const several = { ...drawn, prompt: prompts, n: 2, seed: 3 };
+  const { body } = await ask('/v1/completions', several);
+  assert.deepEqual(body.choices.map(({ index, text }: any) => [index, text]), texts.map((text, index) => [index, text]));
+  assert.deepEqual(body.choices.map(({ logprobs }: any) => logprobs), alone.map(({ choices: [{ logprobs }] }) => logprobs));
+  const [read, written] = [model.encode(prompts[0]).length + model.encode(prompts[1]).length, alone.reduce((sum, { usage }) => sum + usage.completion_tokens, 0)];
+  assert.deepEqual([body.usage.prompt_tokens, body.usage.completion_tokens, body.usage.total_tokens], [read, written, read + written]);
+  const parts = events((await ask('/v1/completions', { ...several, stream: true, stream_options: { include_usage: true } })).body);
+  const streamed = ['', '', '', ''];
+  const ends: string[] = [];
+  for (const { choices: [choice] } of parts.slice(0, -2)) {
+    streamed[choice.index] += choice.text;
+    if (choice.finish_reason !== null) ends[choice.index] = choice.finish_reason;
+  }
+  assert.deepEqual([streamed, ends.length, parts.at(-2).usage.completion_tokens, parts.at(-1)], [texts, 4, written, '[DONE]']);
+  assert.deepEqual((await ask('/v1/completions', { ...several, prompt: prompts.map((prompt) => model.encode(prompt)) })).body.choices.map(({ text }: any) => text), texts);
+  const chat = { messages: [{ role: 'user', content: 'Who?' }], n: 3, max_tokens: 6, seed: 1 };
+  const whole = (await ask('/v1/chat/completions', chat)).body.choices.map(({ message }: any) => message.content);
+  const chunks = events((await ask('/v1/chat/completions', { ...chat, stream: true })).body).slice(0, -1).map(({ choices: [choice] }) => choice);
+  assert.deepEqual(chunks.filter(({ delta }) => delta.role !== undefined).map(({ index }) => index), [0, 1, 2]);
+  assert.deepEqual([0, 1, 2].map((index) => chunks.filter((one) => one.index === index).map(({ delta }) => delta.content ?? '').join('')), whole);
+  // What is wrong with a later prompt is told before anything is written.
+  assert.equal((await ask('/v1/completions', { ...several, prompt: ['a', 'word '.repeat(200)], stream: true })).body.error.code, 'context_length_exceeded');
+});
+
 test('requests that are answered together get the answers that they get alone', async () => {
   const served = await serve({ model: location, port: 0, context: 128, weights: 'q8_0', threads: 1, parallel: 3, draft: 'ngram' });
   try {
@@ -155,11 +186,10 @@ const refused: readonly (readonly [body: unknown, message: RegExp, param?: strin
   ['[]', /the body: .*expected object/],
   ['{"prompt":"a","prompt":"b"}', /duplicate key "prompt"/],
   [`${'['.repeat(3000)}`, /nests deeper than 64/],
-  [{}, /prompt: must be one text/, 'prompt'],
-  [{ prompt: ['a', 'b'] }, /prompt: must be one text/, 'prompt'],
+  [{}, /prompt: must be a text, a list of token ids/, 'prompt'],
   [{ prompt: '' }, /no tokens/, 'prompt'],
   [{ prompt: [5, 99_999] }, /token 99999 is outside of the vocabulary of 1024/],
-  [{ prompt: 'a', n: 2 }, /n other than 1 is not supported/, 'n'],
+  [{ prompt: 'a', n: 0 }, /n: too small/, 'n'], [{ prompt: ['a', 'b'], n: 100 }, /n: 2 prompts, each 100 times, are more than 128 texts/, 'n'], [{ prompt: ['a', 3] }, /prompt: must be a text, a list of token ids/, 'prompt'],
   [{ prompt: 'a', stop: '' }, /stop: must be a text of 1 to 1000 characters, or a list of up to 16/, 'stop'],
     [{ prompt: 'a', response_format: { type: 'json_schema', json_schema: { name: 'a' } } }, /json_schema\.schema: is missing/, 'response_format.json_schema.schema'],
     [{ prompt: 'a', best_of: 4 }, /best_of other than 1 is not supported/, 'best_of'],

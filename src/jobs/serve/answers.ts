@@ -20,9 +20,16 @@ export function tokenChance(tokenizer: Tokenizer, id: number, logits: Float32Arr
 
 export const finishReason = (end: Generated['end']): 'stop' | 'length' => (end === 'length' || end === 'context' ? 'length' : 'stop');
 
-export const usageOf = ({ promptTokens, cachedTokens, ids }: Generated): object => ({
-  prompt_tokens: promptTokens, completion_tokens: ids.length, total_tokens: promptTokens + ids.length, prompt_tokens_details: { cached_tokens: cachedTokens },
-});
+/** One text of an answer: what was written, and the chances of its tokens where they were asked for. */
+export interface Choice { readonly result: Generated; readonly chances: readonly TokenChance[] | undefined }
+
+/** A prompt that is answered several times counts once. */
+export function usageOf(choices: readonly Choice[], each: number): object {
+  const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);
+  const prompts = choices.filter((_, i) => i % each === 0).map(({ result }) => result);
+  const [read, written] = [sum(prompts.map(({ promptTokens }) => promptTokens)), sum(choices.map(({ result }) => result.ids.length))];
+  return { prompt_tokens: read, completion_tokens: written, total_tokens: read + written, prompt_tokens_details: { cached_tokens: sum(prompts.map(({ cachedTokens }) => cachedTokens)) } };
+}
 
 /** Bytes are unknown where a token holds only a part of a character. */
 const chatChance = ({ token, logprob, top }: TokenChance): object => {
@@ -44,23 +51,24 @@ function chances(kind: TextRequest['kind'], all: readonly TokenChance[] | undefi
 
 export interface AnswerHead { readonly id: string; readonly created: number; readonly model: string }
 
-/** An answer as one document. */
-export function wholeAnswer(kind: TextRequest['kind'], head: AnswerHead, result: Generated, all: readonly TokenChance[] | undefined): object {
-  const choice = { index: 0, finish_reason: finishReason(result.end), logprobs: chances(kind, all, 0) };
-  return kind === 'chat'
-    ? { ...head, object: 'chat.completion', choices: [{ ...choice, message: { role: 'assistant', content: result.text, refusal: null } }], usage: usageOf(result) }
-    : { ...head, object: 'text_completion', choices: [{ ...choice, text: result.text }], usage: usageOf(result) };
+/** An answer as one document; `each` is how many texts a prompt has. */
+export function wholeAnswer(kind: TextRequest['kind'], head: AnswerHead, choices: readonly Choice[], each: number): object {
+  const listed = choices.map(({ result, chances: all }, index) => {
+    const choice = { index, finish_reason: finishReason(result.end), logprobs: chances(kind, all, 0) };
+    return kind === 'chat' ? { ...choice, message: { role: 'assistant', content: result.text, refusal: null } } : { ...choice, text: result.text };
+  });
+  return { ...head, object: kind === 'chat' ? 'chat.completion' : 'text_completion', choices: listed, usage: usageOf(choices, each) };
 }
 
 /** A part of a streamed answer: text, and at the end the reason. The first of a chat also says who speaks. */
-export function partOfAnswer(kind: TextRequest['kind'], head: AnswerHead, part: { readonly text?: string; readonly role?: string; readonly end?: Generated['end']; readonly chances?: readonly TokenChance[]; readonly offset?: number }): object {
-  const { text, role, end, offset = 0 } = part;
-  const choice = { index: 0, finish_reason: end === undefined ? null : finishReason(end), logprobs: chances(kind, part.chances, offset) };
+export function partOfAnswer(kind: TextRequest['kind'], head: AnswerHead, part: { readonly index: number; readonly text?: string; readonly role?: string; readonly end?: Generated['end']; readonly chances?: readonly TokenChance[]; readonly offset?: number }): object {
+  const { index, text, role, end, offset = 0 } = part;
+  const choice = { index, finish_reason: end === undefined ? null : finishReason(end), logprobs: chances(kind, part.chances, offset) };
   return kind === 'chat'
     ? { ...head, object: 'chat.completion.chunk', choices: [{ ...choice, delta: { ...(role === undefined ? {} : { role }), ...(text === undefined ? {} : { content: text }) } }] }
     : { ...head, object: 'text_completion', choices: [{ ...choice, text: text ?? '' }] };
 }
 
 /** The last part of a stream whose client wants to know what it took. */
-export const usagePart = (kind: TextRequest['kind'], head: AnswerHead, result: Generated): object =>
-  ({ ...head, object: kind === 'chat' ? 'chat.completion.chunk' : 'text_completion', choices: [], usage: usageOf(result) });
+export const usagePart = (kind: TextRequest['kind'], head: AnswerHead, choices: readonly Choice[], each: number): object =>
+  ({ ...head, object: kind === 'chat' ? 'chat.completion.chunk' : 'text_completion', choices: [], usage: usageOf(choices, each) });

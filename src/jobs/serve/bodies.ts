@@ -20,6 +20,9 @@ const responseFormat = z.discriminatedUnion('type', [
   z.object({ type: z.literal('text') }), z.object({ type: z.literal('json_object') }), z.object({ type: z.literal('json_schema'), json_schema: z.object({ schema: z.unknown().refine((value) => value !== undefined, 'is missing') }) }),
 ], 'type must be text, json_object or json_schema, the last with json_schema.schema');
 
+/** Texts of one answer at most: so many prompts, each so many times. */
+const mostChoices = 128;
+
 const shared = {
   model: maybe(z.string().max(1000)),
   temperature: maybe(z.number().min(0).max(2)),
@@ -33,7 +36,7 @@ const shared = {
   response_format: maybe(responseFormat),
   stream: maybe(z.boolean()),
   stream_options: maybe(z.object({ include_usage: maybe(z.boolean()) })),
-  n: unused('n other than 1', 1),
+  n: maybe(z.number().int().positive().max(mostChoices)),
   logit_bias: unused('logit_bias', {}),
   presence_penalty: unused('presence_penalty (repetition_penalty is)', 0),
   frequency_penalty: unused('frequency_penalty (repetition_penalty is)', 0),
@@ -63,7 +66,7 @@ const ids = z.array(z.number().int().nonnegative()).min(1).max(1_000_000);
 
 const completionBody = z.object({
   ...shared,
-  prompt: z.union([text, ids, z.tuple([text]).transform(([one]) => one), z.tuple([ids]).transform(([one]) => one)], 'must be one text, or one list of token ids'),
+  prompt: z.union([text.transform((one) => [one]), ids.transform((one) => [one]), z.array(text).min(1).max(mostChoices), z.array(ids).min(1).max(mostChoices)], `must be a text, a list of token ids, or a list of up to ${mostChoices} of either`),
   logprobs: maybe(z.number().int().min(0).max(20)),
   echo: unused('echo', false),
   suffix: unused('suffix', ''),
@@ -73,7 +76,9 @@ const completionBody = z.object({
 /** A request for text, whichever endpoint it came to. */
 export interface TextRequest {
   readonly kind: 'chat' | 'text';
-  readonly prompt: readonly Message[] | string | readonly number[];
+  /** Each is answered `choices` times. */
+  readonly prompts: readonly (readonly Message[] | string | readonly number[])[];
+  readonly choices: number;
   readonly options: GenerateOptions;
   /** What JSON the answer is. */
   readonly shape: Shape | undefined;
@@ -117,7 +122,7 @@ export function chatRequest(given: unknown): TextRequest {
   const body = parse(chatBody, given);
   const messages = body.messages.map(({ role, content }) => ({ role: role === 'developer' ? 'system' : role, content }));
   return {
-    kind: 'chat', prompt: messages, ...formOf(body),
+    kind: 'chat', prompts: [messages], choices: body.n ?? 1, ...formOf(body),
     options: optionsOf(body, body.max_completion_tokens ?? body.max_tokens ?? Infinity),
     logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
   };
@@ -125,5 +130,7 @@ export function chatRequest(given: unknown): TextRequest {
 
 export function completionRequest(given: unknown): TextRequest {
   const body = parse(completionBody, given);
-  return { kind: 'text', prompt: body.prompt, ...formOf(body), options: optionsOf(body, body.max_tokens ?? 16), logprobs: body.logprobs };
+  const { prompt: prompts, n: choices = 1 } = body;
+  if (prompts.length * choices > mostChoices) throw new RequestError(400, `n: ${prompts.length} prompts, each ${choices} times, are more than ${mostChoices} texts`, { param: 'n' });
+  return { kind: 'text', prompts, choices, ...formOf(body), options: optionsOf(body, body.max_tokens ?? 16), logprobs: body.logprobs };
 }

@@ -5,10 +5,9 @@ import type { Socket } from 'node:net';
 import { limits } from '../../models/config-values.ts';
 import type { Message } from '../../runtime/chat.ts';
 import { jsonConstraint } from '../../runtime/constrain.ts';
-import type { Generated } from '../../runtime/generate.ts';
 import type { TextModel } from '../../runtime/text-model.ts';
 import { listen } from '../listen-node.ts';
-import { partOfAnswer, tokenChance, usagePart, wholeAnswer, type AnswerHead, type TokenChance } from './answers.ts';
+import { partOfAnswer, tokenChance, usagePart, wholeAnswer, type AnswerHead, type Choice, type TokenChance } from './answers.ts';
 import { chatRequest, completionRequest, type TextRequest } from './bodies.ts';
 import { errorBody, RequestError, requestError } from './errors.ts';
 import { checkAccess, eventStream, preflight, readJson, sendError, sendJson, type Access } from './http-node.ts';
@@ -55,13 +54,13 @@ export async function openEndpoint(name: string, model: TextModel, options: Endp
 
   async function answerText(request: IncomingMessage, response: ServerResponse, headers: Record<string, string>, read: (body: unknown) => TextRequest): Promise<void> {
     const wanted = read(await readJson(request, options.maxBodyBytes));
-    const prompt = promptTokens(model, wanted);
+    const prompts = wanted.prompts.map((prompt) => promptTokens(model, wanted.kind, prompt));
     const abort = new AbortController();
     running.add(abort);
     // The client went away.
     response.on('close', () => abort.abort());
     try {
-      await turns.take(() => write(model, name, wanted, prompt, abort.signal, response, headers, options.onAnswer), abort.signal);
+      await turns.take(() => write(model, name, wanted, prompts, abort.signal, response, headers, options.onAnswer), abort.signal);
     } finally {
       running.delete(abort);
     }
@@ -127,7 +126,7 @@ export async function openEndpoint(name: string, model: TextModel, options: Endp
 
 export const isLoopback = (host: string): boolean => /^(localhost|127\.\d+\.\d+\.\d+|::1)$/i.test(host);
 
-function promptTokens(model: TextModel, { kind, prompt }: TextRequest): readonly number[] {
+function promptTokens(model: TextModel, kind: TextRequest['kind'], prompt: TextRequest['prompts'][number]): readonly number[] {
   const tokens = kind === 'chat' ? model.encodeChat(prompt as readonly Message[]) : typeof prompt === 'string' ? model.encode(prompt) : prompt as readonly number[];
   const { context } = model.decoder;
   if (tokens.length === 0) throw new RequestError(400, 'the prompt has no tokens', { param: 'prompt' });
@@ -135,40 +134,62 @@ function promptTokens(model: TextModel, { kind, prompt }: TextRequest): readonly
   return tokens;
 }
 
-/** Writes one answer, streamed or whole. */
+/** Writes one answer, streamed or whole: its texts one after another. */
 async function write(
-  model: TextModel, name: string, { kind, options, shape, stream, includeUsage, logprobs }: TextRequest, prompt: readonly number[], signal: AbortSignal,
+  model: TextModel, name: string, request: TextRequest, prompts: readonly (readonly number[])[], signal: AbortSignal,
   response: ServerResponse, headers: Record<string, string>, onAnswer: EndpointOptions['onAnswer'],
 ): Promise<void> {
+  const { kind, choices: each, stream, includeUsage } = request;
   const head: AnswerHead = { id: `${kind === 'chat' ? 'chatcmpl' : 'cmpl'}-${randomUUID()}`, created: Math.floor(Date.now() / 1000), model: name };
-  const all: TokenChance[] = [];
-  const onToken = logprobs === undefined ? undefined : (id: number, logits: Float32Array): void => { all.push(tokenChance(model.tokenizer, id, logits, logprobs)); };
-  const constraint = shape === undefined ? {} : { constraint: jsonConstraint(model.tokenizer, shape) };
-  const maxTokens = options.maxTokens === Infinity && !isBounded(model) ? longestAnswer : options.maxTokens;
-  const pieces = model.generate(prompt, { ...options, maxTokens, ...constraint, signal, ...(onToken === undefined ? {} : { onToken }) });
-  let next = await pieces.next();
-  const events = stream ? eventStream(response, headers) : undefined;
-  if (kind === 'chat') events?.send(partOfAnswer(kind, head, { role: 'assistant', text: '' }));
-  /** Tokens told so far, and the length of their text. */
-  let [told, offset] = [0, 0];
-  const fresh = (): { chances?: readonly TokenChance[]; offset: number } => {
-    const part = { ...(logprobs === undefined ? {} : { chances: all.slice(told) }), offset };
-    for (; told < all.length; told++) offset += all[told].token.length;
-    return part;
-  };
+  const written: Choice[] = [];
+  let events: ReturnType<typeof eventStream> | undefined;
   try {
-    for (; next.done !== true; next = await pieces.next()) events?.send(partOfAnswer(kind, head, { text: next.value, ...fresh() }));
+    for (const prompt of prompts) {
+      for (let choice = 0; choice < each; choice++) {
+        const index = written.length;
+        const texts = writeChoice(model, request, prompt, choice, signal);
+        let next = await texts.next();
+        // Not before the first token is there: what is wrong with a prompt has a status of its own.
+        if (stream) events ??= eventStream(response, headers);
+        if (kind === 'chat') events?.send(partOfAnswer(kind, head, { index, role: 'assistant', text: '' }));
+        for (; next.done !== true; next = await texts.next()) events?.send(partOfAnswer(kind, head, { index, ...next.value }));
+        const { result, rest } = next.value;
+        onAnswer?.(`${kind} ${result.promptTokens} tokens (${result.cachedTokens} held), ${result.ids.length} written (${result.end}), ${(result.seconds.prompt + result.seconds.decode).toFixed(2)} s`);
+        if (result.end === 'cancelled') return void response.destroy();
+        events?.send(partOfAnswer(kind, head, { index, end: result.end, ...rest }));
+        written.push(next.value);
+      }
+    }
   } catch (error) {
     if (events === undefined) throw error;
     events.send(errorBody(requestError(error)));
     return events.end();
   }
-  const result: Generated = next.value;
-  onAnswer?.(`${kind} ${result.promptTokens} tokens (${result.cachedTokens} held), ${result.ids.length} written (${result.end}), ${(result.seconds.prompt + result.seconds.decode).toFixed(2)} s`);
-  if (result.end === 'cancelled') return void response.destroy();
-  if (events === undefined) return sendJson(response, 200, wholeAnswer(kind, head, result, logprobs === undefined ? undefined : all), headers);
-  events.send(partOfAnswer(kind, head, { end: result.end, ...fresh() }));
-  if (includeUsage) events.send(usagePart(kind, head, result));
+  if (events === undefined) return sendJson(response, 200, wholeAnswer(kind, head, written, each), headers);
+  if (includeUsage) events.send(usagePart(kind, head, written, each));
   events.send('[DONE]');
   events.end();
+}
+
+/** Tokens whose chances were not told yet, and the length of the text before them. */
+interface Fresh { readonly chances?: readonly TokenChance[]; readonly offset: number }
+
+/** One text of an answer, piece by piece; texts of one prompt are drawn with seeds that follow one another. */
+async function *writeChoice(model: TextModel, { options, shape, logprobs }: TextRequest, prompt: readonly number[], choice: number, signal: AbortSignal): AsyncGenerator<Fresh & { readonly text: string }, Choice & { readonly rest: Fresh }> {
+  const all: TokenChance[] = [];
+  const onToken = logprobs === undefined ? undefined : (id: number, logits: Float32Array): void => { all.push(tokenChance(model.tokenizer, id, logits, logprobs)); };
+  const constraint = shape === undefined ? {} : { constraint: jsonConstraint(model.tokenizer, shape) };
+  const maxTokens = options.maxTokens === Infinity && !isBounded(model) ? longestAnswer : options.maxTokens;
+  const { seed = 0 } = options;
+  const pieces = model.generate(prompt, { ...options, maxTokens, seed: Number.isSafeInteger(seed + choice) ? seed + choice : seed - choice, ...constraint, signal, ...(onToken === undefined ? {} : { onToken }) });
+  /** Tokens told so far, and the length of their text. */
+  let [told, offset] = [0, 0];
+  const fresh = (): Fresh => {
+    const part = { ...(logprobs === undefined ? {} : { chances: all.slice(told) }), offset };
+    for (; told < all.length; told++) offset += all[told].token.length;
+    return part;
+  };
+  let next = await pieces.next();
+  for (; next.done !== true; next = await pieces.next()) yield { text: next.value, ...fresh() };
+  return { result: next.value, chances: logprobs === undefined ? undefined : all, rest: fresh() };
 }
