@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { after, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { fileURLToPath } from 'node:url';
 import { serve } from '../../src/jobs/serve-node.ts';
@@ -240,6 +241,8 @@ test('paths, methods, types, sizes and names of hosts that are not taken', async
   assert.equal((await fetch(`${endpoint.url}/v1/completions`, { method: 'HEAD' })).status, 405);
   assert.equal((await fetch(`${endpoint.url}/v1/models`, { method: 'OPTIONS' })).headers.get('allow'), 'GET, HEAD, OPTIONS');
   assert.equal((await ask('/v1/completions', undefined, { method: 'POST', headers: { 'content-type': 'text/plain' }, body: '{"prompt":"a"}' })).status, 415);
+  const compressed = await ask('/v1/completions', undefined, { method: 'POST', headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' }, body: gzipSync('{"prompt":"a"}') });
+  assert.deepEqual([compressed.status, compressed.body.error.message], [415, 'the body must not be compressed']);
   assert.equal((await ask('/v1/completions', { prompt: 'a'.repeat(30_000) })).status, 413);
   const chunked = new ReadableStream({ pull(controller) { controller.enqueue(new Uint8Array(8192).fill(32)); } });
   const cut = await ask('/v1/completions', undefined, { method: 'POST', headers: { 'content-type': 'application/json' }, body: chunked, duplex: 'half' } as RequestInit);

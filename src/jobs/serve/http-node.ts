@@ -31,6 +31,8 @@ export const preflight = ({ headers }: IncomingMessage): Readonly<Record<string,
 export async function readJson(request: IncomingMessage, limit: number): Promise<Json> {
   // Pages may send other types to any address without asking first.
   if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? '')) throw new RequestError(415, 'the content type must be application/json');
+  const encoding = request.headers['content-encoding'] ?? 'identity';
+  if (encoding !== 'identity') throw new RequestError(415, 'the body must not be compressed');
   const tooLarge = (): RequestError => new RequestError(413, `the body is larger than ${limit} bytes`, { code: 'body_too_large' });
   if (Number(request.headers['content-length'] ?? 0) > limit) throw tooLarge();
   const parts: Uint8Array[] = [];
