@@ -8,7 +8,7 @@ import type { Engine, Feeds } from '../engine/session.ts';
 import { parseFormat } from '../formats/registry.ts';
 import type { Graph } from '../graph/graph.ts';
 import { withFloatOperators } from '../graph/linear-operators.ts';
-import { matchLayers, type MatchedLayer } from '../observe/match-layers.ts';
+import { branchesBeside, matchLayers, type MatchedLayer } from '../observe/match-layers.ts';
 import { comparedOutputs, distanceTo, type Distance, type Outputs } from '../observe/output-distance.ts';
 import { quantizedLayers, unreadOperators, withPutBack, type PutBack } from '../observe/quantized-layers.ts';
 import { withWholeTables } from '../observe/quantized-lookups.ts';
@@ -79,7 +79,8 @@ const ladder = { grouped: ['uint3/g128', 'uint4/g128', 'uint4/g32', 'uint5/g64',
 export async function diagnose({ quantized: given, float, engine, distance, feeds, storedBits, threads, onTrial }: DiagnoseInput): Promise<Diagnosis> {
   const quantized = withWholeTables(await withFloatOperators(given));
   const layers = (await quantizedLayers(quantized, engine)).map((layer) => ({ ...layer, bits: storedBits?.get(layer.id) ?? layer.bits }));
-  const { matched, unmatched } = matchLayers(layers, await quantizedLayers(float, engine));
+  const branches = branchesBeside(quantized, layers);
+  const { matched, unmatched } = matchLayers(layers, await quantizedLayers(float, engine), branches);
   const options = threads === undefined ? undefined : { threads };
   const compared = sharedOutputs(float, quantized, distance);
   const run = async (graph: Graph, samples: readonly Feeds[]): Promise<Outputs[]> => {
@@ -127,7 +128,7 @@ export async function diagnose({ quantized: given, float, engine, distance, feed
   }
   const fix = few.length === 0 || reached >= asIs ? undefined : await cheapestFix(few, new Map(guilty.map((one) => [one.id, one])), asIs, reached, layers.reduce((sum, { bits }) => sum + bits, 0), measure);
   return {
-    distance, asIs, allBack, layers: new Set(layers.map(({ id }) => id)).size, unmatched: [...new Set(unmatched.map(({ id }) => id))],
+    distance, asIs, allBack, layers: new Set(layers.filter((layer) => !branches.parts.has(layer)).map(({ id }) => id)).size, unmatched: [...new Set(unmatched.map(({ id }) => id))],
     unread: Object.fromEntries(unreadOperators(quantized, layers)), guilty,
     few: { ids: few.map(({ layer }) => layer.id), distance: reached, recovered: recoverable > 0 ? (asIs - reached) / recoverable : 0 },
     ...(fix === undefined ? {} : { fix }), trials,

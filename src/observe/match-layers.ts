@@ -2,15 +2,18 @@
  * Which float layer each layer of a quantized network came from: of the same shape, the one whose rows point the same way;
  * names are not looked at. Rows or columns that a tool rescaled (folded batch normalization, smoothing) are rescaled alike.
  */
+import type { Graph } from '../graph/graph.ts';
+import { viewOf } from '../graph/traverse.ts';
+import { matmul } from '../numeric/matrix.ts';
 import type { QuantizedLayer } from './quantized-layers.ts';
 
 export interface MatchedLayer {
   readonly layer: QuantizedLayer;
   /** The layer of the float network. */
   readonly partner: QuantizedLayer;
-  /** The float weights in the place of the layer's own, [rows, cols]. */
+  /** The float weights in the place of the layer's own, [rows, cols]; without what a branch beside it adds. */
   readonly float: Float32Array;
-  /** Squared error of the layer's weights by the squares of the float ones. */
+  /** Squared error of the layer's weights, with its branch, by the squares of the float ones. */
   readonly error: number;
 }
 
@@ -21,10 +24,42 @@ const leastAlike = 0.4;
 /** Relative error above which a rescaling by rows or columns is looked for, and by how much it must help. */
 const suspicious = 0.05, helps = 4;
 
-export function matchLayers(layers: readonly QuantizedLayer[], open: readonly QuantizedLayer[]): { matched: MatchedLayer[]; unmatched: QuantizedLayer[] } {
+/** Products of two layers of low rank that are added to a layer's own, as matrices [rows, cols], and the layers that they consist of. */
+export interface Branches {
+  readonly of: ReadonlyMap<QuantizedLayer, ArrayLike<number>>;
+  readonly parts: ReadonlySet<QuantizedLayer>;
+}
+
+export function branchesBeside(graph: Graph, layers: readonly QuantizedLayer[]): Branches {
+  const view = viewOf(graph);
+  const makers = new Map(layers.map((layer) => [layer.output, layer]));
+  const of = new Map<QuantizedLayer, ArrayLike<number>>();
+  const parts = new Set<QuantizedLayer>();
+  for (const layer of layers) {
+    const added = (value: string): { other: string; sum: string } | undefined => {
+      const node = view.onlyConsumer(value);
+      return node?.op === 'Add' ? { other: node.inputs[node.inputs[0] === value ? 1 : 0], sum: node.outputs[0] } : undefined;
+    };
+    const first = added(layer.output);
+    // A bias may come before.
+    const sum = first !== undefined && graph.weights.has(first.other) ? added(first.sum) : first;
+    const up = makers.get(sum?.other ?? '');
+    const down = up === undefined ? undefined : makers.get(up.input);
+    if (up === undefined || down === undefined || down.cols !== layer.cols || up.rows !== layer.rows || up.cols !== down.rows || up.cols > Math.min(layer.rows, layer.cols)) continue;
+    of.set(layer, matmul(up.matrix, down.matrix, up.rows, up.cols, down.cols));
+    parts.add(up).add(down);
+  }
+  return { of, parts };
+}
+
+const noBranches: Branches = { of: new Map(), parts: new Set() };
+
+export function matchLayers(all: readonly QuantizedLayer[], open: readonly QuantizedLayer[], { of, parts }: Branches = noBranches): { matched: MatchedLayer[]; unmatched: QuantizedLayer[] } {
+  const layers = all.filter((layer) => !parts.has(layer));
+  const wholes = new Map(layers.map((layer) => [layer, plus(layer.matrix, of.get(layer), 1)]));
   const pairs = layers.flatMap((layer, at) => open.flatMap((site, place) => {
     if (site.rows !== layer.rows || site.cols !== layer.cols || (site.op === 'Gather') !== (layer.op === 'Gather')) return [];
-    const likeness = alike(layer.matrix, site.matrix, layer.rows, layer.cols);
+    const likeness = alike(wholes.get(layer)!, site.matrix, layer.rows, layer.cols);
     // Among layers that are equally alike the order of execution decides.
     return likeness < leastAlike ? [] : [{ layer, site, score: likeness - 1e-6 * Math.abs(at / layers.length - place / open.length) }];
   })).sort((a, b) => b.score - a.score);
@@ -32,10 +67,15 @@ export function matchLayers(layers: readonly QuantizedLayer[], open: readonly Qu
   for (const { layer, site } of pairs) if (!partners.has(layer)) partners.set(layer, site);
   const matched = layers.flatMap((layer): MatchedLayer[] => {
     const partner = partners.get(layer);
-    return partner === undefined ? [] : [{ layer, partner, ...rescaled(layer, partner.matrix) }];
+    if (partner === undefined) return [];
+    const { float, error } = rescaled({ ...layer, matrix: wholes.get(layer)! }, partner.matrix);
+    return [{ layer, partner, float: plus(float, of.get(layer), -1), error }];
   });
   return { matched, unmatched: layers.filter((layer) => !partners.has(layer)) };
 }
+
+const plus = (matrix: Float32Array, branch: ArrayLike<number> | undefined, sign: number): Float32Array =>
+  (branch === undefined ? matrix : matrix.map((value, i) => value + sign * branch[i]));
 
 /** Mean cosine of rows at equal distances. */
 function alike(a: Float32Array, b: Float32Array, rows: number, cols: number): number {

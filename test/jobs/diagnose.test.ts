@@ -8,7 +8,7 @@ import type { Feeds } from '../../src/engine/session.ts';
 import { bindFeeds } from '../../src/evaluate/feeds.ts';
 import { exportWeightOnly } from '../../src/export/onnx-weight-only.ts';
 import { parseFormat } from '../../src/formats/registry.ts';
-import { float32Tensor, int, int64Tensor } from '../../src/graph/build.ts';
+import { float32Tensor, GraphBuilder, int, int64Tensor } from '../../src/graph/build.ts';
 import type { Graph } from '../../src/graph/graph.ts';
 import { linearSites } from '../../src/graph/linear.ts';
 import { makeNode } from '../../src/graph/rewrite.ts';
@@ -25,6 +25,9 @@ import { quantizedLayers, unreadOperators, withPutBack } from '../../src/observe
 import { withWholeTables } from '../../src/observe/quantized-lookups.ts';
 import { openGraph } from '../../src/observe/taps.ts';
 import { quantizedLazily } from '../../src/round/quantized-matrix.ts';
+import { addBranches } from '../../src/transform/add-branch.ts';
+import { matmul } from '../../src/numeric/matrix.ts';
+import { normal } from '../../src/numeric/random.ts';
 import { elementCount, floatTensor, memoryTensor, type TensorType } from '../../src/tensor-ref.ts';
 
 const root = new URL('../../', import.meta.url).pathname;
@@ -184,4 +187,27 @@ test('bisection finds what gains alone, and opens the better half of what gains 
 
 test('what cannot be diagnosed is said', async () => {
   await assert.rejects(diagnoseModel({ quantized: keywords.against, against: keywords.against }, silentProgress), /nothing to run the networks on/);
+});
+
+test('a product of low rank beside a layer belongs to it: with every layer put back it is the float network', async () => {
+  const values = (count: number, stream: number): Float32Array => Float32Array.from({ length: count }, (_, i) => normal(11, stream, i) / 6);
+  const g = new GraphBuilder('branched', 21);
+  const x = g.input('x', 'f32', ['N', 64]);
+  const hidden = g.op('Relu', [g.op('Gemm', [x, g.weight(floatTensor('up', [48, 64], values(48 * 64, 1))), g.weight(floatTensor('bias', [48], values(48, 2)))], { transB: int(1) })]);
+  g.output(g.op('MatMul', [hidden, g.weight(floatTensor('down', [48, 64], values(48 * 64, 3)))]), 'y', 'f32', ['N', 64]);
+  const float = g.graph();
+  const split = await Promise.all(linearSites(float).map(async (site, i) => {
+    // Halves, which the branch is kept in.
+    const [down, up] = [values(4 * site.cols, 4 + i), values(4 * site.rows, 6 + i)].map((numbers) => numbers.map((value) => Math.fround(Math.round(value * 64) / 64)));
+    const product = matmul(up, down, site.rows, 4, site.cols);
+    return { sites: [site], branch: { rank: 4, down, ups: [up] }, residuals: [(await site.weightMatrix()).map((value, j) => value - product[j])] };
+  }));
+  const branched = addBranches(float, split).graph;
+  const weights = linearSites(branched).filter(({ id }) => id === 'up' || id === 'down').map((site) => [site.id, quantizedLazily(site, parseFormat('int3/channel'))] as const);
+  const samples: Feeds[] = [{ x: { type: 'f32', shape: [16, 64], data: values(16 * 64, 8) } }];
+  const { asIs, allBack, layers, unmatched, guilty } = await diagnose({
+    quantized: (await exportWeightOnly(branched, new Map(weights))).graph, float, engine: ortNode, distance: 'noise', feeds: { quantized: samples, float: samples },
+  });
+  assert.deepEqual([layers, unmatched, guilty.map(({ site }) => site).sort()], [2, [], ['down', 'up']]);
+  assert.ok(asIs > 1e-3 && allBack < 1e-9, `${asIs}, ${allBack} with all layers put back`);
 });
