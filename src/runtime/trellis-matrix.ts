@@ -36,31 +36,48 @@ function tableOf(arena: Arena, { code, stateBits }: TrellisFormat, stepBits: num
   return at;
 }
 
-export function packTrellis({ format, codes, scales }: TrellisCodes, rows: number, cols: number, arena: Arena): PackedTrellis {
+/** Strips of a matrix, and the runs of equal tiles in each, with their bytes in the file and as they are held. */
+export interface TileRuns {
+  readonly strips: number;
+  readonly stripBytes: number;
+  readonly heldStrip: number;
+  readonly runs: readonly { readonly tiles: number; readonly stepBits: number; readonly stored: number; readonly held: number }[];
+}
+
+export function tileRuns(format: TrellisFormat, rows: number, cols: number): TileRuns {
   const { strips, runs, stripBytes } = format.layout(rows, cols);
-  const perState = weightsPerState[format.code];
-  const steps = 256 / perState;
-  const step = trellisStep(format, runs.map(({ stepBits }) => stepBits));
-  const kinds = runs.map(({ tiles, stepBits, tileBytes: stored }) => ({ tiles, stepBits, stored, held: tileBytes(stepBits, perState), table: tableOf(arena, format, stepBits, step) }));
-  const heldStrip = kinds.reduce((sum, { tiles, held }) => sum + tiles * held, 0);
-  const [first, second = first] = kinds;
-  const words: TrellisForm = {
-    across: Math.ceil(cols / 16), few: first.tiles, bits: first.stepBits, table: first.table, moreBits: second.stepBits, moreTable: second.table,
-    ones: 2 ** format.stateBits - 1, perState,
-  };
-  const panels = Math.ceil(rows / panelRows);
-  const [weights, sides, form] = [arena.take(strips * heldStrip), arena.take(4 * panels * panelRows), arena.take(4 * formWords.length)];
-  new Uint32Array(arena.memory.buffer, form, formWords.length).set(formWords.map((name) => words[name]));
-  arena.floats(sides, panels * panelRows).set(scales.map((scale) => scale * step));
-  const W = arena.bytesAt(weights, strips * heldStrip);
+  const held = runs.map(({ tiles, stepBits, tileBytes: stored }) => ({ tiles, stepBits, stored, held: tileBytes(stepBits, weightsPerState[format.code]) }));
+  return { strips, stripBytes, runs: held, heldStrip: held.reduce((sum, run) => sum + run.tiles * run.held, 0) };
+}
+
+/** Tiles as kernels read them, first steps in the highest bits and four bytes repeated behind, into `to`. */
+export function holdTiles({ format, codes }: TrellisCodes, { strips, stripBytes, heldStrip, runs }: TileRuns, to: Uint8Array): void {
+  const steps = 256 / weightsPerState[format.code];
   for (let strip = 0; strip < strips; strip++) {
-    let [from, to] = [strip * stripBytes, strip * heldStrip];
-    for (const { tiles, stepBits, stored, held } of kinds) {
-      for (let tile = 0; tile < tiles; tile++, from += stored, to += held) {
-        packWide(unpackWide(codes, stepBits, from, steps).reverse(), stepBits, W, to);
-        W.copyWithin(to + stored, to, to + held - stored);
+    let [from, at] = [strip * stripBytes, strip * heldStrip];
+    for (const { tiles, stepBits, stored, held } of runs) {
+      for (let tile = 0; tile < tiles; tile++, from += stored, at += held) {
+        packWide(unpackWide(codes, stepBits, from, steps).reverse(), stepBits, to, at);
+        to.copyWithin(at + stored, at, at + held - stored);
       }
     }
   }
-  return { weights, scales: sides, form, bytes: strips * heldStrip + 4 * panels * panelRows };
+}
+
+export function packTrellis(codes: TrellisCodes, rows: number, cols: number, arena: Arena): PackedTrellis {
+  const { format, scales } = codes;
+  const tiles = tileRuns(format, rows, cols);
+  const step = trellisStep(format, tiles.runs.map(({ stepBits }) => stepBits));
+  const [first, second = first] = tiles.runs.map((run) => ({ ...run, table: tableOf(arena, format, run.stepBits, step) }));
+  const words: TrellisForm = {
+    across: Math.ceil(cols / 16), few: first.tiles, bits: first.stepBits, table: first.table, moreBits: second.stepBits, moreTable: second.table,
+    ones: 2 ** format.stateBits - 1, perState: weightsPerState[format.code],
+  };
+  const panels = Math.ceil(rows / panelRows);
+  const bytes = tiles.strips * tiles.heldStrip;
+  const [weights, sides, form] = [arena.take(bytes), arena.take(4 * panels * panelRows), arena.take(4 * formWords.length)];
+  new Uint32Array(arena.memory.buffer, form, formWords.length).set(formWords.map((name) => words[name]));
+  arena.floats(sides, panels * panelRows).set(scales.map((scale) => scale * step));
+  holdTiles(codes, tiles, arena.bytesAt(weights, bytes));
+  return { weights, scales: sides, form, bytes: bytes + 4 * panels * panelRows };
 }

@@ -25,7 +25,13 @@ export interface GpuMatrix {
 const readAtOnce = 2 ** 24;
 
 /** A matrix with the layout that it takes, its codes where other formats than blocks hold some, and what codes of a table stand for. */
-export interface LaidMatrix { readonly tensor: TensorRef; readonly layout: MatrixLayout; readonly codes?: MatrixCodes; readonly levels?: ArrayLike<number>; readonly trellis?: TrellisCodes }
+export interface LaidMatrix {
+  readonly tensor: TensorRef;
+  readonly layout: MatrixLayout;
+  readonly codes?: MatrixCodes;
+  readonly levels?: ArrayLike<number>;
+  readonly trellis?: TrellisCodes;
+}
 
 /** Reads the codes of a matrix, whose values decide the layout. */
 export async function laidMatrix(tensor: TensorRef): Promise<LaidMatrix> {

@@ -3,11 +3,10 @@ import type { Gpu } from '../engine/webgpu/gpu.ts';
 import { groupSize } from '../engine/webgpu/inputs.ts';
 import { levelBytes } from '../engine/webgpu/matrix-table.ts';
 import { trellisHeader, type TrellisHeader } from '../engine/webgpu/matrix-trellis.ts';
-import { readForm } from '../engine/kernels/trellis-tiles.ts';
 import type { TrellisCodes } from '../formats/coded.ts';
+import { weightsPerState } from '../formats/trellis/codes.ts';
 import { trellisOf, type TrellisFormat } from '../formats/trellis/trellis.ts';
-import { Arena } from './arena.ts';
-import { packTrellis, trellisStep } from './trellis-matrix.ts';
+import { holdTiles, tileRuns, trellisStep } from './trellis-matrix.ts';
 import type { GpuMatrix } from './webgpu-matrix.ts';
 
 const tables = new WeakMap<Gpu, Map<string, GPUBuffer>>();
@@ -38,20 +37,23 @@ function levelsOf(gpu: Gpu, { code, stateBits }: TrellisFormat, widths: readonly
 
 export function uploadTrellis(gpu: Gpu, name: string, codes: TrellisCodes, rows: number, cols: number): GpuMatrix {
   const { format } = codes;
-  const arena = new Arena();
-  const packed = packTrellis(codes, rows, cols, arena);
-  const { across, few, bits, moreBits, ones, perState } = readForm(arena.memory.buffer, packed.form);
-  const [tile, moreTile] = [bits, moreBits].map((stepBits) => (256 / perState) * stepBits / 32 + 1);
-  const widths = [...new Set([bits, moreBits])];
+  const tiles = tileRuns(format, rows, cols);
+  const [first, second = first] = tiles.runs;
+  const widths = tiles.runs.map(({ stepBits }) => stepBits);
   const step = trellisStep(format, widths);
   const groups = Math.ceil(cols / groupSize);
-  const strip = few * tile + (across - few) * moreTile;
-  const header: TrellisHeader = { groups, few, bits, moreBits, tile, moreTile, strip, levels: 0, moreLevels: widths.length === 1 ? 0 : 2 * perState * 2 ** format.stateBits, ones, perState, step };
+  const perState = weightsPerState[format.code];
+  const states = 2 ** format.stateBits;
+  const header: TrellisHeader = {
+    groups, few: first.tiles, bits: first.stepBits, moreBits: second.stepBits, tile: first.held / 4, moreTile: second.held / 4, strip: tiles.heldStrip / 4,
+    levels: 0, moreLevels: 2 * perState * states * (tiles.runs.length - 1), ones: states - 1, perState, step,
+  };
   const sides = new Uint32Array(trellisHeader.length + rows);
   sides.set(trellisHeader.map((word) => header[word]));
   const floats = new Float32Array(sides.buffer);
   floats[trellisHeader.indexOf('step')] = step;
   floats.set(codes.scales, trellisHeader.length);
-  const weights = arena.bytesAt(packed.weights, 4 * strip * Math.ceil(rows / 16));
+  const weights = new Uint8Array(tiles.strips * tiles.heldStrip);
+  holdTiles(codes, tiles, weights);
   return { layout: 'trellis', rows, cols, groups, buffers: [gpu.buffer(name, weights), gpu.buffer(`scales of ${name}`, sides), levelsOf(gpu, format, widths, step)] };
 }

@@ -51,7 +51,7 @@ export function groupValues(layout: MatrixLayout): string {
   const nibbles = (of: (c: string) => string): string => `let c = w[at]; for (var i = 0u; i < 4u; i++) { v[i] = ${of('c[i] & 0x0f0f0f0fu')}; v[i + 4u] = ${of('(c[i] >> 4u) & 0x0f0f0f0fu')}; }`;
   const body: Readonly<Record<typeof bits, string>> = {
     0: 'for (var i = 0u; i < 8u; i++) { v[i] = vec4f(level(at, i * 4u), level(at, i * 4u + 1u), level(at, i * 4u + 2u), level(at, i * 4u + 3u)); }',
-    2: few(lessF), 3: few(lessF),
+    2: fewValues(lessF), 3: fewValues(lessF),
     4: table === undefined ? nibbles((c) => `vec4f(unsigned(${c}))${lessF}`) : nibbles((c) => `looked(${c})`),
     8: 'for (var i = 0u; i < 8u; i++) { v[i] = vec4f(signed(w[at * 2u + (i >> 2u)][i & 3u])); }',
     16: 'for (var i = 0u; i < 8u; i++) { let c = w[at * 4u + (i >> 1u)]; let two = select(c.xy, c.zw, (i & 1u) == 1u); v[i] = vec4f(unpack2x16float(two.x), unpack2x16float(two.y)); }',
@@ -67,7 +67,7 @@ fn values(at: u32) -> array<vec4f, 8> {
 }`;
 }
 
-const few = (less: string): string => `let a = few(at, 0u); let b = few(at, 1u); for (var i = 0u; i < 4u; i++) { v[i] = vec4f(unsigned(a[i]))${less}; v[i + 4u] = vec4f(unsigned(b[i]))${less}; }`;
+const fewValues = (less: string): string => `let a = few(at, 0u); let b = few(at, 1u); for (var i = 0u; i < 4u; i++) { v[i] = vec4f(unsigned(a[i]))${less}; v[i + 4u] = vec4f(unsigned(b[i]))${less}; }`;
 
 /** The four bytes of a word; written out, because not every device has the built-in functions. */
 const unpackBytes = `
