@@ -82,7 +82,12 @@ export function codesOf(format: ScaledFormat, { codes, scales, scaleShape, zeros
     Float32Array.from({ length: rows * groups }, (_, i) => numbers[placeOf(format.granularity, scaleShape, Math.floor(i / groups), i % groups, cols)] * by);
   if (format.integer?.asymmetric === true) return { bits, codes: codes as Uint8Array, group, scales: laid(scales, tensorScale), zeros: laid(zeros!) };
   const uniform = format.symmetric?.grid.uniform;
-  if (uniform !== undefined) return { bits, codes: Uint8Array.from(codes, (code) => code + 2 ** (bits - 1)), group, scales: laid(scales, tensorScale * uniform.step) };
+  if (uniform !== undefined) {
+    // A loop: `from` with a function took longer than the rounding itself.
+    const raised = new Uint8Array(codes.length);
+    for (let i = 0; i < codes.length; i++) raised[i] = codes[i] + 2 ** (bits - 1);
+    return { bits, codes: raised, group, scales: laid(scales, tensorScale * uniform.step) };
+  }
   const { value } = format.rounder({ scales: Float32Array.of(1), scaleShape: [1, 1] }, 1, 1);
   return { bits, codes: codes as Uint8Array, levels: Float32Array.from({ length: 2 ** bits }, (_, code) => value(code, 0, 0)), group, scales: laid(scales, tensorScale) };
 }
