@@ -107,6 +107,7 @@ export async function openText(location: string, { weights, context, cache, thre
     const main = tokenizer === undefined ? found : { ...found, tokenizer: await readTokenizerFiles(await openFolder(tokenizer)) };
     const drafts: (LanguageModel | 'ngram')[] = [];
     for (const place of draft) drafts.push(place === 'ngram' ? place : await language(place));
+    if (context !== undefined && context > main.config.maxPositions) progress.line(`the model was made for ${main.config.maxPositions} positions: what it writes beyond them may make no sense`);
     progress.phase('load', main.tensors.size);
     const model = await openTextModel(main, {
       cache, sequences, drafts, draftTree, ...(draftTokens === undefined ? {} : { draftTokens }), ...(type === undefined ? {} : { weights: type }), ...(context === undefined ? {} : { context }),

@@ -12,6 +12,7 @@ import { plainLowBit } from '../../src/engine/kernels/lowbit-plain.ts';
 import { onnxBytes } from '../../src/files/onnx.ts';
 import { decodeBlocks, encodeBlocks } from '../../src/formats/ggml/index.ts';
 import { readFloats } from '../../src/files/values.ts';
+import { silentProgress } from '../../src/jobs/progress.ts';
 import { run } from '../../src/jobs/run-node.ts';
 import { openSource } from '../../src/jobs/source-node.ts';
 import type { LlamaConfig } from '../../src/models/llama-config.ts';
@@ -180,4 +181,13 @@ test('options of a model and of a text that make no sense are told by their name
   assert.ok(nothing.done === true && nothing.value.text === '' && nothing.value.end === 'length');
   const { value } = await model.write('ROMEO: I', { maxTokens: 0 }).next() as { value: { cachedTokens: number } };
   assert.equal(value.cachedTokens, model.encode('ROMEO:').length, 'the prompt was read');
+});
+
+test('a context longer than the model was made for is told', async () => {
+  const lines: string[] = [];
+  const told = (context: number): Promise<unknown> => run({ model: location, prompt: 'ROMEO:', maxTokens: 1, threads: 1, context }, { progress: { ...silentProgress, line: (text) => { lines.push(text); } } });
+  await told(256);
+  assert.deepEqual(lines, []);
+  await told(300);
+  assert.deepEqual(lines, ['the model was made for 256 positions: what it writes beyond them may make no sense']);
 });
