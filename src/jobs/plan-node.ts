@@ -5,6 +5,7 @@ import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { ortNode } from '../engine/ort-node.ts';
 import type { Feeds } from '../engine/session.ts';
+import { defineErrors } from '../errors.ts';
 import { bindFeeds } from '../evaluate/feeds.ts';
 import { parseFormat } from '../formats/registry.ts';
 import { decodeBf16, decodeF16 } from '../numeric/half.ts';
@@ -20,6 +21,11 @@ import type { SourceModel } from './source.ts';
 import type { OutputSpec } from './target.ts';
 import { floatInputs, outsideLayers } from './targets/onnx-plan.ts';
 import { targetWriters } from './targets.ts';
+
+const errors = defineErrors('planData', {
+  shape: (f: { name: string; given: string; wanted: string }) => [`input ${f.name}: a sample of the data is [${f.given}], and the model takes [${f.wanted}]`, 'give data of that shape, samples along the first axis; how images become inputs says --input'] as const,
+  batch: (f: { name: string; count: number }) => [`input ${f.name}: the model takes ${f.count} samples at a time, no more and no fewer`, 'export it for one sample, or with an open first axis; --no-verdict rounds weights without running it'] as const,
+});
 
 export interface Planned {
   readonly plan: QuantizePlan;
@@ -46,6 +52,7 @@ export async function planRun(model: SourceModel, specs: readonly OutputSpec[], 
   const outputs = parts.map(({ output }) => output);
   const inputs = await inputRanges(model, data?.calibration ?? data?.evaluation);
   const warnings = inputs.flatMap(({ warning }) => (warning === undefined ? [] : [warning]));
+  if (data !== undefined && model.kind === 'onnx') refuseShapes(bindFeeds(await firstFeeds(data.calibration ?? data.evaluation, model), model.graph.inputs), model.graph);
   const unlike = data === undefined || data.seeded ? undefined : await unlikeTraining(model.graph, ortNode, bindFeeds(await firstFeeds(data.calibration ?? data.evaluation, model), model.graph.inputs));
   if (unlike !== undefined) warnings.push(unlike);
   const outside = specs.some(({ target, scheme }) => target === 'onnx' && parseFormat(scheme.weights).family !== 'float') ? outsideLayers(model) : undefined;
@@ -60,6 +67,20 @@ export async function planRun(model: SourceModel, specs: readonly OutputSpec[], 
     memory: memoryOf(model, specs, settings), seconds: secondsOf(model, specs, settings),
   };
   return { plan, parts };
+}
+
+/** Refuses data that the model's inputs cannot take, which the engine would say in the middle of the run. */
+function refuseShapes(feeds: Feeds, { inputs }: SourceModel['graph']): void {
+  for (const { name, shape } of inputs) {
+    const given = feeds[name]?.shape;
+    if (given === undefined || shape === undefined) continue;
+    const differs = (axis: number): boolean => typeof shape[axis] === 'number' && shape[axis] > 0 && shape[axis] !== given[axis];
+    const axes = shape.map((_, axis) => axis).filter(differs);
+    if (given.length === shape.length && axes.length === 0) continue;
+    const wanted = shape.map((dim) => dim ?? '?').join(', ');
+    if (given.length === shape.length && axes.length === 1 && axes[0] === 0) throw errors.batch({ name, count: shape[0] as number });
+    throw errors.shape({ name, given: given.join(', '), wanted });
+  }
 }
 
 /** A few samples, as many as a batch may hold. */

@@ -126,3 +126,17 @@ test('recipes for matrix products, and input formats of several scales, are refu
   const { warnings } = await planned(true, { weights: 'int4/channel', activations: 'int8/token' });
   assert.match(warnings.join(), /inputs of 1 of 2 layers stay float: int8\/token has several scales.*\(first\)/);
 });
+
+test('data that the inputs cannot take are refused with the plan', async () => {
+  const taking = async (shape: readonly (number | string)[]) => {
+    const g = new GraphBuilder(`taking-${shape.length}`, 17);
+    g.output(g.op('MatMul', [g.input('x', 'f32', shape), g.weight(floatTensor('w', [32, 16], values(32 * 16, 12)))]), 'y', 'f32', undefined);
+    return file(g.graph());
+  };
+  const data = join(folder, 'rows.npy');
+  writeFileSync(data, npy('f4', '8, 32', encodeNumbers('f32', values(8 * 32, 13))));
+  const planned = async (shape: readonly (number | string)[]) => planQuantize({ model: await taking(shape), to: 'onnx', weights: 'int8/channel', data, output: 'never-written' });
+  assert.equal((await planned(['N', 32])).outputs.length, 1);
+  await assert.rejects(planned(['N', 5, 32]), { message: /^input x: a sample of the data is \[\d+, 32\], and the model takes \[N, 5, 32\]/, wayOut: /samples along the first axis/ });
+  await assert.rejects(planned([4, 32]), { message: /^input x: the model takes 4 samples at a time/, wayOut: /open first axis/ });
+});
