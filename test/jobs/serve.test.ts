@@ -99,6 +99,8 @@ test('a seed gives the same draws again, other seeds others', async () => {
   const drawn = async (seed: number): Promise<string> => (await ask('/v1/completions', { ...greedy, temperature: 1, seed })).body.choices[0].text;
   assert.equal(await drawn(3), await drawn(3));
   assert.notEqual(await drawn(3), await drawn(4));
+  const least = await ask('/v1/completions', { ...greedy, temperature: 1, top_p: 0, seed: 3 });
+  assert.equal(least.body.choices[0].text, (await ask('/v1/completions', greedy)).body.choices[0].text, 'a share of 0 is the likeliest token');
 });
 
 test('several prompts, each several times: the texts of each alone, in order, whole and streamed', async () => {
@@ -198,7 +200,7 @@ const refused: readonly (readonly [body: unknown, message: RegExp, param?: strin
   [{ prompt: 'a', logit_bias: { 5: 1 } }, /logit_bias is not supported/, 'logit_bias'],
   [{ prompt: 'a', max_tokens: 0 }, /max_tokens: too small/, 'max_tokens'],
   [{ prompt: 'a', temperature: 'hot' }, /temperature: invalid input/, 'temperature'],
-  [{ prompt: 'a', top_p: 0 }, /top_p: too small/, 'top_p'],
+  [{ prompt: 'a', top_p: -0.1 }, /top_p: too small/, 'top_p'],
   [{ prompt: 'a', stop: [''] }, /stop.*: /],
   [{ prompt: 'word '.repeat(200) }, /the prompt has \d+ tokens, the context holds 128/],
 ];

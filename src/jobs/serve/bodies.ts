@@ -26,7 +26,7 @@ const mostChoices = 128;
 const shared = {
   model: maybe(z.string().max(1000)),
   temperature: maybe(z.number().min(0).max(2)),
-  top_p: maybe(z.number().positive().max(1)),
+  top_p: maybe(z.number().min(0).max(1)),
   top_k: maybe(z.number().int().nonnegative()),
   min_p: maybe(z.number().min(0).max(1)),
   repetition_penalty: maybe(z.number().positive().max(100)),
