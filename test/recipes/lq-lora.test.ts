@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { chooseFormats, pointOf, type LayerOptions } from '../../src/allocate/allocation.ts';
 import { ortNode } from '../../src/engine/ort-node.ts';
 import { i64 } from '../../src/engine/tensor.ts';
+import { bindFeeds } from '../../src/evaluate/feeds.ts';
 import { exportWeightOnly } from '../../src/export/onnx-weight-only.ts';
 import { parseFormat } from '../../src/formats/registry.ts';
 import { bindDimensions } from '../../src/graph/bind.ts';
@@ -53,6 +54,17 @@ test('Fisher diagonals are squares of the gradients of single sequences, summed'
   const most = Math.max(...expected);
   assert.ok(most > 0);
   found.get(site.id)!.forEach((x, i) => assert.ok(Math.abs(x - expected[i]) < 1e-5 * most));
+});
+
+test('Fisher diagonals of a graph with a cache, as jobs have it, are the same', async () => {
+  const ids = tokens(3, 2);
+  const cached = model.graph({ cache: true });
+  const expected = await fisherDiagonals(graph, ortNode, [{ input_ids: ids }], sites);
+  const found = await fisherDiagonals(cached, ortNode, [bindFeeds({ input_ids: ids }, cached.inputs)], linearSites(cached).filter(({ id }) => id.includes('.layers.')));
+  for (const [id, values] of expected) {
+    const most = Math.max(...values);
+    found.get(id)!.forEach((x, i) => assert.ok(Math.abs(x - values[i]) < 1e-4 * most, id));
+  }
 });
 
 const small: Recipe = { ...lqLora, steps: [{ step: 'decompose', rank: 4, rounds: 100, sequences: 2, formats: ['nf2/b32@bf16+nested8x256', 'nf4/b32@bf16+nested8x256'] }, { step: 'round', rounder: 'nearest' }] };
