@@ -239,7 +239,7 @@ test('the slider and the run measure each layer once, and once for every budget 
     await page.getByText('Recipe:').click();
     await page.getByRole('group', { name: /calibrate/ }).getByRole('button', { name: 'Those of the example' }).click();
     // Sizes are those of the inputs that are here when they are asked for.
-    await page.getByText('calibrated on inputs.npy').waitFor();
+    await page.getByText(/^Recipe: .*calibrated on inputs\.npy/).waitFor();
     await page.getByRole('button', { name: 'See what sizes can be had' }).click();
     await page.getByRole('slider').waitFor({ timeout: 120_000 });
   };

@@ -94,7 +94,7 @@ test('sizes that are measured when the sample inputs come are given up, and aske
   await page.getByText('Recipe:').click();
   // In one task: nothing is measured between the two.
   await page.evaluate(`for (const name of ['See what sizes can be had', 'Those of the example']) [...document.querySelectorAll('button')].find(({ textContent }) => textContent === name).click()`);
-  await page.getByText('calibrated on inputs.npy').waitFor();
+  await page.getByText(/^Recipe: .*calibrated on inputs\.npy/).waitFor();
   await page.getByRole('button', { name: 'See what sizes can be had' }).click();
   await page.getByRole('slider').waitFor({ timeout: 60_000 });
   await page.locator('figure.front').getByText('mean KL to the float model, nats').waitFor();
