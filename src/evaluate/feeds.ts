@@ -4,7 +4,7 @@
  */
 import { defineErrors } from '../errors.ts';
 import type { ElementType } from '../tensor-ref.ts';
-import type { ValueInfo } from '../graph/graph.ts';
+import type { Graph, ValueInfo } from '../graph/graph.ts';
 import { i64, type Tensor, type TensorData } from '../engine/tensor.ts';
 import type { Feeds, Session } from '../engine/session.ts';
 import { f16ToF32, f32ToF16 } from '../numeric/half.ts';
@@ -87,7 +87,7 @@ export function numbersOf(tensor: Tensor): ArrayLike<number> {
 }
 
 /** Samples the session takes at once: its fixed first dimension, or undefined when any number will do. */
-export function fixedBatch(session: Session): number | undefined {
+export function fixedBatch(session: Pick<Session, 'inputs'> | Pick<Graph, 'inputs'>): number | undefined {
   for (const { shape } of session.inputs) {
     const first = shape?.[0];
     if (typeof first === 'number' && first > 0 && (shape?.length ?? 0) > 1) return first;

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { hasLlamaCpp, llamaCpp } from '../engine/llama-cpp-node.ts';
 import { ortNode } from '../engine/ort-node.ts';
 import type { Feeds, Session } from '../engine/session.ts';
-import { bindFeeds } from '../evaluate/feeds.ts';
+import { bindFeeds, fixedBatch } from '../evaluate/feeds.ts';
 import { measureLatency } from '../evaluate/metrics/latency.ts';
 import type { Score } from '../evaluate/score.ts';
 import { evaluate } from '../evaluate/tasks.ts';
@@ -103,7 +103,7 @@ async function openOnnxFile(path: string, threads: number): Promise<Session> {
 async function timings(float: Session, candidates: readonly { readonly session: Session; readonly backend: string }[], data: Data, progress: Progress) {
   if (candidates.length === 0) return undefined;
   progress.phase('time');
-  const { feeds } = await data.evaluation.batch([0]);
+  const { feeds } = await data.evaluation.batch(Array.from({ length: fixedBatch(float) ?? 1 }, (_, i) => i));
   const timed = [{ session: float, backend: 'cpu' }, ...candidates].map(({ session, backend }, i) => {
     const bound: Feeds = bindFeeds(feeds, session.inputs);
     return { name: String(i), run: () => (backend === 'llama.cpp' ? session.run(bound, []) : session.run(bound)) };

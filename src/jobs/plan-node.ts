@@ -6,7 +6,7 @@ import { basename } from 'node:path';
 import { ortNode } from '../engine/ort-node.ts';
 import type { Feeds } from '../engine/session.ts';
 import { defineErrors } from '../errors.ts';
-import { bindFeeds } from '../evaluate/feeds.ts';
+import { bindFeeds, fixedBatch } from '../evaluate/feeds.ts';
 import { parseFormat } from '../formats/registry.ts';
 import { decodeBf16, decodeF16 } from '../numeric/half.ts';
 import type { Dataset } from '../observe/data/dataset.ts';
@@ -24,7 +24,7 @@ import { targetWriters } from './targets.ts';
 
 const errors = defineErrors('planData', {
   shape: (f: { name: string; given: string; wanted: string }) => [`input ${f.name}: a sample of the data is [${f.given}], and the model takes [${f.wanted}]`, 'give data of that shape, samples along the first axis; how images become inputs says --input'] as const,
-  batch: (f: { name: string; count: number }) => [`input ${f.name}: the model takes ${f.count} samples at a time, no more and no fewer`, 'export it for one sample, or with an open first axis; --no-verdict rounds weights without running it'] as const,
+  batch: (f: { name: string; count: number }) => [`input ${f.name}: the model takes ${f.count} samples at a time, and there are fewer`, 'give more data, or export the model with an open first axis'] as const,
 });
 
 export interface Planned {
@@ -85,8 +85,8 @@ function refuseShapes(feeds: Feeds, { inputs }: SourceModel['graph']): void {
 
 /** A few samples, as many as a batch may hold. */
 async function firstFeeds(dataset: Dataset, { graph }: SourceModel): Promise<Feeds> {
-  const single = !dataset.uniform || typeof graph.inputs[0]?.shape?.[0] === 'number';
-  return (await dataset.batch(Array.from({ length: single ? 1 : Math.min(8, dataset.count) }, (_, i) => i))).feeds;
+  const size = fixedBatch(graph) ?? (dataset.uniform ? 8 : 1);
+  return (await dataset.batch(Array.from({ length: Math.min(size, dataset.count) }, (_, i) => i))).feeds;
 }
 
 /** Ranges of the inputs as the model will see them; values that no normalised input has are pointed out. */

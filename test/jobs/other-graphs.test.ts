@@ -12,6 +12,8 @@ import type { Graph } from '../../src/graph/graph.ts';
 import { inferTypes } from '../../src/graph/infer.ts';
 import { viewOf } from '../../src/graph/traverse.ts';
 import { encodeNumbers, numberTensor } from '../../src/graph/values.ts';
+import { diagnoseModel } from '../../src/jobs/diagnose-node.ts';
+import { silentProgress } from '../../src/jobs/progress.ts';
 import { planQuantize, quantize } from '../../src/jobs/quantize-node.ts';
 import { openModern } from '../../src/jobs/source-node.ts';
 import { normal } from '../../src/numeric/random.ts';
@@ -138,5 +140,20 @@ test('data that the inputs cannot take are refused with the plan', async () => {
   const planned = async (shape: readonly (number | string)[]) => planQuantize({ model: await taking(shape), to: 'onnx', weights: 'int8/channel', data, output: 'never-written' });
   assert.equal((await planned(['N', 32])).outputs.length, 1);
   await assert.rejects(planned(['N', 5, 32]), { message: /^input x: a sample of the data is \[\d+, 32\], and the model takes \[N, 5, 32\]/, wayOut: /samples along the first axis/ });
-  await assert.rejects(planned([4, 32]), { message: /^input x: the model takes 4 samples at a time/, wayOut: /open first axis/ });
+  await assert.rejects(planned([16, 32]), { message: /^input x: the model takes 16 samples at a time, and there are fewer/, wayOut: /more data/ });
+});
+
+test('a network with a fixed batch is calibrated, judged, timed and taken apart by whole batches', async () => {
+  const g = new GraphBuilder('four-at-once', 17);
+  const hidden = g.op('Relu', [g.op('MatMul', [g.input('x', 'f32', [4, 32]), g.weight(floatTensor('first', [32, 64], values(32 * 64, 14)))])]);
+  g.output(g.op('MatMul', [hidden, g.weight(floatTensor('last', [64, 16], values(64 * 16, 15)))]), 'y', 'f32', [4, 16]);
+  const model = await file(g.graph());
+  const data = join(folder, 'thirty.npy');
+  writeFileSync(data, npy('f4', '30, 32', encodeNumbers('f32', values(30 * 32, 16).map((value) => 4 * value))));
+  for (const [bits, recipe] of [['8', undefined], ['4', 'gptq']] as const) {
+    const { outputs: [{ file: name, verdict }] } = await quantize({ model, to: 'onnx', bits, ...(recipe === undefined ? {} : { recipe }), data, calibrationSamples: 10, output: join(folder, `four-${bits}`) });
+    assert.deepEqual([verdict.score!.samples, verdict.latency.length], [20, 1]);
+    assert.ok(verdict.score!.error.sqnr! > 12, `${bits} bits: ${verdict.score!.error.sqnr} dB`);
+    assert.equal((await diagnoseModel({ quantized: join(folder, `four-${bits}`, name), against: model, data, task: 'generic', evaluationSamples: 9 }, silentProgress)).layers, 2);
+  }
 });
