@@ -9,9 +9,10 @@ import { checkKernels } from '../test-browser/shared/webgpu-suite.ts';
 import { attention } from './webgpu/attention.ts';
 import { decode } from './webgpu/decode.ts';
 import { products } from './webgpu/products.ts';
+import { forms } from './webgpu/forms.ts';
 import { dawn, folder, gpu, peer, raw } from './webgpu/race.ts';
 
-const parts = (process.env.FEWBIT_BENCH_PARTS ?? 'check,products,attention,decode').split(',');
+const parts = (process.env.FEWBIT_BENCH_PARTS ?? 'check,products,forms,attention,decode').split(',');
 const seconds = (since: number): string => `${((performance.now() - since) / 1000).toFixed(1)} s`;
 
 const begun = performance.now();
@@ -22,7 +23,7 @@ const all = {
     console.log(`${cases.length} kernels against their plain twins: ${bad.length} beyond their bounds${bad.map(({ name, error, bound }) => `\n  ${name}: ${error} > ${bound}`).join('')}`);
     raw.check = cases;
   },
-  products, attention, decode,
+  products, forms, attention, decode,
 };
 for (const part of parts as (keyof typeof all)[]) {
   const started = performance.now();
