@@ -25,8 +25,12 @@ const tokensIn = (feeds: Feeds): string | undefined => {
   return feeds[name]?.type === 'i64' && feeds[name].shape.length === 2 ? name : undefined;
 };
 
-/** Whether a batch is tokens that predict each other. */
-export const isText = (feeds: Feeds): boolean => tokensIn(feeds) !== undefined;
+/** Whether a network predicts tokens from those before: it has scores for every one, and besides tokens takes at most a cache. */
+export function isText(feeds: Feeds, { outputs }: Pick<Graph, 'outputs'>): boolean {
+  const names = Object.keys(feeds);
+  const scores = outputs.find(({ name }) => name === 'logits');
+  return tokensIn(feeds) !== undefined && (names.length === 1 || names.some((name) => name.startsWith('past_'))) && scores !== undefined && (scores.shape?.length ?? 3) === 3;
+}
 
 /** One sequence of a batch without its last token. */
 function sequenceOf(feeds: Feeds, name: string, row: number): Feeds {
@@ -41,7 +45,7 @@ function sequenceOf(feeds: Feeds, name: string, row: number): Feeds {
 /** Σ g² of each site's weight, row-major [rows, cols], by weight id; `batches` hold windows of tokens of equal length. */
 export async function fisherDiagonals(graph: Graph, engine: Engine, batches: readonly Feeds[], sites: readonly Linear[], threads = 1): Promise<Map<string, Float32Array>> {
   const name = tokensIn(batches[0]);
-  if (name === undefined || !batches.every(isText)) throw errors.tokens({ input: Object.keys(batches[0]).join(', ') });
+  if (name === undefined || batches.some((feeds) => tokensIn(feeds) !== name)) throw errors.tokens({ input: Object.keys(batches[0]).join(', ') });
   const bound = await bindToShapes(graph, new Map(Object.entries(sequenceOf(batches[0], name, 0)).map(([input, { shape }]) => [input, shape])));
   const { graph: ending, loss, feed } = classification(bound, { logits: (bound.outputs.find((output) => output.name === 'logits') ?? bound.outputs[0]).name });
   const byId = new Map(sites.map((site) => [site.id, site]));

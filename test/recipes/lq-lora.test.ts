@@ -19,7 +19,7 @@ import { lqLora } from '../../src/recipes/lq-lora.ts';
 import type { Recipe } from '../../src/recipes/recipe.ts';
 import { decompose } from '../../src/round/lq-decompose.ts';
 import { insertAdapters } from '../../src/train/adapters.ts';
-import { fisherDiagonals } from '../../src/train/fisher.ts';
+import { fisherDiagonals, isText } from '../../src/train/fisher.ts';
 import { gradientsAt } from '../../src/train/gradients.ts';
 import { classification } from '../../src/train/objective.ts';
 
@@ -65,6 +65,9 @@ test('Fisher diagonals of a graph with a cache, as jobs have it, are the same', 
     const most = Math.max(...values);
     found.get(id)!.forEach((x, i) => assert.ok(Math.abs(x - values[i]) < 1e-4 * most, id));
   }
+  assert.ok(isText({ input_ids: ids }, graph) && isText(bindFeeds({ input_ids: ids }, cached.inputs), cached));
+  assert.ok(!isText({ input_ids: ids, attention_mask: ids }, graph), 'an encoder sees tokens before and after');
+  assert.ok(!isText({ input_ids: ids }, { outputs: [{ name: 'logits', type: 'f32', shape: ['batch', 5] }] }), 'one answer for a whole text');
 });
 
 const small: Recipe = { ...lqLora, steps: [{ step: 'decompose', rank: 4, rounds: 100, sequences: 2, formats: ['nf2/b32@bf16+nested8x256', 'nf4/b32@bf16+nested8x256'] }, { step: 'round', rounder: 'nearest' }] };

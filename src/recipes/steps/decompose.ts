@@ -53,7 +53,7 @@ export const lowRankOf = (rank: number, { rows, cols }: Linear): number => Math.
 async function fisherOf(state: RecipeState, sites: readonly Linear[], { sequences }: Extract<Step, { step: 'decompose' }>, context: StepContext): Promise<ReadonlyMap<string, Float32Array> | undefined> {
   if (sequences === 0) return undefined;
   const batches = await firstBatches(context.batches(state, 'decompose')(), { samples: sequences, tokens: Infinity });
-  return batches.every(isText) ? fisherDiagonals(state.graph, context.options.engine, batches, sites, context.options.threads) : undefined;
+  return batches.every((feeds) => isText(feeds, state.graph)) ? fisherDiagonals(state.graph, context.options.engine, batches, sites, context.options.threads) : undefined;
 }
 
 async function chosen(
