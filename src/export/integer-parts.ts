@@ -9,7 +9,7 @@ import { readNumbers } from '../graph/values.ts';
 
 export const errors = defineErrors('integers', {
   noLayer: (_: object) => 'no layer has integer weights, so that nothing can be computed in integers',
-  operator: ({ node, op }: { node: string; op: string }) => [`node ${node}: ${op} has no integer-only form here`, 'write the ordinary 8-bit form, which computes such operators in float'] as const,
+  operator: ({ node, op }: { node: string; op: string }) => [`node ${node}: ${op} has no integer-only form here`, 'write the ordinary 8-bit form with --bits 8, which computes such operators in float'] as const,
   form: ({ node, reason }: { node: string; reason: string }) => `node ${node}: ${reason}`,
   float: ({ weight, reason }: { weight: string; reason: string }) => `weight ${weight}: ${reason}, and integer layers come after it`,
   range: ({ value }: { value: string }) => `no range was observed for ${value}`,

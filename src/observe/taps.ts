@@ -7,7 +7,7 @@ import type { Tensor } from '../engine/tensor.ts';
 import { f16ToF32 } from '../numeric/half.ts';
 
 const errors = defineErrors('observe', {
-  notFloat: (f: { name: string; type: string }) => `value ${f.name} is of type ${f.type}; ranges are observed of floats`,
+  notFloat: (f: { name: string; type: string }) => [`value ${f.name} is of type ${f.type}; ranges are observed of floats`, 'networks that begin with whole numbers have no form in integers throughout: --bits 8 computes the rest in floats'] as const,
   noBatches: (_: object) => 'no batch to observe',
 });
 export const { noBatches, notFloat } = errors;

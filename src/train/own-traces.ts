@@ -33,12 +33,14 @@ export interface OwnTracesOptions {
 }
 
 /** Traces for float32 weights by name, over batches of equal shapes; batches of other shapes are left out. */
-export async function ownTraces(graph: Graph, engine: Engine, batches: readonly Feeds[], weights: readonly string[], { probes = 4, seed = 0 }: OwnTracesOptions = {}): Promise<HessianTrace[]> {
+export async function ownTraces(graph: Graph, engine: Engine, batches: readonly Feeds[], asked: readonly string[], { probes = 4, seed = 0 }: OwnTracesOptions = {}): Promise<HessianTrace[]> {
   if (batches.length === 0) throw noBatches({});
   const shapes = new Map(Object.entries(batches[0]).map(([name, { shape }]) => [name, shape]));
   const alike = batches.filter((feeds) => Object.entries(feeds).every(([name, { shape }]) => shape.join() === shapes.get(name)?.join()));
   const scores = scoresOf(graph);
-  const bound = removeDeadNodes(await withOutputs(await bindToShapes(graph, shapes), [scores]));
+  const bound = removeDeadNodes(await withOutputs({ ...await bindToShapes(graph, shapes), outputs: [] }, [scores]));
+  // What only other outputs see does not move the scores.
+  const weights = asked.filter((name) => bound.weights.has(name));
   const shape = viewOf(bound).info(scores)?.shape as readonly number[];
   const { graph: pushed, result: along } = extend({ ...bound, inputs: [...bound.inputs, { name: push, type: 'f32', shape }] }, (tape) =>
     tape.op('ReduceSum', [tape.op('Mul', [scores, push])], { keepdims: int(0) }));
@@ -62,7 +64,9 @@ export async function ownTraces(graph: Graph, engine: Engine, batches: readonly 
   } finally {
     await session.dispose();
   }
-  return weights.map((weight, i) => {
+  return asked.map((weight) => {
+    const i = weights.indexOf(weight);
+    if (i < 0) return { weight, trace: 0, error: 0 };
     const trace = found[i].reduce((sum, value) => sum + value, 0) / found[i].length;
     const variance = found[i].reduce((sum, value) => sum + (value - trace) ** 2, 0) / Math.max(1, found[i].length - 1);
     return { weight, trace, error: Math.sqrt(variance / found[i].length) };

@@ -34,6 +34,17 @@ test('the traces of a softmax layer are those of the formula', async () => {
   assert.ok(error < 0.1 * expected && Math.abs(trace - expected) < 4 * error, `${trace} ± ${error} against ${expected}`);
 });
 
+test('a weight that only another output sees has no trace', async () => {
+  const g = new GraphBuilder('two-ends', 21);
+  const x = g.input('x', 'f32', ['batch', 4]);
+  const [seen, other] = ['seen', 'other'].map((name, i) => g.op('MatMul', [x, g.weight(floatTensor(name, [4, 3], random(6 + i, [4, 3])))]));
+  g.output(seen, 'logits', 'f32', ['batch', 3]);
+  g.output(other, 'aside', 'f32', ['batch', 3]);
+  const [first, second] = await ownTraces(g.graph(), ortNode, [{ x: f32([5, 4], random(2, [5, 4])) }], ['seen', 'other']);
+  assert.ok(first.trace > 0);
+  assert.deepEqual(second, { weight: 'other', trace: 0, error: 0 });
+});
+
 test('the traces of a convolutional network are those of its Hessian', async () => {
   const g = new GraphBuilder('net', 21);
   const x = g.input('x', 'f32', [4, 2, 6, 6]);
