@@ -22,7 +22,9 @@ export function diagnosisText(result: DiagnoseResult, width?: number): string {
     ...(unmatched.length === 0 ? [] : [`not matched  ${plural(unmatched.length, 'layer')} without a partner in the float model, among them ${unmatched[0]}`]),
     ...Object.entries(unread).map(([op, count]) => `not read     ${count} ${op}: fewbit does not know how to take them apart, so they stay as they are`), '',
     ...(guilty.length === 0 ? ['no layer that was read differs from the float model'] : [...table, '']),
-    ...(guilty.length === 0 ? [] : few.ids.length === 0 || few.recovered <= 0 ? ['no layer stands out: putting them back brings the outputs no nearer'] : [
+    ...(guilty.length === 0 ? [] : few.ids.length === 0 || few.recovered <= 0 ? [allBack < asIs
+      ? 'no layer stands out: putting these back brings the outputs no nearer'
+      : 'no layer stands out: with all of them put back the outputs are no nearer, so that the loss lies between layers, or layers make up for one another'] : [
       `* ${plural(few.ids.length, 'layer')} of ${layers} put back: ${figure(few.distance)}, ${percent(Math.min(1, few.recovered))} of what all layers recover`,
     ]),
     ...(fix === undefined ? [] : [

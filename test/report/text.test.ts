@@ -6,6 +6,8 @@ import { planText, resultText, verdictText } from '../../src/report/index.ts';
 import { cellsOf, shorten, textTable } from '../../src/report/text-table.ts';
 import { decibels, duration, figure, megabytes, percent } from '../../src/report/words.ts';
 import { exampleResult } from './example.ts';
+import type { DiagnoseResult } from '../../src/jobs/diagnose-node.ts';
+import { diagnosisText } from '../../src/report/diagnosis-text.ts';
 
 test('columns of a verdict line up, whatever stands in them', async () => {
   const result = await exampleResult(['int8/channel', 'uint4/channel']);
@@ -66,4 +68,14 @@ test('quantities read the way people write them', () => {
 test('data is named without its folders, and counted once', () => {
   assert.equal(dataText({ name: '/home/me/x (y)/inputs.npy (200 of 1000 samples, seed 0)', samples: 200 }), 'inputs.npy (200 of 1000 samples, seed 0)');
   assert.equal(dataText({ name: 'C:\\data\\heldout.txt', samples: 1, items: { count: 12_800, name: 'tokens' } }), 'heldout.txt, 1 sample, 12 800 tokens');
+});
+
+test('a diagnosis says where putting layers back does not help as a whole', () => {
+  const guilty = [{ id: 'w_q', site: 'w', op: 'MatMul', weights: 64, bitsPerWeight: 4, weightError: 0.01, gain: 0.001, gainOfInput: 0 }];
+  const text = (allBack: number): string => diagnosisText({
+    quantized: 'low.onnx', against: 'float.onnx', data: { name: 'data.npy', samples: 4, sha256: '' }, distance: 'noise', asIs: 0.02, allBack, layers: 1,
+    unmatched: [], unread: {}, guilty, few: { ids: [], distance: 0.02, recovered: 0 }, trials: 3, seconds: 1,
+  } as unknown as DiagnoseResult);
+  assert.match(text(0.03), /with all of them put back the outputs are no nearer, so that the loss lies between layers/);
+  assert.match(text(0.01), /no layer stands out: putting these back/);
 });
