@@ -16,6 +16,7 @@ import { readTokenizerFiles } from '../models/tokenizer-files.ts';
 import type { DataUse } from './result.ts';
 import { seededDataset } from './seeded-data.ts';
 import type { QuantizeSettings } from './settings.ts';
+import { foldersAround } from './source-node.ts';
 import type { SourceModel } from './source.ts';
 
 export interface Data {
@@ -66,9 +67,9 @@ export async function openData(settings: DataSettings, source: SourceModel): Pro
 
 /** The tokenizer of a network of tokens, from its folder or the one above; one that is refused is none. */
 async function tokenizerBeside(location: string): Promise<Tokenizer | undefined> {
-  const folder = dirname(resolve(location));
   try {
-    const files = await readTokenizerFiles(await openFolder(folder)) ?? await readTokenizerFiles(await openFolder(dirname(folder)));
+    const [own, above] = await foldersAround(location);
+    const files = await readTokenizerFiles(own) ?? await readTokenizerFiles(above);
     return files === undefined ? undefined : openTokenizer(files);
   } catch (error) {
     if (error instanceof FewbitError) return undefined;

@@ -3,6 +3,7 @@ import { ortNode } from '../engine/ort-node.ts';
 import type { Feeds } from '../engine/session.ts';
 import { defineErrors } from '../errors.ts';
 import { bindFeeds, fixedBatch } from '../evaluate/feeds.ts';
+import { batchesOf } from './calibration-feeds.ts';
 import { openData } from './data-node.ts';
 import { diagnose, type Diagnosis } from './diagnose.ts';
 import type { Progress } from './progress.ts';
@@ -52,10 +53,7 @@ export async function diagnoseModel({ quantized, against, ...rest }: DiagnoseReq
     const low = await open(openSource(quantized, progress));
     const { evaluation, task } = await openData(settings, float);
     const feeds = { quantized: [] as Feeds[], float: [] as Feeds[] };
-    const fixed = fixedBatch(low.graph) ?? fixedBatch(float.graph);
-    const size = fixed ?? (evaluation.uniform ? 8 : 1);
-    for (let begin = 0; begin + (fixed ?? 1) <= evaluation.count; begin += size) {
-      const { feeds: given } = await evaluation.batch(Array.from({ length: Math.min(size, evaluation.count - begin) }, (_, i) => begin + i));
+    for await (const given of batchesOf(evaluation, fixedBatch(low.graph) ?? fixedBatch(float.graph))) {
       feeds.quantized.push(bindFeeds(given, low.graph.inputs));
       feeds.float.push(bindFeeds(given, float.graph.inputs));
     }

@@ -10,6 +10,7 @@ import { bindFeeds, fixedBatch } from '../evaluate/feeds.ts';
 import { parseFormat } from '../formats/registry.ts';
 import { decodeBf16, decodeF16 } from '../numeric/half.ts';
 import type { Dataset } from '../observe/data/dataset.ts';
+import { batchSize } from './calibration-feeds.ts';
 import type { Data } from './data-node.ts';
 import { dataUse } from './data-node.ts';
 import { unlikeTraining } from './first-normalization.ts';
@@ -50,10 +51,11 @@ export async function describeModel(model: SourceModel): Promise<QuantizeResult[
 export async function planRun(model: SourceModel, specs: readonly OutputSpec[], settings: QuantizeSettings, data: Data | undefined): Promise<Planned> {
   const parts = await planOutputs(model, specs, settings, targetWriters);
   const outputs = parts.map(({ output }) => output);
-  const inputs = await inputRanges(model, data?.calibration ?? data?.evaluation);
+  const sample = data === undefined ? undefined : await firstFeeds(data.calibration ?? data.evaluation, model);
+  const inputs = inputRanges(model, sample ?? {});
   const warnings = inputs.flatMap(({ warning }) => (warning === undefined ? [] : [warning]));
-  if (data !== undefined && model.kind === 'onnx') refuseShapes(bindFeeds(await firstFeeds(data.calibration ?? data.evaluation, model), model.graph.inputs), model.graph);
-  const unlike = data === undefined || data.seeded ? undefined : await unlikeTraining(model.graph, ortNode, bindFeeds(await firstFeeds(data.calibration ?? data.evaluation, model), model.graph.inputs));
+  if (sample !== undefined && model.kind === 'onnx') refuseShapes(bindFeeds(sample, model.graph.inputs), model.graph);
+  const unlike = sample === undefined || data!.seeded ? undefined : await unlikeTraining(model.graph, ortNode, bindFeeds(sample, model.graph.inputs));
   if (unlike !== undefined) warnings.push(unlike);
   const outside = specs.some(({ target, scheme }) => target === 'onnx' && parseFormat(scheme.weights).family !== 'float') ? outsideLayers(model) : undefined;
   if (outside !== undefined) warnings.push(outside);
@@ -85,15 +87,13 @@ function refuseShapes(feeds: Feeds, { inputs }: SourceModel['graph']): void {
 
 /** A few samples, as many as a batch may hold. */
 async function firstFeeds(dataset: Dataset, { graph }: SourceModel): Promise<Feeds> {
-  const size = fixedBatch(graph) ?? (dataset.uniform ? 8 : 1);
-  return (await dataset.batch(Array.from({ length: Math.min(size, dataset.count) }, (_, i) => i))).feeds;
+  return (await dataset.batch(Array.from({ length: Math.min(batchSize(dataset, fixedBatch(graph)), dataset.count) }, (_, i) => i))).feeds;
 }
 
 /** Ranges of the inputs as the model will see them; values that no normalised input has are pointed out. */
-async function inputRanges(model: SourceModel, dataset: Dataset | undefined): Promise<QuantizePlan['inputs']> {
+function inputRanges(model: SourceModel, feeds: Feeds): QuantizePlan['inputs'] {
   const shown = model.graph.inputs.filter(({ name }) => !name.startsWith('past_key_values'));
   const seen = new Map<string, { low: number; high: number }>();
-  const feeds: Feeds = dataset === undefined ? {} : await firstFeeds(dataset, model);
   for (const [name, { type, data: stored }] of Object.entries(feeds)) {
     const data = type === 'f16' ? decodeF16(stored as Uint16Array) : type === 'bf16' ? decodeBf16(stored as Uint16Array) : stored;
     let low = Infinity, high = -Infinity;

@@ -9,7 +9,7 @@ import { openFile, openFolder } from '../files/fs-node.ts';
 import { parseSplitName, splitName } from '../files/gguf-split.ts';
 import { openUrl, urlFolder } from '../files/http.ts';
 import { openOnnxModel as readOnnx } from '../files/onnx.ts';
-import type { ByteSource } from '../files/source.ts';
+import type { ByteSource, Folder } from '../files/source.ts';
 import { openGgufLanguageModel } from '../models/gguf-model.ts';
 import { openLanguageModel } from '../models/language-model.ts';
 import { silentProgress, type Progress } from './progress.ts';
@@ -31,6 +31,15 @@ export function modelName(path: string): string {
 }
 
 export const isUrl = (location: string): boolean => /^https?:\/\//.test(location);
+
+/** The folder of a file on disk or on the web, and the one above. */
+export async function foldersAround(file: string): Promise<Folder[]> {
+  const folder = dirname(resolve(file));
+  if (!isUrl(file)) return Promise.all([openFolder(folder), openFolder(dirname(folder))]);
+  const above = new URL('..', file);
+  above.search = new URL(file).search;
+  return [urlFolder(file), urlFolder(above.href)];
+}
 
 async function openOnnxModel(source: ByteSource, location: string): Promise<SourceModel> {
   const local = existsSync(location);

@@ -1,13 +1,10 @@
 /** Opens whatever a user calls a model as one that writes text. */
-import { dirname } from 'node:path';
 import { z } from 'zod';
 import { nodeTeam } from '../engine/kernels/lowbit-team-node.ts';
 import { defineErrors, FewbitError } from '../errors.ts';
 import { isCoded } from '../formats/coded.ts';
 import type { NumberFormat } from '../formats/format.ts';
 import { openFolder } from '../files/fs-node.ts';
-import { urlFolder } from '../files/http.ts';
-import type { Folder } from '../files/source.ts';
 import { parseFormat } from '../formats/registry.ts';
 import type { LanguageModel } from '../models/language-model.ts';
 import { languageModelOf } from '../models/onnx-folder.ts';
@@ -17,7 +14,7 @@ import type { CacheFormat } from '../runtime/kv-caches.ts';
 import { openTextModel, type TextModel } from '../runtime/text-model.ts';
 import type { BlockType } from '../tensor-ref.ts';
 import type { Progress } from './progress.ts';
-import { isUrl, openSource } from './source-node.ts';
+import { foldersAround, openSource } from './source-node.ts';
 import type { SourceModel } from './source.ts';
 
 const errors = defineErrors('run', {
@@ -82,14 +79,6 @@ export interface OpenedText {
   readonly weightBytes: number;
   /** A chat template came with it. */
   readonly chats: boolean;
-}
-
-/** The folder of a file on disk or on the web, and the one above. */
-async function foldersAround(file: string): Promise<Folder[]> {
-  if (!isUrl(file)) return Promise.all([openFolder(dirname(file)), openFolder(dirname(dirname(file)))]);
-  const above = new URL('..', file);
-  above.search = new URL(file).search;
-  return [urlFolder(file), urlFolder(above.href)];
 }
 
 /** The file is read and closed: all weights are in the engine's memory then. */

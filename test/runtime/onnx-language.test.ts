@@ -1,6 +1,6 @@
 /** Language models in ONNX files that fewbit wrote, on the low-bit engine: the logits that ONNX Runtime gives of the same file. */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -122,6 +122,18 @@ test('dynamic int8, text with a tokenizer from elsewhere, and what is not a lang
   const settings = { model: file, prompt: 'ROMEO:', maxTokens: 4, threads: 1 };
   await assert.rejects(run(settings), { message: /has no tokenizer.json/ });
   assert.equal((await run({ ...settings, tokenizer: join(folder, 'model') })).ids.length, 4);
+  // As in a folder of transformers.js, of which the inner one is stood in.
+  const inner = join(folder, 'outer', 'onnx');
+  await mkdir(inner, { recursive: true });
+  await copyFile(file, join(inner, 'model.onnx'));
+  for (const name of ['tokenizer.json', 'tokenizer_config.json']) await copyFile(join(folder, 'model', name), join(folder, 'outer', name));
+  const before = process.cwd();
+  process.chdir(inner);
+  try {
+    assert.equal((await run({ ...settings, model: 'model.onnx' })).ids.length, 4);
+  } finally {
+    process.chdir(before);
+  }
   await assert.rejects(run({ model: asset('kws-dscnn/kws-dscnn.onnx'), prompt: 'x' }), { message: /is not a language model/ });
 });
 

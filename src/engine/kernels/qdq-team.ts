@@ -33,8 +33,7 @@ function partOfDepthwise(name: Depthwise, args: readonly number[], first: number
   return [x + first * down, w, sides, channels, last - first, outX, offsets, taps, right, down, out + first * outX * channels * depthwise[name], ...rest];
 }
 
-const names = <Name extends string>(of: Readonly<Record<Name, unknown>>): Name[] => Object.keys(of) as Name[];
-const named = <Name extends string, Value>(of: Readonly<Record<Name, unknown>>, make: (name: Name) => Value): Record<Name, Value> => Object.fromEntries(names(of).map((name) => [name, make(name)])) as Record<Name, Value>;
+const named = <Name extends string, Value>(of: Readonly<Record<Name, unknown>>, make: (name: Name) => Value): Record<Name, Value> => Object.fromEntries((Object.keys(of) as Name[]).map((name) => [name, make(name)])) as Record<Name, Value>;
 
 export function qdqWorks(memory: WebAssembly.Memory): Works {
   const made = new Map<Build, QdqKernels>();

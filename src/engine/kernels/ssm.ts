@@ -10,7 +10,7 @@ export interface ScanSizes { readonly heads: number; readonly groups: number; re
 export interface ScanPlace { readonly state: number; readonly x: number; readonly steps: number; readonly decays: number; readonly direct: number; readonly B: number; readonly C: number; readonly y: number }
 
 /** Of a mixer whose channels have step sizes of their own, and states rates of decay. */
-export interface ChannelPlace { readonly state: number; readonly x: number; readonly steps: number; readonly rates: number; readonly direct: number; readonly B: number; readonly C: number; readonly y: number }
+export type ChannelPlace = Omit<ScanPlace, 'decays'> & { readonly rates: number };
 
 export interface SsmKernels {
   /** `bias` is 0 where there is none. */
